@@ -1,0 +1,35 @@
+/* What the processor can do, and which of it we use. */
+#ifndef KVASIR_BASE_CPU_H
+#define KVASIR_BASE_CPU_H
+
+#include "base/status.h"
+#include <stdint.h>
+
+/* Levels from lowest to highest; each x86 level includes those before it, likewise each ARM level. */
+typedef enum cpu_level {
+    CPU_REF,        /* plain C */
+    CPU_AVX2,       /* AVX2, FMA, F16C */
+    CPU_AVX512VNNI, /* AVX-512 F, BW, VL, DQ, VNNI */
+    CPU_AVX512BF16, /* and BF16 dot products */
+    CPU_NEON,       /* ARMv8 with FP16 conversion */
+    CPU_DOTPROD,    /* and sdot/udot */
+    CPU_LEVELS
+} cpu_level;
+
+/* The highest level of this machine (operating-system support included), and whether it has `level`. */
+cpu_level cpu_best(void);
+int cpu_has(cpu_level level);
+
+/* "ref", "avx2", "avx512vnni", "avx512bf16", "neon", "dotprod". */
+const char *cpu_level_name(cpu_level level);
+
+/* Reads a level's name; "auto" and NULL mean cpu_best(). KVASIR_E_ARGUMENT lists the names this machine has. */
+kvasir_status cpu_level_parse(const char *name, cpu_level *out);
+
+/* Threads worth starting: the affinity mask and the cgroup's quota, at least 1. */
+int cpu_count(void);
+
+/* The processor's model name as the system gives it, or "unknown". `to` holds n bytes. */
+void cpu_model_name(char *to, size_t n);
+
+#endif

@@ -1,0 +1,88 @@
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct file {
+    int fd; /* -1 when over memory */
+    const unsigned char *data;
+    uint64_t size;
+    char *name;
+};
+
+kvasir_status file_from_memory(const void *data, size_t n, const char *name, file **out)
+{
+    file *f = mem_alloc(1, sizeof *f);
+    if (!f) return fail_memory(sizeof *f);
+    *f = (file){.fd = -1, .data = data, .size = n, .name = mem_text(name, strlen(name))};
+    if (!f->name) {
+        mem_free(f);
+        return fail_memory(strlen(name) + 1);
+    }
+    *out = f;
+    return KVASIR_OK;
+}
+
+kvasir_status file_open(const char *path, file **out)
+{
+    struct stat st;
+    /* O_NONBLOCK: a named pipe must not hang the open; it is refused below like everything that is no regular file. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) return fail(KVASIR_E_IO, "%s: %s", path, strerror(errno));
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        (void)close(fd);
+        return fail(KVASIR_E_IO, "%s: not a regular file", path);
+    }
+    kvasir_status status = file_from_memory(NULL, (size_t)st.st_size, path, out);
+    if (status != KVASIR_OK) (void)close(fd);
+    else (*out)->fd = fd;
+    return status;
+}
+
+void file_close(file *f)
+{
+    if (!f) return;
+    if (f->fd >= 0) (void)close(f->fd);
+    mem_free(f->name);
+    mem_free(f);
+}
+
+uint64_t file_size(const file *f)
+{
+    return f->size;
+}
+
+const char *file_name(const file *f)
+{
+    return f->name;
+}
+
+kvasir_status file_read(const file *f, uint64_t offset, void *to, size_t n)
+{
+    if (offset > f->size || n > f->size - offset)
+        return fail(KVASIR_E_FORMAT, "%s: ends at byte %llu, but bytes %llu to %llu are needed", f->name,
+                    (unsigned long long)f->size, (unsigned long long)offset, (unsigned long long)(offset + n));
+    if (f->fd < 0) {
+        if (n) memcpy(to, f->data + offset, n);
+        return KVASIR_OK;
+    }
+    for (size_t done = 0; done < n;) {
+        ssize_t got = pread(f->fd, (char *)to + done, n - done, (off_t)(offset + done));
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return fail(KVASIR_E_IO, "%s: reading at byte %llu: %s", f->name,
+                                 (unsigned long long)(offset + done), strerror(errno));
+        if (got == 0) return fail(KVASIR_E_FORMAT, "%s: shrank while it was being read: ends at byte %llu now",
+                                  f->name, (unsigned long long)(offset + done));
+        done += (size_t)got;
+    }
+    return KVASIR_OK;
+}
+
+void file_want(const file *f, uint64_t offset, uint64_t n)
+{
+    if (f->fd >= 0) (void)posix_fadvise(f->fd, (off_t)offset, (off_t)n, POSIX_FADV_WILLNEED);
+}

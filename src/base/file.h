@@ -1,0 +1,28 @@
+/* Read-only files, read by position. Nothing is mapped: a file that shrinks while it is being used gives a short read
+   and so an error, never a signal. */
+#ifndef KVASIR_BASE_FILE_H
+#define KVASIR_BASE_FILE_H
+
+#include "base/status.h"
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct file file;
+
+/* Opens a regular file. KVASIR_E_IO with the path and the system's reason. */
+kvasir_status file_open(const char *path, file **out);
+/* The same interface over memory that the caller keeps alive (tests, fuzzers, network ranges). */
+kvasir_status file_from_memory(const void *data, size_t n, const char *name, file **out);
+void file_close(file *f);
+
+uint64_t file_size(const file *f);
+const char *file_name(const file *f);
+
+/* Reads exactly n bytes at `offset`. KVASIR_E_FORMAT naming the byte where the file ends if it is shorter than it was,
+   KVASIR_E_IO on a read error. Any number of threads may call it at once. */
+kvasir_status file_read(const file *f, uint64_t offset, void *to, size_t n);
+
+/* Tells the kernel that [offset, offset+n) is wanted soon. A hint only. */
+void file_want(const file *f, uint64_t offset, uint64_t n);
+
+#endif

@@ -1,0 +1,85 @@
+/* Text to token ids and back, from the vocabulary inside a GGUF file. */
+#ifndef KVASIR_TOK_TOK_H
+#define KVASIR_TOK_TOK_H
+
+#include "base/status.h"
+#include <stdbool.h>
+
+typedef struct tok tok;
+
+enum {
+    TOK_MAX_TEXT = 1 << 30 /* bytes of one text to encode */
+};
+
+typedef enum tok_attr { /* tokenizer.ggml.token_type */
+    TOK_NORMAL = 1,
+    TOK_UNKNOWN = 2,
+    TOK_CONTROL = 3,
+    TOK_USER_DEFINED = 4,
+    TOK_UNUSED = 5,
+    TOK_BYTE = 6
+} tok_attr;
+
+/* What the vocabulary is made from: plain arrays, so that tests and fuzzers can build one without a file. The caller
+   keeps everything alive for the tok's life. */
+typedef struct tok_text {
+    const char *s;
+    size_t n;
+} tok_text; /* same layout as gguf_string */
+
+typedef struct tok_source {
+    const char *model; /* tokenizer.ggml.model: "gpt2" (byte-level BPE), "llama" (SentencePiece BPE), "gemma4" ... */
+    const char *pre;   /* tokenizer.ggml.pre; NULL when absent */
+    const tok_text *tokens;
+    size_t n_tokens;
+    const float *scores;       /* SentencePiece; NULL when absent */
+    const int32_t *attrs;      /* tok_attr per token; NULL when absent: all normal */
+    const tok_text *merges;
+    size_t n_merges;
+    int32_t bos, eos, eot, eom, unk, sep, pad; /* -1 when absent */
+    int add_bos, add_eos, add_space_prefix;    /* 0, 1, or -1 when the file does not say */
+} tok_source;
+
+/* KVASIR_E_UNSUPPORTED naming an unknown model or pre-tokenizer pattern (and the known ones), KVASIR_E_FORMAT for ids out
+   of range, duplicate or missing tokens that make the vocabulary unusable. */
+kvasir_status tok_create(const tok_source *source, tok **out);
+void tok_free(tok *t);
+
+int32_t tok_size(const tok *t);
+int32_t tok_bos(const tok *t); /* -1 when there is none */
+int32_t tok_eos(const tok *t);
+bool tok_is_eog(const tok *t, int32_t id); /* ends generation: eos, eot, and the tokens known by name */
+bool tok_is_control(const tok *t, int32_t id);
+bool tok_adds_bos(const tok *t);
+bool tok_adds_eos(const tok *t);
+const char *tok_model_name(const tok *t); /* "bpe", "spm" */
+const char *tok_pre_name(const tok *t);   /* the split pattern in use, "" for SentencePiece */
+int32_t tok_find(const tok *t, const char *text, size_t n); /* the token whose stored text this is, or -1 */
+/* The stored text of a token (byte-level BPE's mapped form, SentencePiece's U+2581 form). */
+const char *tok_raw(const tok *t, int32_t id, size_t *n);
+/* The bytes that a token stands for; control tokens give nothing unless `special`. Returns the length, and writes at
+   most `room` bytes. Call with room 0 for the length. */
+size_t tok_piece(const tok *t, int32_t id, bool special, char *to, size_t room);
+
+/* Encodes `n` bytes, valid UTF-8 or not. add_special: BOS/EOS as the vocabulary asks. parse_special: control tokens
+   written in the text become that token; without it text never yields one. *out is allocated with mem_alloc and is the
+   caller's (mem_free); linear time in n, also for one long line. */
+kvasir_status tok_encode(const tok *t, const char *text, size_t n, bool add_special, bool parse_special,
+                         int32_t **out, size_t *n_out);
+
+/* The text of n ids. *out is NUL-terminated, the caller's (mem_free). */
+kvasir_status tok_decode(const tok *t, const int32_t *ids, size_t n, bool special, char **out, size_t *n_out);
+
+/* Streaming: feeds one id and gets the bytes that are now complete characters; an unfinished UTF-8 sequence waits for
+   the next id (at most 3 bytes). tok_stream_end gives what is left, each bad byte as U+FFFD. `to` has
+   TOK_STREAM_ROOM + the piece's length bytes at least; pieces longer than TOK_MAX_PIECE do not exist (checked at load). */
+enum { TOK_MAX_PIECE = 4096, TOK_STREAM_ROOM = TOK_MAX_PIECE + 16 };
+typedef struct tok_stream {
+    unsigned char held[4];
+    int n_held;
+    bool started; /* SentencePiece drops the space that add_space_prefix put before the first piece */
+} tok_stream;
+size_t tok_stream_next(const tok *t, tok_stream *s, int32_t id, bool special, char *to, size_t room);
+size_t tok_stream_end(tok_stream *s, char *to, size_t room);
+
+#endif
