@@ -11,14 +11,18 @@
 #include <string.h>
 
 #include <cmocka.h>
-#undef fail /* ours is base/status.h: fail() */
+#undef fail /* the name is base/status.h's; tests use assert_* and assert_ok */
+#undef fail_msg
 
 #include "kvasir/kvasir.h"
 
 #define assert_ok(call)                                                                                      \
     do {                                                                                                     \
         kvasir_status test_status_ = (call);                                                                 \
-        if (test_status_ != KVASIR_OK) fail_msg("%s: %s", kvasir_status_name(test_status_), kvasir_message());\
+        if (test_status_ != KVASIR_OK) {                                                                     \
+            print_error("%s: %s\n", kvasir_status_name(test_status_), kvasir_message());                     \
+            _fail(__FILE__, __LINE__);                                                                       \
+        }                                                                                                    \
     } while (0)
 
 /* Path of a data file: "quant/q4_0.raw" is looked for in ../shared/fixtures of the source tree, then in tests/golden.
