@@ -1,0 +1,40 @@
+/* A forward cursor over an untrusted file with a buffered window: small fields come from the window, large runs go
+   straight to their place. Every read is bounded by the file's size. */
+#ifndef KVASIR_GGUF_READER_H
+#define KVASIR_GGUF_READER_H
+
+#include "base/file.h"
+
+enum { READER_WINDOW = 256 << 10 };
+
+typedef struct reader {
+    const file *f;
+    unsigned char *window; /* READER_WINDOW bytes */
+    uint64_t start;        /* file offset of window[0] */
+    size_t have, used;     /* bytes in the window, bytes of them consumed */
+} reader;
+
+/* Starts at byte 0. reader_close frees the window, not the file. */
+kvasir_status reader_open(reader *r, const file *f);
+void reader_close(reader *r);
+
+/* Offset of the next byte, and how many bytes the file holds from there on. */
+static inline uint64_t reader_at(const reader *r)
+{
+    return r->start + r->used;
+}
+
+static inline uint64_t reader_left(const reader *r)
+{
+    return file_size(r->f) - reader_at(r);
+}
+
+/* Reads exactly n bytes; KVASIR_E_FORMAT naming the byte where the file ends. */
+kvasir_status reader_bytes(reader *r, void *to, size_t n);
+kvasir_status reader_u32(reader *r, uint32_t *out);
+kvasir_status reader_u64(reader *r, uint64_t *out);
+
+/* Moves to a byte that the caller knows to be inside the file. */
+void reader_seek(reader *r, uint64_t at);
+
+#endif
