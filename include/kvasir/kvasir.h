@@ -42,6 +42,268 @@ KVASIR_API const char *kvasir_strerror(kvasir_status status);
    next failed call on this thread; never NULL. */
 KVASIR_API const char *kvasir_message(void);
 
+KVASIR_API const char *kvasir_version(void); /* "0.1.0" */
+
+/* Releases what a call said is the caller's to release with kvasir_free. NULL is fine. */
+KVASIR_API void kvasir_free(void *p);
+
+/* Options structs: zero means the default everywhere, so `= {0}` (C) or `= {}` (C++) is always right. Unless said
+   otherwise, strings and arrays that are passed in are read during the call only, results belong to the object they
+   came from, and an object is used from one thread at a time. */
+
+/* Receives notes that are worth a line on stderr, one sentence each. */
+typedef void (*kvasir_log_fn)(void *user, const char *text);
+/* done of total; return nonzero to cancel (the call then gives KVASIR_E_CANCELLED). */
+typedef int (*kvasir_progress_fn)(void *user, uint64_t done, uint64_t total);
+
+/* ---- model: a GGUF file ---------------------------------------------------------------------------------------- */
+
+typedef struct kvasir_model kvasir_model;
+
+typedef struct kvasir_model_options {
+    const char *pre;  /* the tokenizer's split pattern instead of the file's (tokenizer.ggml.pre) */
+    int header_only;  /* the tensor data may be missing: inspecting and planning only */
+    int inspect_only; /* an unknown architecture, tokenizer or broken tensor set is no error: it becomes a "problem" in
+                         the info, and the model cannot run */
+} kvasir_model_options;
+
+/* Opens a GGUF file (of a split set: the first) and checks all of it. `o` may be NULL. The model must outlive engines
+   that it was added to. */
+KVASIR_API kvasir_status kvasir_model_open(const char *path, const kvasir_model_options *o, kvasir_model **out);
+KVASIR_API void kvasir_model_close(kvasir_model *m);
+
+typedef struct kvasir_model_info {
+    const char *path, *architecture, *name;
+    uint32_t gguf_version;
+    int n_files;
+    uint64_t file_bytes, tensor_bytes, n_parameters;
+    int n_layer, n_embd, n_head, n_head_kv, head_dim, n_ff, n_vocab, n_ctx_train, n_expert, n_expert_used, window;
+    const char *tokenizer_model, *tokenizer_pre; /* as the file names them; "" when absent */
+    int32_t bos, eos;                            /* -1: none */
+    int adds_bos, adds_eos;
+    const char *chat_template; /* NULL when the file has none */
+    int n_tensors, n_metadata, n_problems;
+} kvasir_model_info;
+KVASIR_API const kvasir_model_info *kvasir_model_get_info(const kvasir_model *m);
+KVASIR_API const char *kvasir_model_problem(const kvasir_model *m, int i);
+
+typedef struct kvasir_tensor_info {
+    const char *name, *type;
+    int n_dims;
+    int64_t shape[4]; /* shape[0] is the row length */
+    uint64_t n_elements, bytes, offset;
+    int file; /* of a split set */
+} kvasir_tensor_info;
+KVASIR_API kvasir_status kvasir_model_tensor(const kvasir_model *m, int i, kvasir_tensor_info *out);
+/* Decodes a whole tensor to n_elements floats. */
+KVASIR_API kvasir_status kvasir_model_tensor_read(const kvasir_model *m, const char *name, float *out);
+
+/* Metadata as text: *key and *type point into the model; *value is shortened to about 120 bytes and is the caller's. */
+KVASIR_API kvasir_status kvasir_model_metadata(const kvasir_model *m, int i, const char **key, const char **type,
+                                               char **value);
+
+typedef struct kvasir_kv_stream {
+    int layer, n_heads, head_dim, window; /* window 0: all tokens */
+    const char *name;                     /* "k" or "v" */
+    const char *type;
+    double row_bytes;    /* of one token, all heads, in closed pages */
+    uint64_t page_bytes; /* 64 tokens of one head, closed */
+} kvasir_kv_stream;
+typedef struct kvasir_kv_info {
+    int n_streams;
+    double bytes_per_token; /* of streams without a window */
+    uint64_t bytes_at_ctx;  /* pool bytes of one sequence of n_ctx tokens, exactly */
+} kvasir_kv_info;
+/* What the KV cache holds for a type ("f16", "q8:q4") at n_ctx tokens. */
+KVASIR_API kvasir_status kvasir_model_kv(const kvasir_model *m, const char *kv, int n_ctx, kvasir_kv_info *out);
+KVASIR_API kvasir_status kvasir_model_kv_stream(const kvasir_model *m, const char *kv, int i, kvasir_kv_stream *out);
+
+/* ---- text ------------------------------------------------------------------------------------------------------ */
+
+/* Text to ids. add_special: BOS/EOS as the model wants; parse_special: control tokens written in the text become that
+   token (never otherwise). *ids is the caller's (kvasir_free). Any thread may call the functions of this section. */
+KVASIR_API kvasir_status kvasir_tokenize(const kvasir_model *m, const char *text, size_t n, int add_special,
+                                         int parse_special, int32_t **ids, size_t *n_ids);
+/* Ids to text; with `special` control tokens are shown. *text is NUL-terminated and the caller's (kvasir_free). */
+KVASIR_API kvasir_status kvasir_detokenize(const kvasir_model *m, const int32_t *ids, size_t n, int special,
+                                           char **text, size_t *n_text);
+KVASIR_API int kvasir_token_ends(const kvasir_model *m, int32_t id); /* end of generation? */
+
+/* Renders a chat template with the variables of a JSON object (messages, tools, add_generation_prompt, ...). `text`
+   NULL: the model's own; model NULL: `text` alone. bos_token and eos_token come from the model unless given.
+   now: seconds since 1970 in local time that strftime_now shows, 0 for the clock. *out is the caller's. A template's raise_exception gives
+   KVASIR_E_TEMPLATE and its message. */
+KVASIR_API kvasir_status kvasir_template_render(const kvasir_model *m, const char *text, const char *json,
+                                                int64_t now, char **out, size_t *n_out);
+
+/* ---- engine: threads, packed weights, the KV pool ---------------------------------------------------------------- */
+
+typedef struct kvasir_engine kvasir_engine;
+
+typedef struct kvasir_engine_options {
+    int n_threads;      /* 0: one per usable core */
+    const char *cpu;    /* "ref", "avx2", "avx512vnni", ...; NULL or "auto": the best */
+    uint64_t kv_memory; /* budget of the KV pool in bytes; 0: half of the memory that is available now */
+    int max_batch;      /* token rows of one step, 0: 512 */
+    int max_logits;     /* rows of logits of one step, 0: 64 */
+    kvasir_log_fn log;
+    void *log_user;
+} kvasir_engine_options;
+
+KVASIR_API kvasir_status kvasir_engine_create(const kvasir_engine_options *o, kvasir_engine **out);
+/* All sequences must have been freed. */
+KVASIR_API void kvasir_engine_free(kvasir_engine *e);
+/* Reads and packs the model's weights. Progress counts bytes. KVASIR_E_MEMORY says how much is missing. */
+KVASIR_API kvasir_status kvasir_engine_load(kvasir_engine *e, const kvasir_model *m, kvasir_progress_fn progress,
+                                            void *user);
+
+typedef struct kvasir_engine_info {
+    int n_threads, max_batch, max_logits;
+    const char *cpu_level;
+    char cpu_model[96];
+    uint64_t weights_bytes, workspace_bytes, kv_budget, kv_used, kv_peak;
+    uint64_t resident_bytes, peak_resident_bytes; /* of the process */
+} kvasir_engine_info;
+KVASIR_API void kvasir_engine_get_info(const kvasir_engine *e, kvasir_engine_info *out);
+
+/* ---- sequences -------------------------------------------------------------------------------------------------- */
+
+typedef struct kvasir_seq kvasir_seq;
+
+typedef struct kvasir_seq_options {
+    int n_ctx;      /* the most tokens it may hold; 0: what the model was trained for, or what fits the budget if less */
+    const char *kv; /* "f16" (default), "f32", "q8", "q8:q4", ... */
+} kvasir_seq_options;
+
+KVASIR_API kvasir_status kvasir_seq_create(kvasir_engine *e, const kvasir_model *m, const kvasir_seq_options *o,
+                                           kvasir_seq **out);
+KVASIR_API void kvasir_seq_free(kvasir_seq *s);
+/* A new sequence with the first `at` tokens of another (-1: all). Shares blocks, copies only the one being filled. */
+KVASIR_API kvasir_status kvasir_seq_fork(const kvasir_seq *from, int at, kvasir_seq **out);
+/* Cuts to n tokens. Where sliding windows have let go of rows before n, what is needed is computed again at the next step. */
+KVASIR_API kvasir_status kvasir_seq_truncate(kvasir_seq *s, int n);
+/* Marks the present length as a place to come back to cheaply (kept: the two newest marks). */
+KVASIR_API kvasir_status kvasir_seq_mark(kvasir_seq *s);
+KVASIR_API int kvasir_seq_length(const kvasir_seq *s);
+KVASIR_API int kvasir_seq_ctx(const kvasir_seq *s);
+KVASIR_API const int32_t *kvasir_seq_ids(const kvasir_seq *s); /* length entries; valid until the sequence changes */
+KVASIR_API uint64_t kvasir_seq_kv_bytes(const kvasir_seq *s);
+KVASIR_API const char *kvasir_seq_kv_type(const kvasir_seq *s, int is_v);
+
+/* ---- the step --------------------------------------------------------------------------------------------------- */
+
+typedef enum kvasir_want { KVASIR_WANT_NONE, KVASIR_WANT_LAST, KVASIR_WANT_ALL } kvasir_want;
+
+/* Tokens to append to a sequence: one when decoding, a piece of any length when prefilling. */
+typedef struct kvasir_work {
+    kvasir_seq *seq;
+    const int32_t *ids;
+    int n;
+    kvasir_want want;    /* which rows of logits */
+    const float *logits; /* out: the wanted rows, n_vocab floats each; valid until the next step */
+} kvasir_work;
+
+/* Computes all items together (a sequence may appear once); n_vocab logits for each wanted row. The results do not
+   depend on what else is in the step, on how a prompt is cut into steps, or on the number of threads: they are the same
+   bits. All or nothing: on failure every sequence is as before. KVASIR_E_CONTEXT: the tokens do not fit the context;
+   KVASIR_E_MEMORY: the KV budget is used up; KVASIR_E_CANCELLED: kvasir_cancel was called. A step of more than max_batch
+   rows is computed in pieces. */
+KVASIR_API kvasir_status kvasir_step(kvasir_engine *e, kvasir_work *work, int n_work);
+
+/* Makes the step that is running return KVASIR_E_CANCELLED soon (within a layer); no effect when none is running.
+   May be called from any thread and from a signal handler. */
+KVASIR_API void kvasir_cancel(kvasir_engine *e);
+
+/* ---- sampling --------------------------------------------------------------------------------------------------- */
+
+typedef struct kvasir_sampler kvasir_sampler;
+
+typedef struct kvasir_logit_bias {
+    int32_t id;
+    float bias; /* -INFINITY forbids */
+} kvasir_logit_bias;
+
+/* Zero switches a stage off. The order is: logit bias, repetition/frequency/presence penalties, DRY, top-k, typical,
+   top-p, min-p, XTC, temperature, draw. temperature 0 is greedy (after bias and penalties). */
+typedef struct kvasir_sampler_options {
+    float temperature;
+    int top_k;
+    float top_p, min_p, typical_p;
+    float repeat_penalty; /* 0 or 1: off */
+    int repeat_last_n;    /* 0: 64, -1: everything */
+    float frequency_penalty, presence_penalty;
+    float dry_multiplier, dry_base; /* base 0: 1.75 */
+    int dry_allowed_length;         /* 0: 2 */
+    int dry_last_n;                 /* 0: everything */
+    const char *const *dry_breakers; /* NULL: newline, colon, quote, asterisk */
+    int n_dry_breakers;
+    float xtc_probability, xtc_threshold;
+    const kvasir_logit_bias *bias;
+    int n_bias;
+    uint64_t seed;
+} kvasir_sampler_options;
+
+/* The model gives the vocabulary (DRY's breakers are text). KVASIR_E_ARGUMENT names an option out of its range. */
+KVASIR_API kvasir_status kvasir_sampler_create(const kvasir_model *m, const kvasir_sampler_options *o,
+                                               kvasir_sampler **out);
+KVASIR_API void kvasir_sampler_free(kvasir_sampler *s);
+/* Tells the sampler about a token of the context (prompt tokens, then each chosen one). */
+KVASIR_API void kvasir_sampler_accept(kvasir_sampler *s, int32_t id);
+/* Chooses from n_vocab logits. The same seed, options, history and logits give the same id, on every machine level. */
+KVASIR_API int32_t kvasir_sampler_choose(kvasir_sampler *s, const float *logits);
+
+/* ---- generate: prompt in, text out ------------------------------------------------------------------------------ */
+
+typedef enum kvasir_stop {
+    KVASIR_STOP_NONE,
+    KVASIR_STOP_END,    /* an end-of-generation token */
+    KVASIR_STOP_LIMIT,  /* n_predict tokens */
+    KVASIR_STOP_STRING, /* a stop string */
+    KVASIR_STOP_CONTEXT /* the context is full */
+} kvasir_stop;
+
+/* Text as it is decided: whole characters, without stop strings. Return nonzero to stop (KVASIR_E_CANCELLED). */
+typedef int (*kvasir_text_fn)(void *user, const char *text, size_t n);
+
+typedef struct kvasir_generate_options {
+    const int32_t *ids; /* the prompt, appended to what the sequence holds */
+    int n_ids;
+    int n_predict;           /* 0: until the end or the context is full */
+    const char *const *stop; /* stop strings; they may span tokens */
+    int n_stop;
+    int special;             /* show control tokens in the text */
+    int ignore_end;          /* go on after end-of-generation tokens */
+    int chunk;               /* prompt tokens per step, 0: max_batch */
+    kvasir_sampler *sampler; /* NULL: greedy */
+    kvasir_progress_fn on_prefill; /* prompt tokens done of all */
+    kvasir_text_fn on_text;
+    void *user; /* of both callbacks */
+} kvasir_generate_options;
+
+typedef struct kvasir_stats {
+    int prompt_tokens, generated_tokens, depth; /* depth: tokens in the sequence at the end */
+    double prefill_s, ttft_s, decode_s;         /* decode_s: after the first generated token */
+    kvasir_stop stop;
+    uint64_t kv_bytes;
+} kvasir_stats;
+
+/* The prompt must fit: KVASIR_E_CONTEXT with both numbers before anything is computed. *ids (may be NULL) is set to the generated
+   ids, the caller's (kvasir_free). `stats` may be NULL. */
+KVASIR_API kvasir_status kvasir_generate(kvasir_engine *e, kvasir_seq *s, const kvasir_generate_options *o,
+                                         int32_t **ids, int *n_ids, kvasir_stats *stats);
+
+/* ---- bench: the machine's limits and the kernels beside them ----------------------------------------------------- */
+
+typedef struct kvasir_bench_row {
+    const char *name, *unit; /* "gemv q4_K 1536x8960", "GB/s" */
+    double value, limit;     /* limit 0: the row is a limit itself */
+    int threads;
+} kvasir_bench_row;
+typedef void (*kvasir_bench_fn)(void *user, const kvasir_bench_row *row);
+/* Measures for about `seconds` in all. o as for an engine (threads, cpu). */
+KVASIR_API kvasir_status kvasir_bench(const kvasir_engine_options *o, double seconds, kvasir_bench_fn on_row,
+                                      void *user);
+
 #ifdef __cplusplus
 }
 #endif
