@@ -1,5 +1,5 @@
-/* GGUF v2 and v3 files, little-endian, single or split (-00001-of-0000N). Read-only; every byte of the file is
-   untrusted. Format: the ggml project's docs/gguf.md. */
+/* GGUF v2 and v3 files, little-endian, single or split (-00001-of-0000N). Read-only; every byte of the file
+   is untrusted. Format: the ggml project's docs/gguf.md. */
 #ifndef KVASIR_GGUF_GGUF_H
 #define KVASIR_GGUF_GGUF_H
 
@@ -9,18 +9,30 @@
 
 /* Named limits. A file beyond one of them is refused with KVASIR_E_FORMAT saying which. */
 enum {
-    GGUF_MAX_KV = 1 << 16,          /* metadata keys */
-    GGUF_MAX_TENSORS = 1 << 18,     /* tensors, all split files together */
-    GGUF_MAX_KEY_BYTES = 1 << 16,   /* one key or tensor name */
-    GGUF_MAX_STRING_BYTES = 1 << 26,/* one string value */
-    GGUF_MAX_ARRAY = 1 << 26,       /* elements of one array (nested arrays are refused) */
+    GGUF_MAX_KV = 1 << 16,           /* metadata keys */
+    GGUF_MAX_TENSORS = 1 << 18,      /* tensors, all split files together */
+    GGUF_MAX_KEY_BYTES = 1 << 16,    /* one key or tensor name */
+    GGUF_MAX_STRING_BYTES = 1 << 26, /* one string value */
+    GGUF_MAX_ARRAY = 1 << 26,        /* elements of one array (nested arrays are refused) */
     GGUF_MAX_DIMS = 4,
     GGUF_MAX_SPLITS = 1 << 10
 };
 
 typedef enum gguf_value_type {
-    GGUF_U8, GGUF_I8, GGUF_U16, GGUF_I16, GGUF_U32, GGUF_I32, GGUF_F32, GGUF_BOOL, GGUF_STRING, GGUF_ARRAY, GGUF_U64,
-    GGUF_I64, GGUF_F64, GGUF_VALUE_TYPES
+    GGUF_U8,
+    GGUF_I8,
+    GGUF_U16,
+    GGUF_I16,
+    GGUF_U32,
+    GGUF_I32,
+    GGUF_F32,
+    GGUF_BOOL,
+    GGUF_STRING,
+    GGUF_ARRAY,
+    GGUF_U64,
+    GGUF_I64,
+    GGUF_F64,
+    GGUF_VALUE_TYPES
 } gguf_value_type;
 
 typedef struct gguf_string {
@@ -50,10 +62,10 @@ typedef struct gguf_tensor {
 
 typedef struct gguf gguf;
 
-/* Opens a file, and when it is the first of a split set (split.count > 1) all the others beside it. Everything is
-   checked here: nothing in the result can point outside its file. KVASIR_E_FORMAT names the key, tensor or byte;
-   big-endian files are KVASIR_E_UNSUPPORTED; a header-only file (tensor data missing) is refused unless
-   `header_only` is set. */
+/* Opens a file, and when it is the first of a split set (split.count > 1) all the others beside it.
+   Everything is checked here: nothing in the result can point outside its file. KVASIR_E_FORMAT names the
+   key, tensor or byte; big-endian files are KVASIR_E_UNSUPPORTED; a header-only file (tensor data missing) is
+   refused unless `header_only` is set. */
 kvasir_status gguf_open(const char *path, bool header_only, gguf **out);
 /* The same over an open file (ownership passes to the result, also on failure). No splits. */
 kvasir_status gguf_open_file(file *f, bool header_only, gguf **out);
@@ -67,16 +79,17 @@ int gguf_n_files(const gguf *g);
 
 int gguf_n_kv(const gguf *g);
 const gguf_kv *gguf_kv_at(const gguf *g, int i);
-const gguf_kv *gguf_find(const gguf *g, const char *key); /* NULL when absent; hashed */
+const gguf_kv *gguf_find(const gguf *g, const char *key); /* NULL when absent; binary search */
 
 int gguf_n_tensors(const gguf *g);
 const gguf_tensor *gguf_tensor_at(const gguf *g, int i);
-const gguf_tensor *gguf_find_tensor(const gguf *g, const char *name); /* NULL when absent; hashed */
+const gguf_tensor *gguf_find_tensor(const gguf *g, const char *name); /* NULL when absent; binary search */
 
-/* Typed access. `required` false: an absent key leaves *out as it was. A present key of the wrong type or out of the
-   range is always KVASIR_E_FORMAT naming the key. Integers are taken from any integer type, floats from f32 or f64;
-   NaN and infinity are refused. */
-kvasir_status gguf_get_u32(const gguf *g, const char *key, bool required, uint32_t min, uint32_t max, uint32_t *out);
+/* Typed access. `required` false: an absent key leaves *out as it was. A present key of the wrong type or out
+   of the range is always KVASIR_E_FORMAT naming the key. Integers are taken from any integer type, floats
+   from f32 or f64; NaN and infinity are refused. */
+kvasir_status gguf_get_u32(const gguf *g, const char *key, bool required, uint32_t min, uint32_t max,
+                           uint32_t *out);
 kvasir_status gguf_get_f32(const gguf *g, const char *key, bool required, float min, float max, float *out);
 kvasir_status gguf_get_bool(const gguf *g, const char *key, bool required, bool *out);
 kvasir_status gguf_get_string(const gguf *g, const char *key, bool required, gguf_string *out);

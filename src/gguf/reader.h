@@ -1,5 +1,5 @@
-/* A forward cursor over an untrusted file with a buffered window: small fields come from the window, large runs go
-   straight to their place. Every read is bounded by the file's size. */
+/* A forward cursor over an untrusted file with a buffered window: small fields come from the window, large
+   runs go straight to their place. Every read is bounded by the file's size. */
 #ifndef KVASIR_GGUF_READER_H
 #define KVASIR_GGUF_READER_H
 

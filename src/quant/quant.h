@@ -1,12 +1,13 @@
-/* ggml's tensor types: block sizes, and the exact scalar decode of each (equal bit for bit to gguf-py and to ggml's own
-   to_float; products in ggml's order, no contraction). Formats: ggml's ggml-common.h and ggml-quants.c. */
+/* ggml's tensor types: block sizes, and the exact scalar decode of each (equal bit for bit to gguf-py and to
+   ggml's own to_float; products in ggml's order, no contraction). Formats: ggml's ggml-common.h and
+   ggml-quants.c. */
 #ifndef KVASIR_QUANT_QUANT_H
 #define KVASIR_QUANT_QUANT_H
 
 #include "base/status.h"
 
-/* X(name, id in GGUF files, elements per block, bytes per block): one row per type, the traits table. The integer types carry ids
-   only (deepseek4's tid2eid), not weights. */
+/* X(name, id in GGUF files, elements per block, bytes per block): one row per type, the traits table. The
+   integer types carry ids only (deepseek4's tid2eid), not weights. */
 #define QUANT_TYPE_MAP(X)                                                                                    \
     X(F32, 0, 1, 4)                                                                                          \
     X(F16, 1, 1, 2)                                                                                          \
@@ -45,13 +46,14 @@ typedef enum quant_type {
 #define X(name, id, elements, bytes) QUANT_##name = id,
     QUANT_TYPE_MAP(X)
 #undef X
-    QUANT_TYPES = 64 /* ids are below this */
+        QUANT_TYPES = 64 /* ids are below this */
 } quant_type;
 
 typedef struct quant_traits {
     const char *name; /* "Q4_K" */
     int block_elements, block_bytes;
-    /* Decodes n elements (a multiple of block_elements) of the blocks at `raw` into `out`. NULL for integer types. */
+    /* Decodes n elements (a multiple of block_elements) of the blocks at `raw` into `out`. NULL for integer
+     * types. */
     void (*decode)(const void *raw, float *out, size_t n);
 } quant_traits;
 

@@ -1,0 +1,47 @@
+/* One GGUF file, parsed and checked. gguf.c puts one or several of them together. */
+#ifndef KVASIR_GGUF_PART_H
+#define KVASIR_GGUF_PART_H
+
+#include "base/mem.h"
+#include "gguf/gguf.h"
+
+typedef struct gguf_part {
+    file *f;      /* owned */
+    arena memory; /* everything below, names and values included */
+    uint32_t version;
+    int n_kv, n_tensors;
+    gguf_kv *kv;         /* in the file's order */
+    const gguf_kv **key; /* the same, sorted by key: for lookup, and duplicates are neighbours */
+    gguf_tensor *tensor; /* in the file's order; names are not yet known to be distinct */
+    uint32_t alignment;
+    uint64_t data_start; /* file offset that tensor offsets count from */
+} gguf_part;
+
+/* Reads and checks the header of `f`. On failure too the part owns `f` and is to be freed. */
+kvasir_status part_read(gguf_part *p, file *f, bool header_only);
+void part_free(gguf_part *p);
+
+/* NULL when absent. */
+const gguf_kv *part_find(const gguf_part *p, const char *key);
+
+/* The tensors' half of part_read: the infos at the reader's place, data_start, and where the data lies. */
+struct reader;
+kvasir_status part_read_tensors(gguf_part *p, struct reader *r, uint64_t count, bool header_only);
+
+/* A key or a tensor's name: 1 to GGUF_MAX_KEY_BYTES bytes without a NUL. `what` and `index` are for the
+ * message. */
+kvasir_status part_read_name(gguf_part *p, struct reader *r, const char *what, uint64_t index,
+                             gguf_string *out);
+
+/* Order of names: bytewise, a prefix first. */
+int gguf_string_compare(const gguf_string *a, const gguf_string *b);
+
+/* An integer value of any integer type, as get.c and the alignment need it: its magnitude and sign. False
+   when the value is no integer. */
+bool gguf_kv_integer(const gguf_kv *kv, bool *negative, uint64_t *magnitude);
+
+/* The typed access of gguf.h over one value; `path` and `key` are for messages, kv NULL means absent. */
+kvasir_status kv_get_u32(const char *path, const char *key, const gguf_kv *kv, bool required, uint32_t min,
+                         uint32_t max, uint32_t *out);
+
+#endif
