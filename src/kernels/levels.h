@@ -1,0 +1,19 @@
+/* Private to kernels/: what each level puts into the families' tables. _init_ref fills a table; the others
+   replace the entries that they make faster. Called in order of levels by the *_kernels_init functions. */
+#ifndef KVASIR_KERNELS_LEVELS_H
+#define KVASIR_KERNELS_LEVELS_H
+
+#include "kernels/attn.h"
+#include "kernels/vec.h"
+
+void vec_init_ref(vec_kernels *t);
+void vec_init_avx2(vec_kernels *t);
+void vec_init_avx512(vec_kernels *t);
+void vec_init_neon(vec_kernels *t);
+
+void attn_init_ref(attn_kernels *t);
+void attn_init_avx2(attn_kernels *t);
+void attn_init_avx512(attn_kernels *t);
+void attn_init_neon(attn_kernels *t);
+
+#endif
