@@ -23,7 +23,8 @@ int cpu_has(cpu_level level);
 /* "ref", "avx2", "avx512vnni", "avx512bf16", "neon", "dotprod". */
 const char *cpu_level_name(cpu_level level);
 
-/* Reads a level's name; "auto" and NULL mean cpu_best(). KVASIR_E_ARGUMENT lists the names this machine has. */
+/* Reads a level's name; "auto" and NULL mean cpu_best(). KVASIR_E_ARGUMENT lists the names this machine has.
+ */
 kvasir_status cpu_level_parse(const char *name, cpu_level *out);
 
 /* Threads worth starting: the affinity mask and the cgroup's quota, at least 1. */

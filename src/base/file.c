@@ -30,7 +30,8 @@ kvasir_status file_from_memory(const void *data, size_t n, const char *name, fil
 kvasir_status file_open(const char *path, file **out)
 {
     struct stat st;
-    /* O_NONBLOCK: a named pipe must not hang the open; it is refused below like everything that is no regular file. */
+    /* O_NONBLOCK: a named pipe must not hang the open; it is refused below like everything that is no regular
+     * file. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return fail(KVASIR_E_IO, "%s: %s", path, strerror(errno));
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
@@ -38,8 +39,10 @@ kvasir_status file_open(const char *path, file **out)
         return fail(KVASIR_E_IO, "%s: not a regular file", path);
     }
     kvasir_status status = file_from_memory(NULL, (size_t)st.st_size, path, out);
-    if (status != KVASIR_OK) (void)close(fd);
-    else (*out)->fd = fd;
+    if (status != KVASIR_OK)
+        (void)close(fd);
+    else
+        (*out)->fd = fd;
     return status;
 }
 
@@ -65,7 +68,8 @@ kvasir_status file_read(const file *f, uint64_t offset, void *to, size_t n)
 {
     if (offset > f->size || n > f->size - offset)
         return fail(KVASIR_E_FORMAT, "%s: ends at byte %llu, but bytes %llu to %llu are needed", f->name,
-                    (unsigned long long)f->size, (unsigned long long)offset, (unsigned long long)(offset + n));
+                    (unsigned long long)f->size, (unsigned long long)offset,
+                    (unsigned long long)(offset + n));
     if (f->fd < 0) {
         if (n) memcpy(to, f->data + offset, n);
         return KVASIR_OK;
@@ -73,10 +77,12 @@ kvasir_status file_read(const file *f, uint64_t offset, void *to, size_t n)
     for (size_t done = 0; done < n;) {
         ssize_t got = pread(f->fd, (char *)to + done, n - done, (off_t)(offset + done));
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return fail(KVASIR_E_IO, "%s: reading at byte %llu: %s", f->name,
-                                 (unsigned long long)(offset + done), strerror(errno));
-        if (got == 0) return fail(KVASIR_E_FORMAT, "%s: shrank while it was being read: ends at byte %llu now",
-                                  f->name, (unsigned long long)(offset + done));
+        if (got < 0)
+            return fail(KVASIR_E_IO, "%s: reading at byte %llu: %s", f->name,
+                        (unsigned long long)(offset + done), strerror(errno));
+        if (got == 0)
+            return fail(KVASIR_E_FORMAT, "%s: shrank while it was being read: ends at byte %llu now", f->name,
+                        (unsigned long long)(offset + done));
         done += (size_t)got;
     }
     return KVASIR_OK;

@@ -1,5 +1,5 @@
-/* Read-only files, read by position. Nothing is mapped: a file that shrinks while it is being used gives a short read
-   and so an error, never a signal. */
+/* Read-only files, read by position. Nothing is mapped: a file that shrinks while it is being used gives a
+   short read and so an error, never a signal. */
 #ifndef KVASIR_BASE_FILE_H
 #define KVASIR_BASE_FILE_H
 
@@ -18,8 +18,8 @@ void file_close(file *f);
 uint64_t file_size(const file *f);
 const char *file_name(const file *f);
 
-/* Reads exactly n bytes at `offset`. KVASIR_E_FORMAT naming the byte where the file ends if it is shorter than it was,
-   KVASIR_E_IO on a read error. Any number of threads may call it at once. */
+/* Reads exactly n bytes at `offset`. KVASIR_E_FORMAT naming the byte where the file ends if it is shorter
+   than it was, KVASIR_E_IO on a read error. Any number of threads may call it at once. */
 kvasir_status file_read(const file *f, uint64_t offset, void *to, size_t n);
 
 /* Tells the kernel that [offset, offset+n) is wanted soon. A hint only. */

@@ -24,8 +24,8 @@ static inline float f32_from_bf16(uint16_t h)
     return f32_from_bits((uint32_t)h << 16);
 }
 
-/* IEEE 754 binary16. The magnitude's exponent and fraction move to f32's place and a multiplication by 2^112 corrects
-   the bias, denormals included; infinity and NaN are set apart. */
+/* IEEE 754 binary16. The magnitude's exponent and fraction move to f32's place and a multiplication by 2^112
+   corrects the bias, denormals included; infinity and NaN are set apart. */
 static inline float f32_from_f16(uint16_t h)
 {
     uint32_t sign = (uint32_t)(h & 0x8000u) << 16, magnitude = (uint32_t)(h & 0x7fffu) << 13;

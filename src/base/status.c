@@ -15,7 +15,8 @@ const char *kvasir_status_name(kvasir_status status)
 {
     switch (status) {
 #define X(name, number, text)                                                                                \
-    case KVASIR_##name: return "KVASIR_" #name;
+    case KVASIR_##name:                                                                                      \
+        return "KVASIR_" #name;
         KVASIR_STATUS_MAP(X)
 #undef X
     }
@@ -26,7 +27,8 @@ const char *kvasir_strerror(kvasir_status status)
 {
     switch (status) {
 #define X(name, number, text)                                                                                \
-    case KVASIR_##name: return text;
+    case KVASIR_##name:                                                                                      \
+        return text;
         KVASIR_STATUS_MAP(X)
 #undef X
     }
@@ -55,7 +57,11 @@ kvasir_status fail_memory(size_t bytes)
 /* The length of the valid UTF-8 sequence at s, 0 if there is none. */
 static size_t utf8_sequence(const unsigned char *s, size_t n)
 {
-    size_t need = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
+    size_t need = s[0] < 0x80                   ? 1
+                  : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
+                  : (s[0] & 0xf0) == 0xe0       ? 3
+                  : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
+                                                : 0;
     if (need == 0 || need > n) return 0;
     for (size_t i = 1; i < need; i++)
         if ((s[i] & 0xc0) != 0x80) return 0;

@@ -5,15 +5,15 @@
 #include "kvasir/kvasir.h"
 
 /* Records a message for this thread (kvasir_message) and returns `code`, so that an error reads
-   `return fail(KVASIR_E_FORMAT, "tensor %s: ...", name);`. The text is one sentence without a full stop; strings
-   that come from a file are passed through quoted() first. Messages longer than 511 bytes are cut. */
+   `return fail(KVASIR_E_FORMAT, "tensor %s: ...", name);`. The text is one sentence without a full stop;
+   strings that come from a file are passed through quoted() first. Messages longer than 511 bytes are cut. */
 kvasir_status fail(kvasir_status code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Out of memory for `bytes`: fail() with the one text that everybody uses. */
 kvasir_status fail_memory(size_t bytes);
 
-/* Copies up to `n` bytes of untrusted text into a per-thread ring of four buffers, with control characters and
-   invalid UTF-8 escaped and long text shortened. The result is valid until the fourth next call. */
+/* Copies up to `n` bytes of untrusted text into a per-thread ring of four buffers, with control characters
+   and invalid UTF-8 escaped and long text shortened. The result is valid until the fourth next call. */
 const char *quoted(const char *s, size_t n);
 
 /* Returns early with the status of a call that failed. */

@@ -11,8 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* A waiting thread spins this many rounds, then sleeps in the kernel. Between two regions of one step the wait is
-   microseconds; between two requests it may be hours. */
+/* A waiting thread spins this many rounds, then sleeps in the kernel. Between two regions of one step the
+   wait is microseconds; between two requests it may be hours. */
 enum { SPIN_ROUNDS = 20000, CACHE_LINE = 64 };
 
 struct team {
@@ -42,12 +42,13 @@ static void pause_cpu(void)
 #endif
 }
 
-/* Moves *word on and wakes whoever sleeps on it. The sequentially consistent order of "count a sleeper, look at the
-   word" there and "change the word, look for sleepers" here leaves no gap. */
+/* Moves *word on and wakes whoever sleeps on it. The sequentially consistent order of "count a sleeper, look
+   at the word" there and "change the word, look for sleepers" here leaves no gap. */
 static void advance(team *t, atomic_uint *word)
 {
     atomic_fetch_add(word, 1);
-    if (atomic_load(&t->sleepers) > 0) (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 0x7fffffff, NULL, NULL, 0);
+    if (atomic_load(&t->sleepers) > 0)
+        (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 0x7fffffff, NULL, NULL, 0);
 }
 
 /* Returns once *word differs from `seen`. */
@@ -126,7 +127,8 @@ kvasir_status team_create(int n, team **out)
         if (error) {
             mem_free(s);
             team_free(t);
-            return fail(KVASIR_E_MEMORY, "thread %d of %d could not be started: %s", i + 1, n, strerror(error));
+            return fail(KVASIR_E_MEMORY, "thread %d of %d could not be started: %s", i + 1, n,
+                        strerror(error));
         }
         t->n = i + 1;
     }

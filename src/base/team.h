@@ -1,6 +1,6 @@
-/* The thread team. A parallel region runs the same function on every thread (the caller is thread 0); inside it the
-   threads meet at barriers and take tiles of work from a counter. Which thread computes a tile never changes the
-   tile's result, so thread count and timing do not change a bit of the output. */
+/* The thread team. A parallel region runs the same function on every thread (the caller is thread 0); inside
+   it the threads meet at barriers and take tiles of work from a counter. Which thread computes a tile never
+   changes the tile's result, so thread count and timing do not change a bit of the output. */
 #ifndef KVASIR_BASE_TEAM_H
 #define KVASIR_BASE_TEAM_H
 
@@ -8,8 +8,8 @@
 
 typedef struct team team;
 
-/* Starts n-1 threads (n >= 1); they spin for a short while after a region and then sleep. Freed by team_free, which
-   joins them. */
+/* Starts n-1 threads (n >= 1); they spin for a short while after a region and then sleep. Freed by team_free,
+   which joins them. */
 kvasir_status team_create(int n, team **out);
 void team_free(team *t);
 int team_size(const team *t);

@@ -1,0 +1,111 @@
+/* Matrix products. The unit of work is a tile: a few panels (16 weight rows each) times all activation rows.
+   Every output is computed by one kernel call in one order of summation, so tiles and threads do not show in
+   the result. */
+#include "ops/linear.h"
+#include "base/checked.h"
+#include "ops/ops.h"
+
+enum {
+    MAX_TILE_PANELS = 8,    /* with many rows: a tile's weights stay in the second-level cache */
+    MAX_STREAM_PANELS = 32, /* with few rows: longer runs of memory */
+    STREAM_ROWS = 8,
+    TILES_PER_THREAD = 6,
+    CHUNK_ROWS = 96, /* rows of a tile's product that wait in scratch for their bias or activation */
+    SCRATCH_ALIGN = 64
+};
+
+size_t linear_scratch_bytes(const op_limits *l)
+{
+    size_t product = sizeof(float) * CHUNK_ROWS * MAX_TILE_PANELS * PANEL_ROWS * 2;
+    size_t decoded = l->raw ? sizeof(float) * PANEL_ROWS * (size_t)l->max_k * 2 : 0;
+    return align_up(max_size(product, (size_t)l->max_k * sizeof(float)) + decoded, SCRATCH_ALIGN);
+}
+
+/* Product of `n_panels` panels with n rows. Raw rows are decoded to a float panel in the scratch first. */
+static void multiply(const op *t, const matrix *w, int panel, int n_panels, const acts *a, int row, int n,
+                     float *out, size_t ld)
+{
+    const linear_kernels *kn = &t->kernels->linear;
+    const float *x = a->x + (size_t)row * a->ld;
+    if (w->kind >= 0) {
+        const unsigned char *data = w->data + (size_t)panel * w->panel_bytes;
+        bool floats = panel_kind_is_float((panel_kind)w->kind);
+        size_t ldq = a->ld / ACT_BLOCK;
+        if (floats)
+            kn->gemm[w->kind](data, n_panels, w->k, x, a->ld, n, out, ld);
+        else
+            kn->gemm[w->kind](data, n_panels, w->k, a->q + (size_t)row * ldq, ldq, n, out, ld);
+        return;
+    }
+    const quant_traits *traits = quant_traits_of(w->type);
+    float *decoded = (float *)(void *)(t->scratch + linear_scratch_bytes(t->limits)) -
+                     2 * PANEL_ROWS * (size_t)t->limits->max_k;
+    float *floats = decoded + PANEL_ROWS * (size_t)t->limits->max_k;
+    size_t row_bytes = w->panel_bytes / PANEL_ROWS, k = (size_t)w->k;
+    for (int p = 0; p < n_panels; p++) {
+        int rows = min_int(PANEL_ROWS, w->rows - (panel + p) * PANEL_ROWS);
+        const unsigned char *raw = w->data + (size_t)(panel + p) * w->panel_bytes;
+        for (int r = 0; r < rows; r++)
+            traits->decode(raw + (size_t)r * row_bytes, decoded + (size_t)r * k, k);
+        panel_pack_f32(decoded, k, rows, w->k, floats);
+        kn->gemm[PANEL_F32](floats, 1, w->k, x, a->ld, n, out + PANEL_ROWS * p, ld);
+    }
+}
+
+/* The part of a job that only makes sense on a product: bias, gate, residual. */
+static void finish_rows(const op *t, const linear_job *j, int panel, int width, int row, int n,
+                        float *product, float *up, size_t ld)
+{
+    const vec_kernels *v = &t->kernels->vec;
+    int valid = min_int(width, j->w->rows - panel * PANEL_ROWS);
+    for (int i = 0; i < n; i++, product += ld, up += up ? ld : 0) {
+        float *to = j->out + (size_t)(row + i) * j->ld_out + panel * PANEL_ROWS;
+        if (j->bias) v->add(product, j->bias + panel * PANEL_ROWS, valid);
+        if (up)
+            (j->gelu ? v->gelu_mul : v->silu_mul)(product, up, to, width);
+        else if (j->add)
+            v->add(to, product, valid);
+    }
+}
+
+void linear_tile(const op *t, const acts *a, int n, const linear_job *j, int panel, int n_panels)
+{
+    float *out = j->out + panel * PANEL_ROWS;
+    if (!j->up && !j->add) {
+        multiply(t, j->w, panel, n_panels, a, 0, n, out, j->ld_out);
+        if (j->bias) finish_rows(t, j, panel, n_panels * PANEL_ROWS, 0, n, out, NULL, j->ld_out);
+        return;
+    }
+    int step = n <= STREAM_ROWS ? n : CHUNK_ROWS, width = n_panels * PANEL_ROWS;
+    float *product = (float *)(void *)t->scratch, *up = j->up ? product + step * width : NULL;
+    for (int row = 0; row < n; row += step) {
+        int rows = min_int(step, n - row);
+        multiply(t, j->w, panel, n_panels, a, row, rows, product, (size_t)width);
+        if (up) multiply(t, j->up, panel, n_panels, a, row, rows, up, (size_t)width);
+        finish_rows(t, j, panel, width, row, rows, product, up, (size_t)width);
+    }
+}
+
+int linear_tile_panels(int total, int n, int n_threads)
+{
+    int most = n <= STREAM_ROWS ? MAX_STREAM_PANELS : MAX_TILE_PANELS,
+        size = total / (n_threads * TILES_PER_THREAD);
+    return size < 2 ? 2 : min_int(size & ~1, most);
+}
+
+void op_linear(op *t, const acts *a, int n, const linear_job *jobs, int n_jobs)
+{
+    int total = 0, size, first = 0, tile;
+    for (int i = 0; i < n_jobs; i++) total += matrix_panels(jobs[i].w);
+    size = linear_tile_panels(total, n, t->n_threads);
+    tile = team_next(t->team);
+    for (int i = 0; i < n_jobs; i++) {
+        int panels = matrix_panels(jobs[i].w), tiles = (panels + size - 1) / size;
+        for (; tile < first + tiles; tile = team_next(t->team)) {
+            int panel = (tile - first) * size;
+            linear_tile(t, a, n, &jobs[i], panel, min_int(size, panels - panel));
+        }
+        first += tiles;
+    }
+    team_barrier(t->team);
+}

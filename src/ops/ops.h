@@ -1,0 +1,149 @@
+/* What a transformer is written in: operations over row-major float matrices, each called by every thread of
+   the team with the same arguments (one program, many threads). An operation splits its work over the threads
+   and ends in a barrier, so the next one may read what it wrote. How the work is split never changes a bit of
+   the result. */
+#ifndef KVASIR_OPS_OPS_H
+#define KVASIR_OPS_OPS_H
+
+#include "base/team.h"
+#include "kernels/attn.h"
+#include "kernels/linear.h"
+#include "kernels/vec.h"
+#include "ops/matrix.h"
+#include <stdbool.h>
+
+enum { OPS_QUERY_BLOCK = 16, OPS_SPAN_PAGES = 16, OPS_MAX_JOBS = 4 };
+
+typedef struct kernels {
+    cpu_level level;
+    linear_kernels linear;
+    vec_kernels vec;
+    attn_kernels attn;
+} kernels;
+
+/* Each thread's own room, drawn before it is filled: see op_scratch_bytes. */
+typedef struct op_limits {
+    int max_rows;  /* token rows of one step */
+    int max_k;     /* longest weight row */
+    int max_group; /* query heads per kv-head */
+    int max_head_dim;
+    bool raw; /* some matrix is kept as raw rows */
+} op_limits;
+size_t op_scratch_bytes(const op_limits *l);
+
+/* A thread inside a parallel region. */
+typedef struct op {
+    team *team;
+    const kernels *kernels;
+    int tid, n_threads;
+    unsigned char *scratch; /* op_scratch_bytes, 64-byte aligned */
+    const op_limits *limits;
+} op;
+
+/* Activations that a linear operation reads: float rows and, when some weight multiplies in integers, the
+   same rows as int8 blocks. */
+typedef struct acts {
+    float *x;     /* n rows, ld floats apart */
+    act_block *q; /* n rows, ld/32 blocks apart; NULL where only floats are needed */
+    size_t ld;    /* a multiple of 32 */
+    int k;        /* row length in use */
+} acts;
+
+/* ---- rows.c ---- */
+
+/* out = rmsnorm(x) * w for n rows, and quantises it. ld of x as of out. */
+void op_norm(op *t, const float *x, size_t ld, const float *w, float eps, int n, acts *out);
+/* x += rmsnorm(y) * w: the norm behind a sublayer (gemma). */
+void op_norm_add(op *t, float *x, const float *y, size_t ld, const float *w, float eps, int k, int n);
+/* Quantises rows that were written as floats. */
+void op_quantise(op *t, acts *a, int n);
+void op_scale(op *t, float *x, size_t ld, float s, int k, int n);
+/* out row i = x row index[i], for i < n. */
+void op_gather(op *t, const float *x, size_t ld, const int *index, int n, float *out);
+
+/* ---- linear.c ---- */
+
+typedef struct linear_job {
+    const matrix *w;
+    const matrix *up;  /* with `up`, out = activation(w x) * (up x): a gated feed-forward half */
+    const float *bias; /* added to the product, NULL: none */
+    float *out;
+    size_t ld_out; /* at least the rows of w rounded up to 16 */
+    bool add;      /* out += instead of out = */
+    bool gelu;     /* the gate's activation: GELU (tanh) instead of SiLU */
+} linear_job;
+
+/* out = W a for up to OPS_MAX_JOBS matrices over the same n activation rows. */
+void op_linear(op *t, const acts *a, int n, const linear_job *jobs, int n_jobs);
+
+/* ---- moe.c ---- */
+
+typedef struct moe_room { /* buffers of a step, for n rows and `used` experts per row */
+    float *router;        /* n x experts rounded up to 16 */
+    float *weight;        /* n x used */
+    int *expert, *slot;   /* n x used: the chosen expert; the row in grouped order */
+    int *row_of;          /* n*used grouped rows: which token row */
+    int *first;           /* experts + 1: first grouped row of each expert */
+    acts in, mid;         /* n*used rows */
+    float *out;           /* n*used rows, ld_out apart */
+    size_t ld_out;
+} moe_room;
+
+typedef struct moe_weights {
+    matrix router;
+    matrix_stack gate, up, down; /* one matrix per expert */
+    int n_expert, n_used;
+    bool normalise; /* the chosen weights are divided by their sum */
+    float scale;    /* then multiplied by this; 1: none */
+} moe_weights;
+
+/* x += sum over the chosen experts of weight * down(silu(gate a) * up a). Rows are grouped by expert, so that
+   each expert's weights are read once. Weights are softmax probabilities over all experts. The sum runs in
+   order of decreasing probability. */
+void op_moe(op *t, const acts *a, int n, const moe_weights *w, const moe_room *room, float *x, size_t ld);
+
+/* ---- attention.c ---- */
+
+/* One layer's pages of one sequence, as the KV cache hands them out (kv/kv.h fills it). */
+typedef struct op_pages {
+    unsigned char *const *block; /* by page number */
+    size_t k_offset, v_offset;   /* of head 0's page in a block */
+    size_t k_page, v_page;       /* bytes of one head's page */
+    bool f32;                    /* pages hold floats instead of f16 */
+} op_pages;
+
+typedef struct attn_item { /* consecutive rows of one sequence */
+    op_pages pages;
+    int row0, n, pos0; /* rows row0.. of the step are tokens pos0.. of the sequence */
+} attn_item;
+
+typedef struct attn_shape {
+    int n_head, n_head_kv, head_dim;
+    int window; /* 0: all tokens */
+    float scale, softcap;
+    int n_rot;                    /* rotated part of a head, 0: no rope */
+    bool rope_pairs;              /* interleaved instead of half-split */
+    const float *rope;            /* n_rot floats for each row of the step: cos, sin, cos, sin ... */
+    const float *q_norm, *k_norm; /* RMS norm of each head before the rope, NULL: none */
+    float eps;
+    const float *sinks; /* n_head, NULL: none */
+} attn_shape;
+
+/* Partial results of decoding rows, one per (row, head, span). */
+typedef struct attn_partial {
+    float *m, *s, *o;
+    int room; /* how many (row, head, span) entries of head_dim floats fit */
+} attn_partial;
+
+/* Norms and rotates q and k in place and writes k and v into the pages. q: rows of n_head*head_dim, k and v:
+   rows of n_head_kv*head_dim, ld_* floats apart. */
+void op_append(op *t, const attn_shape *sh, const attn_item *items, int n_items, float *q, size_t ld_q,
+               float *k, const float *v, size_t ld_kv);
+
+/* out row = attention of the row's query over everything it may see. The order of summation is
+   kernels/attn.h's per page, pages in order within a span of 16, spans merged in order; so the result does
+   not depend on the threads, on the other rows, or on whether the row was decoded or prefilled. */
+void op_attend(op *t, const attn_shape *sh, const attn_item *items, int n_items, const float *q, size_t ld_q,
+               const attn_partial *partial, acts *out);
+
+#endif
