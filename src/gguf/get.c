@@ -1,6 +1,7 @@
 /* Typed access to metadata. */
 #include "gguf/part.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -94,8 +95,8 @@ kvasir_status gguf_get_f32(const gguf *g, const char *key, bool required, float 
         value = *(const double *)kv->data;
     else
         return wrong_type(gguf_path(g), key, kv, "a float");
-    if (!isfinite(value) || value < (double)min ||
-        value > (double)max) /* before the cast: no f64 overflows there */
+    /* Compared before the cast, which an f64 may overflow. The negation catches NaN. */
+    if (!(fabs(value) <= (double)FLT_MAX) || value < (double)min || value > (double)max)
         return fail(KVASIR_E_FORMAT, "%s: key %s is %g, not from %g to %g", gguf_path(g),
                     quoted(key, strlen(key)), value, (double)min, (double)max);
     *out = (float)value;
