@@ -77,7 +77,8 @@ size_t kv_page_bytes(kv_type type, kv_format format, bool is_v, int head_dim);
 uint64_t kv_layout_bytes(const kv_layout *l, int n_tokens);
 /* Bytes that one more token of an unbounded stream costs in closed pages, averaged over a page (without windows). */
 double kv_layout_bytes_per_token(const kv_layout *l);
-/* The longest context whose kv_layout_bytes is within `budget`. */
+/* The longest context that a sequence can grow to with kv_layout_bytes within `budget` all the way; KV_MAX_CONTEXT when
+   there is no limit. */
 int kv_layout_max_tokens(const kv_layout *l, uint64_t budget);
 
 /* ---- pool.c: blocks ------------------------------------------------------------------------------------------- */
@@ -115,21 +116,24 @@ uint64_t kv_seq_bytes_shared(const kv_seq *s); /* of those that others refer to 
    to. All or nothing: on failure the sequence is as before. KVASIR_E_CONTEXT beyond max_tokens, KVASIR_E_MEMORY when the
    budget is used up; both say both numbers. Does not allocate with malloc (decode trap). */
 kvasir_status kv_seq_reserve(kv_seq *s, int n);
-/* The n reserved tokens have been written: closes pages that became full (types that pack), moves the length, and lets go of
-   window blocks that no query to come can see and no snapshot holds. */
-void kv_seq_commit(kv_seq *s, int n);
+/* The first n of the reserved tokens have been written: closes pages that became full (types that pack), moves the length,
+   gives back the room that is left over, and lets go of window blocks that no query to come can see and no snapshot
+   holds. Fails only with KVASIR_E_ARGUMENT when fewer than n are reserved. */
+kvasir_status kv_seq_commit(kv_seq *s, int n);
 
-/* A new sequence with the first `at` tokens (at <= length). Full blocks are shared; the block being filled is copied
-   when one of the two writes to it. *at_kept as for kv_seq_truncate. */
+/* A new sequence with the first `at` tokens (at <= length, nothing reserved), and with the snapshots up to there. Full
+   blocks are shared; the block being filled is copied when one of the two writes to it. *at_kept as for kv_seq_truncate. */
 kvasir_status kv_seq_fork(const kv_seq *from, int at, kv_seq **out, int *at_kept);
 
-/* Cuts to n tokens. *n_kept is the length that the sequence then has: n, or less where sliding-window rows before n are
-   gone (or a packed page would have to be opened again): then the nearest snapshot at or before n, at worst 0, and the
-   caller computes the tokens from there again. */
+/* Cuts to n tokens; room that was reserved is given back. *n_kept is the length that the sequence then has: n, or less
+   where sliding-window rows before n are gone (or a packed page would have to be opened again): then the nearest
+   snapshot (or page boundary, where rows are not gone) at or before n, at worst 0, and the caller computes the tokens
+   from there again. */
 kvasir_status kv_seq_truncate(kv_seq *s, int n, int *n_kept);
 
 /* Keeps what is needed to come back to the present length (window blocks) until the snapshot is freed or the sequence
-   is cut below it. At most `keep` snapshots are held by the sequence; the oldest goes first. */
+   is cut below it. At most `keep` snapshots are held by the sequence; the oldest goes first. With keep 0 none is taken
+   and all are freed. */
 kvasir_status kv_seq_snapshot(kv_seq *s, int keep);
 int kv_seq_n_snapshots(const kv_seq *s);
 

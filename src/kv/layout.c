@@ -1,0 +1,264 @@
+/* The layout: from what a model says about its layers to bytes. Pure; every number about KV memory comes from
+ * here. */
+#include "kv/kv_internal.h"
+#include "base/mem.h"
+#include "base/status.h"
+
+#include <string.h>
+
+enum {
+    MAX_HEADS = 4096,
+    MAX_HEAD_DIM = 576, /* that of MLA's rows: 512 + 64 */
+    PACK = 32,          /* elements of a row under one scale in q8 and q4 */
+    PAGE_ALIGN = 64,
+    BLOCK_ALIGN = 4096,
+    F16 = 2 /* bytes */
+};
+
+/* ---- types */
+
+const char *kv_type_name(kv_type t)
+{
+    switch (t) {
+#define X(id, name, other)                                                                                   \
+    case KV_##id:                                                                                            \
+        return name;
+        KV_TYPE_MAP(X)
+#undef X
+    default:
+        return "?";
+    }
+}
+
+static bool type_from(const char *text, size_t n, kv_type *out)
+{
+    static const struct {
+        const char *name, *other;
+        kv_type type;
+    } known[] = {
+#define X(id, name, other) {name, other, KV_##id},
+        KV_TYPE_MAP(X)
+#undef X
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        const char *const names[] = {known[i].name, known[i].other};
+        for (int j = 0; j < 2; j++) {
+            if (strlen(names[j]) == n && memcmp(names[j], text, n) == 0) {
+                *out = known[i].type;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+kvasir_status kv_type_parse(const char *text, kv_type *k, kv_type *v)
+{
+    const char *colon = strchr(text, ':');
+    size_t n_k = colon ? (size_t)(colon - text) : strlen(text);
+    const char *second = colon ? colon + 1 : text;
+    kv_type type_k, type_v;
+    if (!type_from(text, n_k, &type_k) || !type_from(second, strlen(second), &type_v)) {
+        return fail(
+            KVASIR_E_ARGUMENT,
+            "KV type %s is unknown; there are f32, f16, q8 and q4, or two of them for K and V as in q8:q4",
+            quoted(text, strlen(text)));
+    }
+    *k = type_k;
+    *v = type_v;
+    return KVASIR_OK;
+}
+
+static bool type_packs(kv_type t)
+{
+    return t == KV_Q8 || t == KV_Q4;
+}
+
+bool kv_packs(const kv_layout *l)
+{
+    return type_packs(l->type_k) || type_packs(l->type_v);
+}
+
+/* ---- pages */
+
+size_t kv_page_bytes(kv_type type, kv_format format, bool is_v, int head_dim)
+{
+    size_t elements = (size_t)head_dim * KV_PAGE_TOKENS;
+    if (type == KV_F32) return align_up(elements * sizeof(float), PAGE_ALIGN);
+    if (type == KV_F16 || format == KV_OPEN) return align_up(elements * F16, PAGE_ALIGN);
+    size_t values = type == KV_Q8 ? elements : elements / 2;
+    size_t scales = elements / PACK * F16;
+    size_t means = is_v ? 0 : (size_t)head_dim * F16; /* only K is centred */
+    return align_up(means + values + scales, PAGE_ALIGN);
+}
+
+/* ---- making a layout */
+
+static kvasir_status check_layer(const kv_layer *in, int layer, kv_type k, kv_type v)
+{
+    if (in->n_head_kv < 0 || in->n_head_kv > MAX_HEADS) {
+        return fail(KVASIR_E_FORMAT, "layer %d has %d KV heads; the limit is %d", layer, in->n_head_kv,
+                    MAX_HEADS);
+    }
+    if (in->n_head_kv == 0) return KVASIR_OK;
+    if (in->window < 0)
+        return fail(KVASIR_E_FORMAT, "layer %d has an attention window of %d", layer, in->window);
+    const int dims[] = {in->k_dim, in->v_dim};
+    const kv_type types[] = {k, v};
+    for (int i = 0; i < 2; i++) {
+        if (dims[i] < 1 || dims[i] > MAX_HEAD_DIM) {
+            return fail(KVASIR_E_FORMAT, "layer %d has %s heads of %d elements; the limit is %d", layer,
+                        i ? "V" : "K", dims[i], MAX_HEAD_DIM);
+        }
+        if (type_packs(types[i]) && dims[i] % PACK) {
+            return fail(KVASIR_E_ARGUMENT,
+                        "KV type %s holds head sizes that are multiples of %d, and layer %d has %s heads of "
+                        "%d elements; "
+                        "f16 and f32 hold every size",
+                        kv_type_name(types[i]), PACK, layer, i ? "V" : "K", dims[i]);
+        }
+    }
+    return KVASIR_OK;
+}
+
+/* The full group comes first, then the windows as they appear. */
+static kvasir_status collect_groups(const kv_layer *layers, int n_layers, kv_layout *out)
+{
+    for (int pass = 0; pass < 2; pass++) {
+        for (int i = 0; i < n_layers; i++) {
+            int window = layers[i].window, g = 0;
+            if (layers[i].n_head_kv == 0 || (window != 0) != pass) continue;
+            while (g < out->n_groups && out->group[g].window != window) g++;
+            if (g == KV_GROUPS) {
+                return fail(KVASIR_E_UNSUPPORTED,
+                            "layer %d has an attention window of %d; at most %d kinds are supported", i,
+                            window, KV_GROUPS);
+            }
+            if (g == out->n_groups) out->group[out->n_groups++] = (kv_group){.window = window};
+        }
+    }
+    return KVASIR_OK;
+}
+
+static void add_stream(kv_layout *l, int layer, bool is_v, const kv_layer *in)
+{
+    kv_stream *s = &l->stream[l->n_streams++];
+    *s = (kv_stream){.layer = layer,
+                     .is_v = is_v,
+                     .n_heads = in->n_head_kv,
+                     .head_dim = is_v ? in->v_dim : in->k_dim,
+                     .window = in->window,
+                     .type = is_v ? l->type_v : l->type_k};
+    while (l->group[s->group].window != s->window) s->group++;
+    kv_group *g = &l->group[s->group];
+    g->n_streams++;
+    for (int f = 0; f < KV_FORMATS; f++) {
+        s->page_bytes[f] = kv_page_bytes(s->type, (kv_format)f, is_v, s->head_dim);
+        s->offset[f] = g->block_bytes[f];
+        g->block_bytes[f] += (size_t)s->n_heads * s->page_bytes[f];
+    }
+}
+
+kvasir_status kv_layout_make(const kv_layer *layers, int n_layers, kv_type k, kv_type v, kv_layout *out)
+{
+    *out = (kv_layout){.type_k = k, .type_v = v, .n_layers = n_layers};
+    if (n_layers < 0 || n_layers > KV_MAX_LAYERS) {
+        return fail(KVASIR_E_FORMAT, "the model has %d layers; the limit is %d", n_layers, KV_MAX_LAYERS);
+    }
+    for (int i = 0; i < n_layers; i++) TRY(check_layer(&layers[i], i, k, v));
+    TRY(collect_groups(layers, n_layers, out));
+    out->stream = mem_alloc(2 * (size_t)n_layers, sizeof *out->stream);
+    out->k_stream = mem_alloc((size_t)n_layers, sizeof *out->k_stream);
+    if (!out->stream || !out->k_stream) {
+        kv_layout_free(out);
+        return fail_memory((size_t)n_layers * (2 * sizeof *out->stream + sizeof *out->k_stream));
+    }
+    for (int i = 0; i < n_layers; i++) {
+        out->k_stream[i] = -1;
+        if (layers[i].n_head_kv == 0) continue;
+        out->k_stream[i] = out->n_streams;
+        add_stream(out, i, false, &layers[i]);
+        add_stream(out, i, true, &layers[i]);
+    }
+    for (int g = 0; g < out->n_groups; g++) {
+        size_t *bytes = out->group[g].block_bytes;
+        for (int f = 0; f < KV_FORMATS; f++) bytes[f] = align_up(bytes[f], BLOCK_ALIGN);
+    }
+    return KVASIR_OK;
+}
+
+void kv_layout_free(kv_layout *l)
+{
+    mem_free(l->stream);
+    mem_free(l->k_stream);
+    *l = (kv_layout){0};
+}
+
+/* ---- sizes of sequences */
+
+uint64_t kv_layout_bytes(const kv_layout *l, int n_tokens)
+{
+    bool packs = kv_packs(l);
+    uint64_t sum = 0;
+    for (int g = 0; g < l->n_groups; g++) {
+        int first = kv_first_page(n_tokens, l->group[g].window), end = kv_pages(n_tokens);
+        if (first >= end) continue;
+        uint64_t pages = (uint64_t)(end - first), open = pages;
+        if (packs) { /* page 0 and the page being filled are open, the rest is closed */
+            int first_closed = max_int(first, 1), end_closed = n_tokens / KV_PAGE_TOKENS;
+            open -= (uint64_t)max_int(end_closed - first_closed, 0);
+        }
+        sum += open * l->group[g].block_bytes[KV_OPEN] + (pages - open) * l->group[g].block_bytes[KV_CLOSED];
+    }
+    return sum;
+}
+
+double kv_layout_bytes_per_token(const kv_layout *l)
+{
+    for (int g = 0; g < l->n_groups; g++) {
+        if (l->group[g].window == 0) return (double)l->group[g].block_bytes[KV_CLOSED] / KV_PAGE_TOKENS;
+    }
+    return 0;
+}
+
+/* The first of the lengths a..b (inclusive) that takes more than `budget`, or b + 1. Between a and b 64 more
+   tokens never take fewer bytes, so the largest of 64 neighbouring lengths grows and can be searched by
+   halving. */
+static int first_over(const kv_layout *l, uint64_t budget, int a, int b)
+{
+    int low = 0, high = (b - a + 1) /
+                        KV_PAGE_TOKENS; /* whole runs of 64 lengths; in the end `low` is the first over */
+    while (low < high) {
+        int middle = low + (high - low) / 2, from = a + middle * KV_PAGE_TOKENS;
+        bool over = false;
+        for (int n = from; n < from + KV_PAGE_TOKENS && !over; n++) over = kv_layout_bytes(l, n) > budget;
+        if (over)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    int n = a + low * KV_PAGE_TOKENS;
+    while (n <= b && kv_layout_bytes(l, n) <= budget) n++;
+    return n;
+}
+
+/* A sequence grows through all shorter lengths, so all of them have to fit. The bytes fall only where a
+   window leaves page 0 behind (it is open, its successors may be packed): the range is searched piece by
+   piece between these. */
+int kv_layout_max_tokens(const kv_layout *l, uint64_t budget)
+{
+    int from = 0;
+    for (;;) {
+        int to = KV_MAX_CONTEXT;
+        for (int g = 0; g < l->n_groups; g++) {
+            int window = l->group[g].window;
+            if (window == 0 || window > KV_MAX_CONTEXT - KV_PAGE_TOKENS + 1) continue;
+            int last_with_page_0 = window + KV_PAGE_TOKENS - 2;
+            if (last_with_page_0 >= from) to = min_int(to, last_with_page_0);
+        }
+        int over = first_over(l, budget, from, to);
+        if (over <= to) return over - 1;
+        if (to == KV_MAX_CONTEXT) return to;
+        from = to + 1;
+    }
+}

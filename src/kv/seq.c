@@ -1,0 +1,354 @@
+/* Sequences: block tables over the pool. kv_internal.h has the rules that every function here keeps. */
+#include "kv/kv_internal.h"
+#include "base/mem.h"
+#include "base/status.h"
+
+#include <string.h>
+
+/* ---- making and freeing */
+
+static void link_seq(kv_seq *s)
+{
+    s->next = s->pool->first;
+    if (s->next) s->next->prev = s;
+    s->pool->first = s;
+}
+
+static void unlink_seq(kv_seq *s)
+{
+    if (s->prev)
+        s->prev->next = s->next;
+    else
+        s->pool->first = s->next;
+    if (s->next) s->next->prev = s->prev;
+}
+
+static kvasir_status alloc_tables(kv_seq *s)
+{
+    size_t pages = (size_t)kv_pages(s->max_tokens);
+    s->closed = mem_alloc(pages, 1);
+    bool ok = s->closed != NULL;
+    for (int g = 0; g < s->layout->n_groups; g++) {
+        s->table[g] = mem_alloc(pages, sizeof *s->table[g]);
+        ok = ok && s->table[g];
+    }
+    return ok ? KVASIR_OK : fail_memory(pages * (1 + (size_t)s->layout->n_groups * sizeof *s->table[0]));
+}
+
+static void free_tables(kv_seq *s)
+{
+    for (int g = 0; g < s->layout->n_groups; g++) mem_free(s->table[g]);
+    mem_free(s->closed);
+    mem_free(s);
+}
+
+/* An empty sequence that the pool does not know of yet. */
+static kvasir_status make_seq(kv_pool *p, const kv_layout *l, int max_tokens, kv_seq **out)
+{
+    kv_seq *s = mem_alloc(1, sizeof *s);
+    if (!s) return fail_memory(sizeof *s);
+    s->pool = p;
+    s->layout = l;
+    s->max_tokens = max_tokens;
+    kvasir_status status = alloc_tables(s);
+    for (int g = 0; g < l->n_groups && status == KVASIR_OK; g++) {
+        for (int f = 0; f < KV_FORMATS && status == KVASIR_OK; f++) {
+            status = kv_pool_class(p, l->group[g].block_bytes[f], &s->class[g][f]);
+        }
+    }
+    if (status != KVASIR_OK) {
+        free_tables(s);
+        return status;
+    }
+    *out = s;
+    return KVASIR_OK;
+}
+
+kvasir_status kv_seq_create(kv_pool *p, const kv_layout *l, int max_tokens, kv_seq **out)
+{
+    if (max_tokens < 1 || max_tokens > KV_MAX_CONTEXT) {
+        return fail(KVASIR_E_ARGUMENT, "a context of %d tokens is not possible; it is 1 to %d", max_tokens,
+                    KV_MAX_CONTEXT);
+    }
+    if (kv_packs(l)) {
+        return fail(KVASIR_E_UNSUPPORTED, "KV type %s:%s: this version stores f16 and f32",
+                    kv_type_name(l->type_k), kv_type_name(l->type_v));
+    }
+    TRY(make_seq(p, l, max_tokens, out));
+    link_seq(*out);
+    return kv_done(p);
+}
+
+static kv_class *page_class(const kv_seq *s, int g, int page)
+{
+    return s->class[g][s->closed[page]];
+}
+
+/* Takes the table's pages from..end-1 of group g out; those that are not there are skipped. */
+static void drop_pages(kv_seq *s, int g, int from, int end)
+{
+    for (int p = from; p < end; p++) {
+        if (!s->table[g][p]) continue;
+        kv_block_unref(s->pool, page_class(s, g, p), s->table[g][p]);
+        s->table[g][p] = NULL;
+    }
+}
+
+void kv_seq_free(kv_seq *s)
+{
+    if (!s) return;
+    kv_snapshots_cut(s, -1);
+    for (int g = 0; g < s->layout->n_groups; g++) {
+        drop_pages(s, g, kv_first_page(s->length, s->layout->group[g].window), kv_pages(s->end));
+    }
+    unlink_seq(s);
+    free_tables(s);
+}
+
+/* ---- what it holds */
+
+int kv_seq_length(const kv_seq *s)
+{
+    return s->length;
+}
+
+int kv_seq_max_tokens(const kv_seq *s)
+{
+    return s->max_tokens;
+}
+
+/* Whether anybody but this sequence and its own snapshots refers to the block that it knows as `page` of
+ * group g. */
+static bool foreign(const kv_seq *s, const kv_class *c, int g, int page, const unsigned char *block)
+{
+    uint32_t own = kv_snapshot_refs(s, g, page, block) + (s->table[g][page] == block);
+    return c->refs[kv_block_slot(c, block)] > own;
+}
+
+/* The bytes of the distinct blocks in the table and in snapshots: all, and those that others refer to as
+ * well. */
+static void count_bytes(const kv_seq *s, uint64_t *all, uint64_t *shared)
+{
+    *all = *shared = 0;
+    for (int g = 0; g < s->layout->n_groups; g++) {
+        for (int p = kv_first_page(s->length, s->layout->group[g].window); p < kv_pages(s->end); p++) {
+            const kv_class *c = page_class(s, g, p);
+            *all += c->block_bytes;
+            if (foreign(s, c, g, p, s->table[g][p])) *shared += c->block_bytes;
+        }
+        for (const kv_snapshot *n = s->newest; n; n = n->older) {
+            for (int p = n->first[g]; p < n->end[g]; p++) {
+                const unsigned char *block = n->block[g][p - n->first[g]];
+                bool counted = s->table[g][p] == block;
+                for (const kv_snapshot *o = s->newest; o != n && !counted; o = o->older) {
+                    counted = p >= o->first[g] && p < o->end[g] && o->block[g][p - o->first[g]] == block;
+                }
+                if (counted) continue;
+                const kv_class *c = kv_snapshot_class(s, n, g, p);
+                *all += c->block_bytes;
+                if (foreign(s, c, g, p, block)) *shared += c->block_bytes;
+            }
+        }
+    }
+}
+
+uint64_t kv_seq_bytes(const kv_seq *s)
+{
+    uint64_t all, shared;
+    count_bytes(s, &all, &shared);
+    return all;
+}
+
+uint64_t kv_seq_bytes_shared(const kv_seq *s)
+{
+    uint64_t all, shared;
+    count_bytes(s, &all, &shared);
+    return shared;
+}
+
+kv_view kv_seq_view(const kv_seq *s, int layer)
+{
+    int k = layer >= 0 && layer < s->layout->n_layers ? s->layout->k_stream[layer] : -1;
+    if (k < 0) return (kv_view){0};
+    const kv_stream *stream = &s->layout->stream[k];
+    return (kv_view){.block = s->table[stream->group], .closed = s->closed, .k = stream, .v = stream + 1};
+}
+
+/* ---- growing */
+
+/* Whether the page being filled has to be copied before it is written to. */
+static bool tail_is_foreign(const kv_seq *s, int g)
+{
+    int tail = s->length / KV_PAGE_TOKENS;
+    if (s->length % KV_PAGE_TOKENS == 0) return false;
+    return foreign(s, page_class(s, g, tail), g, tail, s->table[g][tail]);
+}
+
+static void copy_tail(kv_seq *s, int g)
+{
+    int tail = s->length / KV_PAGE_TOKENS;
+    kv_class *c = page_class(s, g, tail);
+    unsigned char *shared = s->table[g][tail];
+    s->table[g][tail] = kv_block_take(s->pool, c);
+    memcpy(s->table[g][tail], shared, c->block_bytes);
+    kv_block_unref(s->pool, c, shared);
+}
+
+kvasir_status kv_seq_reserve(kv_seq *s, int n)
+{
+    kv_pool *pool = s->pool;
+    if (n < 0) return fail(KVASIR_E_ARGUMENT, "%d tokens cannot be reserved", n);
+    if (n > s->max_tokens - s->length) {
+        return fail(KVASIR_E_CONTEXT, "%d more tokens do not fit: %d of the context's %d are taken", n,
+                    s->length, s->max_tokens);
+    }
+    int end = s->length + n, from = kv_pages(s->end), to = kv_pages(end);
+    if (end <= s->end) return kv_done(pool);
+
+    uint64_t need = 0;
+    for (int g = 0; g < s->layout->n_groups; g++) {
+        int blocks = to - from + tail_is_foreign(s, g);
+        need += (uint64_t)blocks * s->class[g][KV_OPEN]->block_bytes;
+    }
+    if (need > pool->budget - pool->used) {
+        return fail(KVASIR_E_MEMORY,
+                    "%d more tokens need %llu bytes of KV cache, and %llu of its %llu are free", n,
+                    (unsigned long long)need, (unsigned long long)(pool->budget - pool->used),
+                    (unsigned long long)pool->budget);
+    }
+    for (int g = 0; g < s->layout->n_groups; g++) {
+        if (tail_is_foreign(s, g)) copy_tail(s, g);
+        for (int p = from; p < to; p++) s->table[g][p] = kv_block_take(pool, s->class[g][KV_OPEN]);
+    }
+    s->end = end;
+    return kv_done(pool);
+}
+
+kvasir_status kv_seq_commit(kv_seq *s, int n)
+{
+    if (n < 0 || n > s->end - s->length) {
+        return fail(KVASIR_E_ARGUMENT, "%d tokens cannot be committed: %d are reserved", n,
+                    s->end - s->length);
+    }
+    int before = s->length, length = before + n;
+    for (int g = 0; g < s->layout->n_groups; g++) {
+        int window = s->layout->group[g].window;
+        drop_pages(s, g, kv_first_page(before, window), kv_first_page(length, window));
+        drop_pages(s, g, kv_pages(length), kv_pages(s->end));
+    }
+    s->length = s->end = length;
+    return kv_done(s->pool);
+}
+
+/* ---- coming back to an earlier length */
+
+/* Whether the table alone has what a sequence of n tokens (n <= length) holds. */
+static bool table_reaches(const kv_seq *s, int n)
+{
+    for (int g = 0; g < s->layout->n_groups; g++) {
+        int window = s->layout->group[g].window;
+        if (kv_first_page(n, window) != kv_first_page(s->length, window)) return false;
+    }
+    /* A packed page is not opened again, so n must not lie inside one. */
+    return n % KV_PAGE_TOKENS == 0 ||
+           s->closed[n / KV_PAGE_TOKENS] == kv_page_format(kv_packs(s->layout), n / KV_PAGE_TOKENS, n);
+}
+
+/* The length at or before n that can be had, and the snapshot that gives it (NULL: the table does). */
+static int reachable(const kv_seq *s, int n, kv_snapshot **snapshot)
+{
+    int start = n / KV_PAGE_TOKENS * KV_PAGE_TOKENS;
+    *snapshot = NULL;
+    if (table_reaches(s, n)) return n;
+    *snapshot = kv_snapshot_find(s, n);
+    int kept = *snapshot ? (*snapshot)->length : 0;
+    if (kept <= start && table_reaches(s, start)) { /* the start of n's page is at least as near */
+        *snapshot = NULL;
+        return start;
+    }
+    return kept;
+}
+
+static kvasir_status check_cut(const kv_seq *s, int n)
+{
+    if (n >= 0 && n <= s->length) return KVASIR_OK;
+    return fail(KVASIR_E_ARGUMENT, "a sequence of %d tokens cannot be cut to %d", s->length, n);
+}
+
+/* Puts the snapshot's blocks into the table. */
+static void install(kv_seq *s, const kv_snapshot *n)
+{
+    for (int g = 0; g < s->layout->n_groups; g++) {
+        for (int p = n->first[g]; p < n->end[g]; p++) {
+            unsigned char *block = n->block[g][p - n->first[g]];
+            kv_block_ref(kv_snapshot_class(s, n, g, p), block);
+            drop_pages(s, g, p, p + 1);
+            s->table[g][p] = block;
+        }
+    }
+}
+
+static void set_formats(kv_seq *s, int from, int end)
+{
+    bool packs = kv_packs(s->layout);
+    for (int p = from; p < end; p++) s->closed[p] = (unsigned char)kv_page_format(packs, p, s->length);
+}
+
+kvasir_status kv_seq_truncate(kv_seq *s, int n, int *n_kept)
+{
+    TRY(check_cut(s, n));
+    kv_snapshot *snapshot;
+    int kept = reachable(s, n, &snapshot), end = kv_pages(s->end);
+    for (int g = 0; g < s->layout->n_groups; g++) drop_pages(s, g, kv_pages(kept), end);
+    if (snapshot) install(s, snapshot);
+    s->length = s->end = kept;
+    set_formats(s, kept / KV_PAGE_TOKENS, end);
+    kv_snapshots_cut(s, kept);
+    *n_kept = kept;
+    return kv_done(s->pool);
+}
+
+/* Refers to the blocks that `from` has for its first `s->length` tokens. */
+static void share_pages(kv_seq *s, const kv_seq *from, const kv_snapshot *snapshot)
+{
+    for (int g = 0; g < s->layout->n_groups; g++) {
+        for (int p = kv_first_page(s->length, s->layout->group[g].window); p < kv_pages(s->length); p++) {
+            bool kept = snapshot && p >= snapshot->first[g] && p < snapshot->end[g];
+            s->table[g][p] = kept ? snapshot->block[g][p - snapshot->first[g]] : from->table[g][p];
+            kv_block_ref(page_class(s, g, p), s->table[g][p]);
+        }
+    }
+}
+
+kvasir_status kv_seq_fork(const kv_seq *from, int at, kv_seq **out, int *at_kept)
+{
+    TRY(check_cut(from, at));
+    if (from->end > from->length) {
+        return fail(KVASIR_E_ARGUMENT,
+                    "a sequence with %d tokens reserved but not committed cannot be forked",
+                    from->end - from->length);
+    }
+    kv_snapshot *snapshot;
+    kv_seq *s;
+    int kept = reachable(from, at, &snapshot);
+    TRY(make_seq(from->pool, from->layout, from->max_tokens, &s));
+    kv_snapshot **link = &s->newest;
+    for (const kv_snapshot *n = from->newest; n; n = n->older) {
+        if (n->length > kept) continue;
+        *link = kv_snapshot_copy(s, n);
+        if (!*link) {
+            kv_snapshots_cut(s, -1);
+            free_tables(s);
+            return fail_memory(sizeof *n);
+        }
+        link = &(*link)->older;
+        s->n_snapshots++;
+    }
+    s->length = s->end = kept;
+    set_formats(s, 0, kv_pages(kept));
+    share_pages(s, from, snapshot);
+    link_seq(s);
+    *out = s;
+    *at_kept = kept;
+    return kv_done(s->pool);
+}
