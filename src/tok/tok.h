@@ -4,6 +4,8 @@
 
 #include "base/status.h"
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 typedef struct tok tok;
 
@@ -67,17 +69,20 @@ size_t tok_piece(const tok *t, int32_t id, bool special, char *to, size_t room);
 kvasir_status tok_encode(const tok *t, const char *text, size_t n, bool add_special, bool parse_special,
                          int32_t **out, size_t *n_out);
 
-/* The text of n ids. *out is NUL-terminated, the caller's (mem_free). */
+/* The bytes of n ids put together, the space that add_space_prefix put before the first text left out. Encoding and
+   decoding gives the bytes back, valid UTF-8 or not, as far as the vocabulary can say them. *out is NUL-terminated,
+   the caller's (mem_free). */
 kvasir_status tok_decode(const tok *t, const int32_t *ids, size_t n, bool special, char **out, size_t *n_out);
 
 /* Streaming: feeds one id and gets the bytes that are now complete characters; an unfinished UTF-8 sequence waits for
-   the next id (at most 3 bytes). tok_stream_end gives what is left, each bad byte as U+FFFD. `to` has
-   TOK_STREAM_ROOM + the piece's length bytes at least; pieces longer than TOK_MAX_PIECE do not exist (checked at load). */
-enum { TOK_MAX_PIECE = 4096, TOK_STREAM_ROOM = TOK_MAX_PIECE + 16 };
+   the next id (at most 3 bytes). What comes out is valid UTF-8 always: each byte that belongs to no character is
+   U+FFFD. tok_stream_end gives what is left in the same way. `to` has TOK_STREAM_ROOM bytes; pieces longer than
+   TOK_MAX_PIECE do not exist (checked at load). Starts from {0}; a stream that continues a text sets `started`. */
+enum { TOK_MAX_PIECE = 4096, TOK_STREAM_ROOM = 3 * TOK_MAX_PIECE + 16 };
 typedef struct tok_stream {
     unsigned char held[4];
     int n_held;
-    bool started; /* SentencePiece drops the space that add_space_prefix put before the first piece */
+    bool started; /* the space that add_space_prefix puts before the first text has been dropped, or does not exist */
 } tok_stream;
 size_t tok_stream_next(const tok *t, tok_stream *s, int32_t id, bool special, char *to, size_t room);
 size_t tok_stream_end(tok_stream *s, char *to, size_t room);

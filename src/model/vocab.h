@@ -1,0 +1,13 @@
+/* The tokenizer that a GGUF file carries. */
+#ifndef KVASIR_MODEL_VOCAB_H
+#define KVASIR_MODEL_VOCAB_H
+
+#include "gguf/gguf.h"
+#include "tok/tok.h"
+
+/* Builds the tokenizer from the file's tokenizer.ggml.* keys. `pre_override` replaces tokenizer.ggml.pre when
+   it is not NULL. The file stays open for as long as the tokenizer lives: the texts are the file's own. Free
+   with tok_free. KVASIR_E_FORMAT names the key that is missing or wrong. */
+kvasir_status model_vocab(const gguf *g, const char *pre_override, tok **out);
+
+#endif

@@ -1,0 +1,371 @@
+/* Building a tokenizer from the tables of a vocabulary, and what can be asked about a token. */
+#include "base/mem.h"
+#include "tok/internal.h"
+#include "tok/utf8.h"
+
+#include <ctype.h>
+#include <limits.h>
+#include <string.h>
+
+/* Texts that end a generation whatever the file says of the token (the list of llama.cpp's llama-vocab.cpp).
+ */
+static const char *const eog_names[] = {"<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>",
+                                        "<|flush|>", "<|calls|>", "<end_of_turn>", "<|endoftext|>", "</s>",
+                                        "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>",
+                                        "<end_of_utterance>", "<eos>", "<turn|>", "<|tool_response>",
+                                        "<\xef\xbd\x9c"
+                                        "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>",
+                                        "[e~[",
+                                        /* fill-in-the-middle: padding, repository, file separator */
+                                        "<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]",
+                                        "<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>",
+                                        "<|file_sep|>"};
+
+/* Texts that are control tokens whatever the file says, and end nothing. */
+static const char *const control_names[] = {"<|fim_prefix|>",
+                                            "<fim-prefix>",
+                                            "<fim_prefix>",
+                                            "<PRE>",
+                                            "\xe2\x96\x81<PRE>",
+                                            "<|code_prefix|>",
+                                            "<|prefix|>",
+                                            "<|fim_suffix|>",
+                                            "<fim-suffix>",
+                                            "<fim_suffix>",
+                                            "<SUF>",
+                                            "\xe2\x96\x81<SUF>",
+                                            "<|code_suffix|>",
+                                            "<|suffix|>",
+                                            "<|fim_middle|>",
+                                            "<fim-middle>",
+                                            "<fim_middle>",
+                                            "<MID>",
+                                            "\xe2\x96\x81<MID>",
+                                            "<|code_middle|>",
+                                            "<|middle|>",
+                                            "<\xef\xbd\x9c"
+                                            "fim\xe2\x96\x81"
+                                            "begin\xef\xbd\x9c>",
+                                            "<\xef\xbd\x9c"
+                                            "fim\xe2\x96\x81hole\xef\xbd\x9c>",
+                                            "<\xef\xbd\x9c"
+                                            "fim\xe2\x96\x81"
+                                            "end\xef\xbd\x9c>"};
+
+static uint64_t load_bytes(const char *s, size_t n)
+{
+    uint64_t a = 0;
+    uint32_t lo, hi;
+    if (n >= 8) {
+        memcpy(&a, s, 8);
+    } else if (n >= 4) {
+        memcpy(&lo, s, 4);
+        memcpy(&hi, s + n - 4, 4);
+        a = (uint64_t)hi << 32 | lo;
+    } else if (n > 0) {
+        a = (uint64_t)(unsigned char)s[0] << 16 | (uint64_t)(unsigned char)s[n / 2] << 8 |
+            (unsigned char)s[n - 1];
+    }
+    return a;
+}
+
+static uint32_t text_hash(const char *s, size_t n)
+{
+    uint64_t h = n * 0x9e3779b97f4a7c15u;
+    for (; n > 8; s += 8, n -= 8) {
+        h = (h ^ load_bytes(s, 8)) * 0xff51afd7ed558ccdu;
+        h ^= h >> 32;
+    }
+    h = (h ^ load_bytes(s, n)) * 0xc4ceb9fe1a85ec53u;
+    h = (h ^ h >> 29) * 0x9e3779b97f4a7c15u;
+    return (uint32_t)(h >> 32);
+}
+
+static kvasir_status add_text(tok *t, int32_t id)
+{
+    const tok_text *text = &t->text[id];
+    uint32_t hash = text_hash(text->s, text->n);
+    size_t at = hash & t->text_mask;
+    for (int i = 0; i < TOK_MAX_PROBES; i++, at = (at + 1) & t->text_mask) {
+        text_slot *slot = &t->texts[at];
+        if (slot->id_plus_1 == 0) {
+            *slot = (text_slot){hash, id + 1};
+            return KVASIR_OK;
+        }
+        const tok_text *other = &t->text[slot->id_plus_1 - 1];
+        if (slot->hash == hash && other->n == text->n && memcmp(other->s, text->s, text->n) == 0)
+            return fail(KVASIR_E_FORMAT, "tokens %d and %d of the vocabulary are both %s",
+                        slot->id_plus_1 - 1, id, quoted(text->s, text->n));
+    }
+    return fail(KVASIR_E_FORMAT, "the tokens of the vocabulary are made to collide (token %d, %s)", id,
+                quoted(text->s, text->n));
+}
+
+int32_t tok_find(const tok *t, const char *text, size_t n)
+{
+    if (n == 0 || n > t->max_text) return -1;
+    uint32_t hash = text_hash(text, n);
+    for (size_t at = hash & t->text_mask;; at = (at + 1) & t->text_mask) {
+        const text_slot *slot = &t->texts[at];
+        if (slot->id_plus_1 == 0) return -1;
+        if (slot->hash != hash) continue;
+        const tok_text *other = &t->text[slot->id_plus_1 - 1];
+        if (other->n == n && memcmp(other->s, text, n) == 0) return slot->id_plus_1 - 1;
+    }
+}
+
+int32_t vocab_find_plain(const tok *t, const char *text, size_t n)
+{
+    int32_t id = tok_find(t, text, n);
+    return id >= 0 && t->flags[id] & FLAGS_NOT_TEXT ? -1 : id;
+}
+
+/* The byte of a text like <0x0A>, or -1. */
+static int byte_of_text(const tok_text *text)
+{
+    int value = 0;
+    if (text->n != 6 || memcmp(text->s, "<0x", 3) != 0 || text->s[5] != '>') return -1;
+    for (int i = 3; i < 5; i++) {
+        int c = (unsigned char)text->s[i];
+        if (!isxdigit(c)) return -1;
+        value = value * 16 + (isdigit(c) ? c - '0' : (c | 0x20) - 'a' + 10);
+    }
+    return value;
+}
+
+static unsigned char flags_of_attr(int32_t attr, const tok_text *text)
+{
+    switch (attr) {
+    case TOK_UNKNOWN:
+        return FLAG_UNKNOWN;
+    case TOK_CONTROL:
+        return FLAG_CONTROL;
+    case TOK_USER_DEFINED:
+        return FLAG_USER;
+    case TOK_BYTE:
+        return byte_of_text(text) >= 0 ? FLAG_BYTE : 0;
+    default:
+        return 0;
+    }
+}
+
+static kvasir_status add_tokens(tok *t, const tok_source *source)
+{
+    size_t slots = 64;
+    while (slots < (size_t)t->n * 2) slots *= 2;
+    t->flags = mem_alloc((size_t)t->n, 1);
+    t->texts = mem_alloc(slots, sizeof *t->texts);
+    if (!t->flags || !t->texts) return fail_memory(slots * sizeof *t->texts);
+    t->text_mask = slots - 1;
+    for (int32_t id = 0; id < t->n; id++) {
+        const tok_text *text = &t->text[id];
+        if (text->n > TOK_MAX_PIECE)
+            return fail(KVASIR_E_FORMAT, "token %d has %zu bytes, more than %d", id, text->n, TOK_MAX_PIECE);
+        if (source->attrs) t->flags[id] = flags_of_attr(source->attrs[id], text);
+        if (text->n == 0) continue; /* stands for nothing and is never found */
+        if (text->n > t->max_text) t->max_text = text->n;
+        TRY(add_text(t, id));
+    }
+    return KVASIR_OK;
+}
+
+static int32_t find_name(const tok *t, const char *name)
+{
+    return tok_find(t, name, strlen(name));
+}
+
+static void mark(tok *t, int32_t id, unsigned char flags)
+{
+    if (id >= 0) t->flags[id] |= flags;
+}
+
+/* Control tokens and ends of generation that files do not declare. */
+static void mark_names(tok *t, const tok_source *source)
+{
+    for (size_t i = 0; i < sizeof eog_names / sizeof *eog_names; i++)
+        mark(t, find_name(t, eog_names[i]), FLAG_CONTROL | FLAG_EOG);
+    for (size_t i = 0; i < sizeof control_names / sizeof *control_names; i++)
+        mark(t, find_name(t, control_names[i]), FLAG_CONTROL);
+    mark(t, t->eos, FLAG_EOG);
+    mark(t, source->eot, FLAG_EOG);
+    mark(t, source->eom, FLAG_EOG);
+    /* Harmony and Solar write several messages in a turn, each closed by <|end|>. */
+    int32_t end = find_name(t, "<|end|>");
+    bool call = find_name(t, "<|call|>") >= 0 || find_name(t, "<|calls|>") >= 0;
+    if (end >= 0 && call && (find_name(t, "<|return|>") >= 0 || find_name(t, "<|flush|>") >= 0))
+        t->flags[end] &= (unsigned char)~FLAG_EOG;
+    /* Gemma 4 has </s> as the HTML tag. */
+    int32_t strike = find_name(t, "</s>");
+    if (strike >= 0 && find_name(t, "<|tool_response>") >= 0) t->flags[strike] = 0;
+}
+
+static kvasir_status find_specials(tok *t)
+{
+    for (int32_t id = 0; id < t->n; id++) {
+        const tok_text *text = &t->text[id];
+        if (!(t->flags[id] & (FLAG_CONTROL | FLAG_USER | FLAG_UNKNOWN))) continue;
+        TRY(special_add(&t->any, text->s, text->n, id));
+        if (t->flags[id] & (FLAG_CONTROL | FLAG_UNKNOWN)) continue;
+        TRY(special_add(&t->user, text->s, text->n, id));
+    }
+    TRY(special_finish(&t->any));
+    return special_finish(&t->user);
+}
+
+static void find_byte_tokens(tok *t)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    for (int b = 0; b < 256; b++) {
+        const char name[6] = {'<', '0', 'x', hex[b >> 4], hex[b & 15], '>'}, raw = (char)b;
+        t->byte_id[b] = tok_find(t, name, sizeof name);
+        if (t->byte_id[b] < 0) t->byte_id[b] = vocab_find_plain(t, &raw, 1);
+    }
+}
+
+static kvasir_status check_id(const tok *t, const char *name, int32_t id)
+{
+    if (id < -1 || id >= t->n)
+        return fail(KVASIR_E_FORMAT, "the vocabulary's %s token is %d, but it has %d tokens", name, id, t->n);
+    return KVASIR_OK;
+}
+
+static kvasir_status set_special_ids(tok *t, const tok_source *source)
+{
+    TRY(check_id(t, "BOS", source->bos));
+    TRY(check_id(t, "EOS", source->eos));
+    TRY(check_id(t, "EOT", source->eot));
+    TRY(check_id(t, "EOM", source->eom));
+    TRY(check_id(t, "unknown", source->unk));
+    TRY(check_id(t, "separator", source->sep));
+    TRY(check_id(t, "padding", source->pad));
+    t->bos = source->bos;
+    t->eos = source->eos;
+    t->unk = source->unk;
+    if (t->kind == TOK_SPM) { /* SentencePiece's own defaults */
+        if (t->bos < 0 && t->n > 1) t->bos = 1;
+        if (t->eos < 0 && t->n > 2) t->eos = 2;
+        if (t->unk < 0) t->unk = 0;
+    }
+    t->add_bos = t->kind == TOK_SPM || pretok_adds_bos(t->split);
+    if (source->add_bos >= 0 && !(t->split && pretok_forces_bos(t->split))) t->add_bos = source->add_bos != 0;
+    t->add_eos = source->add_eos > 0;
+    t->add_space_prefix = t->kind == TOK_SPM && source->add_space_prefix != 0;
+    if (source->add_bos > 0 && t->bos < 0)
+        return fail(KVASIR_E_FORMAT, "the vocabulary asks for a BOS token but has none");
+    if (t->add_eos && t->eos < 0)
+        return fail(KVASIR_E_FORMAT, "the vocabulary asks for an EOS token but has none");
+    if (t->bos < 0) t->add_bos = false;
+    return KVASIR_OK;
+}
+
+static kvasir_status set_kind(tok *t, const tok_source *source)
+{
+    const char *model = source->model ? source->model : "";
+    if (strcmp(model, "llama") == 0) {
+        t->kind = TOK_SPM;
+        return KVASIR_OK;
+    }
+    const bool gemma4 = strcmp(model, "gemma4") == 0;
+    if (!gemma4 && strcmp(model, "gpt2") != 0)
+        return fail(KVASIR_E_UNSUPPORTED, "tokenizer model %s is not supported; gpt2, llama and gemma4 are",
+                    quoted(model, strlen(model)));
+    TRY(pretok_create(gemma4 ? "gemma4" : source->pre, &t->split));
+    t->kind = pretok_raw(t->split) ? TOK_RAW_BPE : TOK_BYTE_BPE;
+    return KVASIR_OK;
+}
+
+static kvasir_status build(tok *t, const tok_source *source)
+{
+    if (source->n_tokens == 0 || source->n_tokens > TOK_MAX_TOKENS)
+        return fail(KVASIR_E_FORMAT, "the vocabulary has %zu tokens, not 1 to %d", source->n_tokens,
+                    TOK_MAX_TOKENS);
+    t->text = source->tokens;
+    t->n = (int32_t)source->n_tokens;
+    t->scores = source->scores;
+    TRY(set_kind(t, source));
+    TRY(set_special_ids(t, source));
+    TRY(add_tokens(t, source));
+    mark_names(t, source);
+    TRY(find_specials(t));
+    if (t->kind != TOK_BYTE_BPE) find_byte_tokens(t);
+    return t->kind == TOK_SPM ? KVASIR_OK : bpe_build(t, source);
+}
+
+kvasir_status tok_create(const tok_source *source, tok **out)
+{
+    *out = NULL;
+    tok *t = mem_alloc(1, sizeof *t);
+    if (!t) return fail_memory(sizeof *t);
+    kvasir_status status = build(t, source);
+    if (status != KVASIR_OK) {
+        tok_free(t);
+        return status;
+    }
+    *out = t;
+    return KVASIR_OK;
+}
+
+void tok_free(tok *t)
+{
+    if (!t) return;
+    special_free(&t->any);
+    special_free(&t->user);
+    pretok_free(t->split);
+    mem_free(t->flags);
+    mem_free(t->texts);
+    mem_free(t->pairs);
+    mem_free(t);
+}
+
+int32_t tok_size(const tok *t)
+{
+    return t->n;
+}
+
+int32_t tok_bos(const tok *t)
+{
+    return t->bos;
+}
+
+int32_t tok_eos(const tok *t)
+{
+    return t->eos;
+}
+
+bool tok_is_eog(const tok *t, int32_t id)
+{
+    return id >= 0 && id < t->n && t->flags[id] & FLAG_EOG;
+}
+
+bool tok_is_control(const tok *t, int32_t id)
+{
+    return id >= 0 && id < t->n && t->flags[id] & FLAG_CONTROL;
+}
+
+bool tok_adds_bos(const tok *t)
+{
+    return t->add_bos;
+}
+
+bool tok_adds_eos(const tok *t)
+{
+    return t->add_eos;
+}
+
+const char *tok_model_name(const tok *t)
+{
+    return t->kind == TOK_SPM ? "spm" : "bpe";
+}
+
+const char *tok_pre_name(const tok *t)
+{
+    return t->split ? pretok_name(t->split) : "";
+}
+
+const char *tok_raw(const tok *t, int32_t id, size_t *n)
+{
+    *n = 0;
+    if (id < 0 || id >= t->n || t->text[id].n == 0) return "";
+    *n = t->text[id].n;
+    return t->text[id].s;
+}
