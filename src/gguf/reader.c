@@ -10,8 +10,10 @@
 
 kvasir_status reader_open(reader *r, const file *f)
 {
-    *r = (reader){.f = f, .window = mem_alloc(READER_WINDOW, 1)};
-    return r->window ? KVASIR_OK : fail_memory(READER_WINDOW);
+    uint64_t size = file_size(f);
+    size_t room = size < READER_WINDOW ? (size_t)size : READER_WINDOW;
+    *r = (reader){.f = f, .window = mem_alloc(room, 1), .room = room, .size = size};
+    return r->window ? KVASIR_OK : fail_memory(room);
 }
 
 void reader_close(reader *r)
@@ -37,7 +39,7 @@ kvasir_status reader_bytes(reader *r, void *to, size_t n)
     r->used += buffered;
     if (buffered == n) return KVASIR_OK;
 
-    /* The window is empty now. What would fill more than half of it does not pass through it. */
+    /* The window is empty now. What would fill more than half of a full one does not pass through it. */
     size_t rest = n - buffered;
     char *end = (char *)to + buffered;
     r->start += r->used;
@@ -48,21 +50,11 @@ kvasir_status reader_bytes(reader *r, void *to, size_t n)
         return KVASIR_OK;
     }
     uint64_t left = reader_left(r);
-    size_t fill = left < READER_WINDOW ? (size_t)left : READER_WINDOW;
+    size_t fill = left < r->room ? (size_t)left : r->room;
     if (fill < rest) return file_read(r->f, r->start, end, rest); /* says where the file ends */
     TRY(file_read(r->f, r->start, r->window, fill));
     memcpy(end, r->window, rest);
     r->have = fill;
     r->used = rest;
     return KVASIR_OK;
-}
-
-kvasir_status reader_u32(reader *r, uint32_t *out)
-{
-    return reader_bytes(r, out, sizeof *out);
-}
-
-kvasir_status reader_u64(reader *r, uint64_t *out)
-{
-    return reader_bytes(r, out, sizeof *out);
 }

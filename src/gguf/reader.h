@@ -4,14 +4,17 @@
 #define KVASIR_GGUF_READER_H
 
 #include "base/file.h"
+#include <string.h>
 
 enum { READER_WINDOW = 256 << 10 };
 
 typedef struct reader {
     const file *f;
-    unsigned char *window; /* READER_WINDOW bytes */
-    uint64_t start;        /* file offset of window[0] */
-    size_t have, used;     /* bytes in the window, bytes of them consumed */
+    unsigned char *window;
+    size_t room;       /* bytes of it: READER_WINDOW, or the whole file */
+    uint64_t size;     /* of the file */
+    uint64_t start;    /* file offset of window[0] */
+    size_t have, used; /* bytes in the window, bytes of them consumed */
 } reader;
 
 /* Starts at byte 0. reader_close frees the window, not the file. */
@@ -26,13 +29,25 @@ static inline uint64_t reader_at(const reader *r)
 
 static inline uint64_t reader_left(const reader *r)
 {
-    return file_size(r->f) - reader_at(r);
+    return r->size - reader_at(r);
 }
 
 /* Reads exactly n bytes; KVASIR_E_FORMAT naming the byte where the file ends. */
 kvasir_status reader_bytes(reader *r, void *to, size_t n);
-kvasir_status reader_u32(reader *r, uint32_t *out);
-kvasir_status reader_u64(reader *r, uint64_t *out);
+
+static inline kvasir_status reader_u32(reader *r, uint32_t *out)
+{
+    return reader_bytes(r, out, sizeof *out);
+}
+
+/* Lengths of strings, a vocabulary of them: not worth a call while the window has them. */
+static inline kvasir_status reader_u64(reader *r, uint64_t *out)
+{
+    if (r->have - r->used < sizeof *out) return reader_bytes(r, out, sizeof *out);
+    memcpy(out, r->window + r->used, sizeof *out);
+    r->used += sizeof *out;
+    return KVASIR_OK;
+}
 
 /* Moves to a byte that the caller knows to be inside the file. */
 void reader_seek(reader *r, uint64_t at);

@@ -61,7 +61,7 @@ void decode_IQ2_S(const void *raw, float *out, size_t n)
     for (const block_IQ2_S *b = raw; n; b++, n -= 256) {
         float d = f32_from_f16(b->d);
         for (int i = 0; i < 32; i++, out += 8) {
-            unsigned row = b->qs[i] | (b->qh[i / 4] >> 2 * (i % 4) & 3u) << 8;
+            unsigned row = b->qs[i] | ((unsigned)b->qh[i / 4] >> 2 * (i % 4) & 3) << 8;
             put8(out, half_scale(d, b->scales[i / 4], i / 2 % 2), iq2s_grid[row], b->signs[i]);
         }
     }
@@ -86,7 +86,7 @@ void decode_IQ3_S(const void *raw, float *out, size_t n)
         float d = f32_from_f16(b->d);
         for (int i = 0; i < 32; i++, out += 8) {
             int group = i / 4;
-            unsigned high = b->qh[group] >> 2 * (i % 4);
+            unsigned high = (unsigned)b->qh[group] >> 2 * (i % 4);
             float scale = d * (float)(1 + 2 * (b->scales[group / 2] >> 4 * (group % 2) & 15));
             put44(out, scale, iq3s_grid[b->qs[2 * i] | (high & 1) << 8],
                   iq3s_grid[b->qs[2 * i + 1] | (high >> 1 & 1) << 8], b->signs[i]);
@@ -121,7 +121,7 @@ void decode_IQ1_M(const void *raw, float *out, size_t n)
         for (int i = 0; i < 4; i++) half |= (unsigned)(load_u16(b->scales + 2 * i) >> 12) << 4 * i;
         float d = f32_from_f16((uint16_t)half);
         for (int i = 0; i < 32; i++, out += 8) {
-            unsigned high = b->qh[i / 2] >> 4 * (i % 2); /* 3 bits of row, 1 of delta */
+            unsigned high = (unsigned)b->qh[i / 2] >> 4 * (i % 2); /* 3 bits of row, 1 of delta */
             unsigned word = load_u16(b->scales + 2 * (i / 8));
             float scale = d * (float)(2 * (word >> 3 * (i / 2 % 4) & 7) + 1);
             put_ternary(out, scale, iq1s_grid[b->qs[i] | (high & 7) << 8], high >> 3 & 1);

@@ -238,6 +238,45 @@ static void test_variants(void **state)
     free(bytes);
 }
 
+/* Values longer than the reader's window, and strings that lie across its edges. */
+static void test_long_values(void **state)
+{
+    enum { BIG = 700001, MANY = 60000 };
+    gguf_builder b = gb_new();
+    unsigned char *bytes, *big = malloc(BIG);
+    gguf_string s;
+    const void *data;
+    size_t n;
+    char text[16];
+    assert_non_null(big);
+    for (size_t i = 0; i < BIG; i++) big[i] = (unsigned char)(i * 31 >> 3);
+    gb_string_claim(&b, "big", BIG, (const char *)big, BIG);
+    gb_array_claim(&b, "bytes", GGUF_U8, BIG, big, BIG);
+    gb_array_claim(&b, "strings", GGUF_STRING, MANY, NULL, 0);
+    for (int i = 0; i < MANY; i++) {
+        int length = snprintf(text, sizeof text, "%d", (int)((long)i * i % 1000003));
+        gb_put_text(&b.kv, (uint64_t)length, text, (size_t)length);
+    }
+    gb_u32(&b, "last", 5);
+    gguf *g = open_built(&b, &bytes);
+    assert_ok(gguf_get_string(g, "big", true, &s));
+    assert_int_equal(s.n, BIG);
+    assert_memory_equal(s.s, big, BIG);
+    assert_ok(gguf_get_array(g, "bytes", true, GGUF_U8, &data, &n));
+    assert_int_equal(n, BIG);
+    assert_memory_equal(data, big, BIG);
+    assert_ok(gguf_get_array(g, "strings", true, GGUF_STRING, &data, &n));
+    assert_int_equal(n, MANY);
+    for (int i = 0; i < MANY; i++) {
+        (void)snprintf(text, sizeof text, "%d", (int)((long)i * i % 1000003));
+        assert_string_equal(((const gguf_string *)data)[i].s, text);
+    }
+    assert_non_null(gguf_find(g, "last"));
+    gguf_free(g);
+    free(bytes);
+    free(big);
+}
+
 /* Tensors in another order than their data, and gaps between them, are fine. */
 static void test_order(void **state)
 {
@@ -506,10 +545,10 @@ int main(void)
         cmocka_unit_test(test_values),      cmocka_unit_test(test_integers),
         cmocka_unit_test(test_other_types), cmocka_unit_test(test_tensors),
         cmocka_unit_test(test_variants),    cmocka_unit_test(test_order),
-        cmocka_unit_test(test_header_only), cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_fixtures),    cmocka_unit_test(test_files),
-        cmocka_unit_test(test_shrinks),     cmocka_unit_test(test_split),
-        cmocka_unit_test(test_split_lies),
+        cmocka_unit_test(test_long_values), cmocka_unit_test(test_header_only),
+        cmocka_unit_test(test_memory),      cmocka_unit_test(test_fixtures),
+        cmocka_unit_test(test_files),       cmocka_unit_test(test_shrinks),
+        cmocka_unit_test(test_split),       cmocka_unit_test(test_split_lies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
