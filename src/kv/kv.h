@@ -112,17 +112,18 @@ int kv_seq_max_tokens(const kv_seq *s);
 uint64_t kv_seq_bytes(const kv_seq *s);        /* of the blocks it refers to, shared ones whole */
 uint64_t kv_seq_bytes_shared(const kv_seq *s); /* of those that others refer to as well */
 
-/* Makes room for n tokens after the current length: takes blocks, and copies a block that is shared before it is written
-   to. All or nothing: on failure the sequence is as before. KVASIR_E_CONTEXT beyond max_tokens, KVASIR_E_MEMORY when the
-   budget is used up; both say both numbers. Does not allocate with malloc (decode trap). */
+/* Makes room for n tokens after the current length: takes blocks, and copies a block that is shared before it is
+   written to. All or nothing: on failure the sequence is as before. KVASIR_E_CONTEXT beyond max_tokens, KVASIR_E_MEMORY
+   when the budget is used up; both say both numbers. Does not allocate with malloc (decode trap). */
 kvasir_status kv_seq_reserve(kv_seq *s, int n);
-/* The first n of the reserved tokens have been written: closes pages that became full (types that pack), moves the length,
-   gives back the room that is left over, and lets go of window blocks that no query to come can see and no snapshot
-   holds. Fails only with KVASIR_E_ARGUMENT when fewer than n are reserved. */
+/* The first n of the reserved tokens have been written: closes pages that became full (types that pack), moves the
+   length, gives back the room that is left over, and lets go of window blocks that no query to come can see and no
+   snapshot holds. Fails only with KVASIR_E_ARGUMENT when fewer than n are reserved. */
 kvasir_status kv_seq_commit(kv_seq *s, int n);
 
 /* A new sequence with the first `at` tokens (at <= length, nothing reserved), and with the snapshots up to there. Full
-   blocks are shared; the block being filled is copied when one of the two writes to it. *at_kept as for kv_seq_truncate. */
+   blocks are shared; the block being filled is copied when one of the two writes to it. *at_kept as for
+   kv_seq_truncate. */
 kvasir_status kv_seq_fork(const kv_seq *from, int at, kv_seq **out, int *at_kept);
 
 /* Cuts to n tokens; room that was reserved is given back. *n_kept is the length that the sequence then has: n, or less
