@@ -4,7 +4,14 @@
 #define KVASIR_KERNELS_LEVELS_H
 
 #include "kernels/attn.h"
+#include "kernels/linear.h"
 #include "kernels/vec.h"
+
+void linear_init_ref(linear_kernels *t);
+void linear_init_avx2(linear_kernels *t);
+void linear_init_avx512(linear_kernels *t);
+void linear_init_neon(linear_kernels *t);
+void linear_init_dotprod(linear_kernels *t);
 
 void vec_init_ref(vec_kernels *t);
 void vec_init_avx2(vec_kernels *t);

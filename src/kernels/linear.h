@@ -1,19 +1,21 @@
 /* Family "linear": weights in panels of 16 output rows, times activations.
 
-   A panel is 16 rows of a weight matrix interleaved by 4-byte words, so that a vector register's lanes are output rows:
-   one activation word is broadcast and meets 16 rows at once. A GEMV and a GEMM add in the same order, hence give the
-   same bits (house.md, rule 2). Rows beyond the matrix's last are zero. All integer sums are exact; the float order below is
-   the contract, every level follows it with fused multiply-adds exactly where written, so that all levels give the SAME BITS
-   as the C reference (kcheck compares with memcmp).
+   A panel is 16 rows of a weight matrix interleaved by 4-byte words, so that a vector register's lanes are
+   output rows: one activation word is broadcast and meets 16 rows at once. A GEMV and a GEMM add in the same
+   order, hence give the same bits (house.md, rule 2). Rows beyond the matrix's last are zero. All integer
+   sums are exact; the float order below is the contract, every level follows it with fused multiply-adds
+   exactly where written, so that all levels give the SAME BITS as the C reference (kcheck compares with
+   memcmp).
 
-   Quantised kinds. Each weight is w = scale * u + offset, u unsigned. With act_block a[b] for the 32 elements of block b:
-     for b = 0, 1, ...: for each group g of the block that has its own scale (one of 32, or two of 16 for Q6_K):
-         isum = sum over the group of u * a[b].q         (int32, exact)
-         acc  = fma((float)isum, scale_g * a[b].d, acc)  (the product scale_g * d is rounded first)
-         acc  = fma(offset_g, dsum_g, acc)               (dsum_g = a[b].ds, or a[b].dh[g] for groups of 16)
-   scale and offset per kind (f16 values widened exactly; products in f32, rounded):
-     Q4_0: d, -8*d     Q5_0: d, -16*d    Q8_0: d, -128*d (u = q + 128)     Q4_1, Q5_1: d, m
-     Q4_K, Q5_K: d*sc, -(dmin*m)  per 32      Q6_K: d*sc, -32*(d*sc)  per 16
+   Quantised kinds. A weight is scale * w + offset with w a small integer. With act_block a[b] for the 32
+   elements of block b: for b = 0, 1, ...: for each group g of the block that has its own scale (one of 32, or
+   two of 16 for Q6_K): isum = sum over the group of w * a[b].q         (int32, exact) acc  = fma((float)isum,
+   scale_g * a[b].d, acc)  (the product scale_g * d is rounded first) acc  = fma(offset_g, a[b].ds, acc)
+   (kinds with an offset only) (f16 values widened exactly; products in f32, rounded). u is the unsigned
+   number that the file stores: Q4_0: w = u - 8, d      Q5_0: w = u - 16, d      Q8_0: w = q, d Q4_1, Q5_1: w
+   = u, d, offset m                   Q4_K, Q5_K: w = u, d*sc, offset -(dmin*m) Q6_K: w = u - 32, d*sc per 16
+   Integer units that want unsigned weights take u * q and subtract 8, 16, 128 or 32 times the sum of q, which
+   is why act_block holds that sum; signed ones take w. Both are exact.
 
    Float kinds (F32, F16, BF16): acc = fma(w[k], x[k], acc) for k ascending, w widened exactly. */
 #ifndef KVASIR_KERNELS_LINEAR_H
@@ -27,14 +29,14 @@ enum { PANEL_ROWS = 16, ACT_BLOCK = 32 };
 
 /* 32 activations of one token as int8 with one scale: x ~= d * q, |q| <= 127. */
 typedef struct act_block {
-    float d;     /* 0 for a block of zeros */
-    float ds;    /* d * (float)(sum of q) */
-    float dh[2]; /* d * (float)(sum of q[0..15]), the same of q[16..31] */
+    float d;        /* 0 for a block of zeros */
+    float ds;       /* d * (float)(sum of q) */
+    int32_t sum[2]; /* of q[0..15], of q[16..31] */
     int8_t q[ACT_BLOCK];
 } act_block;
 
-/* How a weight type is stored as panels. Kinds are named after the ggml type that they hold; types without a kind of
-   their own are kept as raw rows and decoded to F32 panels tile by tile (ops/linear.c). */
+/* How a weight type is stored as panels. Kinds are named after the ggml type that they hold; types without a
+   kind of their own are kept as raw rows and decoded to F32 panels tile by tile (ops/linear.c). */
 typedef enum panel_kind {
     PANEL_F32,
     PANEL_F16,
@@ -55,30 +57,33 @@ int panel_kind_of(quant_type type);
 const char *panel_kind_name(panel_kind kind);
 bool panel_kind_is_float(panel_kind kind); /* takes float activations, not act_blocks */
 
-/* Bytes of one panel of rows of k elements (a multiple of 64, for alignment). k is a multiple of the type's block. */
+/* Bytes of one panel of rows of k elements (a multiple of 64, for alignment). k is a multiple of the type's
+ * block. */
 size_t panel_bytes(panel_kind kind, int k);
 
-/* Packs n_rows (1..16) rows as they lie in the file, row_bytes apart, into one panel. Layouts are documented in
-   kernels/ref/panel.c beside the code. Plain C, about memory speed: words are moved, not recomputed. */
+/* Packs n_rows (1..16) rows as they lie in the file, row_bytes apart, into one panel. Layouts are documented
+   in kernels/ref/panel.c beside the code. Plain C, about memory speed: words are moved, not recomputed. */
 void panel_pack(panel_kind kind, const void *rows, size_t row_bytes, int n_rows, int k, void *panel);
 
 /* The same from float32 rows, row_floats apart (PANEL_F32 only): decoded tiles. */
 void panel_pack_f32(const float *rows, size_t row_floats, int n_rows, int k, float *panel);
 
 typedef struct linear_kernels {
-    /* One row of k activations (a multiple of 32) to k/32 blocks. The scale of a block is the best of four candidates,
-       amax / {127, 125.5, 124, 122.5}, by least sum of squared errors (first wins a tie): 15% less error than amax/127 for a few
-       instructions a block. Rounding to nearest even. Exact order of the error's float sum: eight lanes, lane j
-       takes elements j, j+8, j+16, j+24 by fma in this order; then lanes i+4, i+2, i+1 are added. NaN or infinite input: the block's values are unspecified but
-       in range, nothing traps. */
+    /* One row of k activations (a multiple of 32) to k/32 blocks. The scale of a block is the best of four
+       candidates d = amax / c, c in {127, 125.5, 124, 122.5}, by least sum of squared errors (the first wins
+       a tie): 15% less error than amax/127 alone for a few instructions a block. q = x * (c / amax) rounded
+       to the nearest even integer. The order of the error's float sum: e = fma(-d, q, x); eight lanes, lane j
+       takes e*e of elements j, j+8, j+16, j+24 by fma in this order from 0; then lanes i+4, i+2, i+1 are
+       added. A block whose amax is below 2^-110 (c / amax would overflow) is zeros. NaN or infinite input:
+       the block is zeros or in range, nothing traps. */
     void (*quantise)(const float *x, int k, act_block *out);
 
     /* out[t * ld_out + 16 * p + r] = panel p, row r, times activation row t; t < n_act, p < n_panels.
-       panels: n_panels consecutive panels. acts: for quantised kinds act_block rows, ld_act blocks apart; for float
-       kinds float rows, ld_act floats apart. Any n_act >= 1: n_act == 1 is the decode path and must run at memory speed.
-       out must have room for 16 * n_panels floats per row. out does not alias. */
-    void (*gemm[PANEL_KINDS])(const void *panels, int n_panels, int k, const void *acts, size_t ld_act, int n_act,
-                              float *out, size_t ld_out);
+       panels: n_panels consecutive panels. acts: for quantised kinds act_block rows, ld_act blocks apart; for
+       float kinds float rows, ld_act floats apart. Any n_act >= 1: n_act == 1 is the decode path and must run
+       at memory speed. out must have room for 16 * n_panels floats per row. out does not alias. */
+    void (*gemm[PANEL_KINDS])(const void *panels, int n_panels, int k, const void *acts, size_t ld_act,
+                              int n_act, float *out, size_t ld_out);
 } linear_kernels;
 
 /* The table for a level; lower levels fill what a level does not override. */

@@ -1,0 +1,266 @@
+/* Checks of kernels/linear.h: packing and the reference against the decoders of quant/, all levels against
+   the reference. */
+#include "kcheck.h"
+
+#include "base/half.h"
+#include "kernels/linear.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What the scales of a weight's blocks are; the rest of a block is random bytes. */
+typedef enum scale_kind { SCALES_USUAL, SCALES_DENORMAL, SCALES_ZERO, SCALES_ANY, SCALE_KINDS } scale_kind;
+static const char *const scale_names[SCALE_KINDS] = {"usual", "denormal", "zero", "any"};
+
+/* Where a block has its f16 fields; -1: none. */
+static const struct {
+    quant_type type;
+    int d, m;
+} types[PANEL_KINDS] = {
+    [PANEL_F32] = {QUANT_F32, -1, -1},    [PANEL_F16] = {QUANT_F16, -1, -1},
+    [PANEL_BF16] = {QUANT_BF16, -1, -1},  [PANEL_Q4_0] = {QUANT_Q4_0, 0, -1},
+    [PANEL_Q4_1] = {QUANT_Q4_1, 0, 2},    [PANEL_Q5_0] = {QUANT_Q5_0, 0, -1},
+    [PANEL_Q5_1] = {QUANT_Q5_1, 0, 2},    [PANEL_Q8_0] = {QUANT_Q8_0, 0, -1},
+    [PANEL_Q4_K] = {QUANT_Q4_K, 0, 2},    [PANEL_Q5_K] = {QUANT_Q5_K, 0, 2},
+    [PANEL_Q6_K] = {QUANT_Q6_K, 208, -1},
+};
+
+/* A product to compute: a weight of file rows and its panels, activations in both forms. */
+typedef struct product {
+    panel_kind kind;
+    int rows, k, n_act, n_panels;
+    size_t row_bytes, ld_act, ld_out;
+    uint8_t *file, *panels;
+    float *x;
+    act_block *q;
+} product;
+
+static void put_half(uint8_t *to, uint16_t half)
+{
+    memcpy(to, &half, sizeof half);
+}
+
+static uint16_t random_scale(kcheck *k, scale_kind scales)
+{
+    switch (scales) {
+    case SCALES_USUAL:
+        return f16_from_f32(kcheck_uniform(k, -0.01f, 0.05f));
+    case SCALES_DENORMAL:
+        return (uint16_t)(kcheck_u32(k) & 0x83ff);
+    case SCALES_ZERO:
+        return 0;
+    default:
+        return (uint16_t)kcheck_u32(k);
+    }
+}
+
+static void random_float_rows(kcheck *k, product *p, scale_kind scales)
+{
+    size_t n = (size_t)p->rows * (size_t)p->k;
+    for (size_t i = 0; i < n; i++) {
+        float f = scales == SCALES_ZERO ? 0 : kcheck_normal(k);
+        uint32_t bits = kcheck_u32(k);
+        uint16_t half = p->kind == PANEL_F16 ? f16_from_f32(f) : bf16_from_f32(f);
+        if (scales == SCALES_DENORMAL) {
+            half = bits & 0x803f;
+            f = f32_from_bits(bits & 0x807fffffu);
+        } else if (scales == SCALES_ANY) {
+            half = (uint16_t)bits;
+            f = f32_from_bits(bits);
+        }
+        if (p->kind == PANEL_F32)
+            memcpy(p->file + 4 * i, &f, 4);
+        else
+            put_half(p->file + 2 * i, half);
+    }
+}
+
+static void random_rows(kcheck *k, product *p, scale_kind scales)
+{
+    const quant_traits *traits = quant_traits_of(types[p->kind].type);
+    if (panel_kind_is_float(p->kind)) {
+        random_float_rows(k, p, scales);
+        return;
+    }
+    kcheck_bytes(k, p->file, (size_t)p->rows * p->row_bytes);
+    for (size_t at = 0; at < (size_t)p->rows * p->row_bytes; at += (size_t)traits->block_bytes) {
+        put_half(p->file + at + types[p->kind].d, random_scale(k, scales));
+        if (types[p->kind].m >= 0) put_half(p->file + at + types[p->kind].m, random_scale(k, scales));
+    }
+}
+
+static product make_product(kcheck *k, panel_kind kind, int rows, int cols, int n_act, scale_kind scales,
+                            kcheck_input input)
+{
+    const quant_traits *traits = quant_traits_of(types[kind].type);
+    product p = {.kind = kind, .rows = rows, .k = cols, .n_act = n_act, .n_panels = (rows + 15) / 16};
+    linear_kernels ref;
+    linear_kernels_init(&ref, CPU_REF);
+    p.row_bytes = (size_t)(cols / traits->block_elements) * (size_t)traits->block_bytes;
+    p.file = kcheck_alloc((size_t)rows * p.row_bytes);
+    p.panels = kcheck_alloc((size_t)p.n_panels * panel_bytes(kind, cols));
+    p.ld_act = (size_t)cols / ACT_BLOCK + 1; /* in blocks */
+    p.ld_out = (size_t)p.n_panels * 16 + 5;
+    p.x = kcheck_alloc((size_t)n_act * p.ld_act * ACT_BLOCK * sizeof(float));
+    p.q = kcheck_alloc((size_t)n_act * p.ld_act * sizeof(act_block));
+    random_rows(k, &p, scales);
+    kcheck_floats(k, input, p.x, (size_t)n_act * p.ld_act * ACT_BLOCK);
+    for (int t = 0; t < n_act; t++)
+        ref.quantise(p.x + (size_t)t * p.ld_act * ACT_BLOCK, cols, p.q + (size_t)t * p.ld_act);
+    for (int i = 0; i < p.n_panels; i++) {
+        int n = rows - 16 * i < 16 ? rows - 16 * i : 16;
+        panel_pack(kind, p.file + (size_t)i * 16 * p.row_bytes, p.row_bytes, n, cols,
+                   p.panels + (size_t)i * panel_bytes(kind, cols));
+    }
+    return p;
+}
+
+static void free_product(kcheck *k, product *p)
+{
+    kcheck_free(k, p->file);
+    kcheck_free(k, p->panels);
+    kcheck_free(k, p->x);
+    kcheck_free(k, p->q);
+}
+
+static float *multiply(const linear_kernels *t, const product *p)
+{
+    float *out = kcheck_alloc((size_t)p->n_act * p->ld_out * sizeof(float));
+    bool floats = panel_kind_is_float(p->kind);
+    t->gemm[p->kind](p->panels, p->n_panels, p->k, floats ? (const void *)p->x : (const void *)p->q,
+                     floats ? p->ld_act * ACT_BLOCK : p->ld_act, p->n_act, out, p->ld_out);
+    return out;
+}
+
+/* ---- the reference against decoded weights, in double ---- */
+
+static double act_value(const product *p, int t, int i)
+{
+    if (panel_kind_is_float(p->kind)) return (double)p->x[(size_t)t * p->ld_act * ACT_BLOCK + (size_t)i];
+    const act_block *a = &p->q[(size_t)t * p->ld_act + (size_t)(i / ACT_BLOCK)];
+    return (double)a->d * a->q[i % ACT_BLOCK];
+}
+
+static void check_values(kcheck *k, const linear_kernels *t, panel_kind kind, int rows, int cols)
+{
+    enum { ACTS = 3 };
+    product p = make_product(k, kind, rows, cols, ACTS, SCALES_USUAL, IN_NORMAL);
+    float *out = multiply(t, &p), *w = kcheck_alloc((size_t)cols * sizeof(float));
+    for (int r = 0; r < (rows + 15) / 16 * 16; r++) {
+        double want[ACTS] = {0}, scale[ACTS] = {0};
+        float got[ACTS];
+        if (r < rows)
+            quant_traits_of(types[kind].type)->decode(p.file + (size_t)r * p.row_bytes, w, (size_t)cols);
+        for (int a = 0; a < ACTS; a++) {
+            for (int i = 0; i < cols && r < rows; i++) {
+                want[a] += (double)w[i] * act_value(&p, a, i);
+                scale[a] += fabs((double)w[i] * act_value(&p, a, i));
+            }
+            got[a] = out[(size_t)a * p.ld_out + (size_t)r];
+        }
+        kcheck_near(k, want, got, scale, ACTS, 1e-5, "%s %dx%d: row %d against decoded weights",
+                    panel_kind_name(kind), rows, cols, r);
+    }
+    kcheck_free(k, w);
+    kcheck_free(k, out);
+    free_product(k, &p);
+}
+
+/* ---- all levels against the reference ---- */
+
+static void check_gemm(kcheck *k, const linear_kernels *ref, const linear_kernels *t, panel_kind kind,
+                       int rows, int cols, int n_act, scale_kind scales, kcheck_input input)
+{
+    product p = make_product(k, kind, rows, cols, n_act, scales, input);
+    float *want = multiply(ref, &p), *got = multiply(t, &p);
+    kcheck_same_floats(k, want, got, (size_t)n_act * p.ld_out,
+                       "gemm %s rows %d k %d n_act %d, scales %s, input %s", panel_kind_name(kind), rows,
+                       cols, n_act, scale_names[scales], kcheck_input_name(input));
+    kcheck_free(k, want);
+    kcheck_free(k, got);
+    free_product(k, &p);
+}
+
+static void check_shapes(kcheck *k, const linear_kernels *ref, const linear_kernels *t, panel_kind kind)
+{
+    static const int counts[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 64, 100};
+    int unit = quant_traits_of(types[kind].type)->block_elements == 256 ? 256 : 32;
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        int rows = 1 + (int)(kcheck_u32(k) % 80), units = 1 + (int)(kcheck_u32(k) % (unit == 256 ? 3 : 9));
+        check_gemm(k, ref, t, kind, rows, units * unit, counts[i], SCALES_USUAL, IN_NORMAL);
+        check_gemm(k, ref, t, kind, 16 + (int)i % 3 * 16, unit, counts[i], SCALES_USUAL, IN_OUTLIERS);
+    }
+    check_gemm(k, ref, t, kind, 77, 2048, 1, SCALES_USUAL, IN_NORMAL);
+    check_gemm(k, ref, t, kind, 160, 2048, 1, SCALES_USUAL, IN_NORMAL);
+    check_gemm(k, ref, t, kind, 40, 2048, 200, SCALES_USUAL, IN_NORMAL);
+    for (int s = 0; s < SCALE_KINDS; s++) {
+        for (int in = 0; in < IN_KINDS; in++) {
+            if (in == IN_NAN && !panel_kind_is_float(kind)) continue;
+            check_gemm(k, ref, t, kind, 33, 512, 1, (scale_kind)s, (kcheck_input)in);
+            check_gemm(k, ref, t, kind, 33, 512, 7, (scale_kind)s, (kcheck_input)in);
+        }
+    }
+}
+
+/* The contract's properties, whatever computed it. */
+static void check_act_block(kcheck *k, const float *x, const act_block *a, const char *input)
+{
+    int sum[2] = {0};
+    double worst = 0;
+    bool range = true;
+    for (int i = 0; i < ACT_BLOCK; i++) {
+        sum[i / 16] += a->q[i];
+        range = range && a->q[i] >= -127;
+        worst = fmax(worst, fabs((double)x[i] - (double)a->d * a->q[i]));
+    }
+    float ds = a->d * (float)(sum[0] + sum[1]);
+    kcheck_true(k, range && sum[0] == a->sum[0] && sum[1] == a->sum[1], "quantise %s: sums %d %d", input,
+                a->sum[0], a->sum[1]);
+    kcheck_true(k, isnan(x[0]) || f32_bits(ds) == f32_bits(a->ds), "quantise %s: ds", input);
+    kcheck_true(k, a->d == 0 || worst <= 0.50001 * (double)a->d, "quantise %s: error %g at step %g", input,
+                worst, (double)a->d);
+}
+
+static void check_quantise(kcheck *k, const linear_kernels *ref, const linear_kernels *t, kcheck_input input)
+{
+    for (int blocks = 1; blocks < 80; blocks = blocks * 2 + 1) {
+        size_t n = (size_t)blocks * ACT_BLOCK, bytes = (size_t)blocks * sizeof(act_block);
+        float *x = kcheck_alloc(n * sizeof(float));
+        act_block *want = kcheck_alloc(bytes), *got = kcheck_alloc(bytes);
+        kcheck_floats(k, input, x, n);
+        ref->quantise(x, (int)n, want);
+        t->quantise(x, (int)n, got);
+        if (input == IN_NAN) {
+            for (size_t i = 0; i < bytes / sizeof *got; i++)
+                for (int j = 0; j < ACT_BLOCK; j++)
+                    kcheck_true(k, got[i].q[j] >= -127, "quantise nan: range");
+        } else {
+            kcheck_same(k, want, got, bytes, "quantise %s, %d blocks", kcheck_input_name(input), blocks);
+            for (int b = 0; b < blocks; b++)
+                check_act_block(k, x + b * ACT_BLOCK, &got[b], kcheck_input_name(input));
+        }
+        kcheck_free(k, x);
+        kcheck_free(k, want);
+        kcheck_free(k, got);
+    }
+}
+
+void kcheck_linear(kcheck *k)
+{
+    linear_kernels ref, t;
+    linear_kernels_init(&ref, CPU_REF);
+    linear_kernels_init(&t, k->level);
+    if (k->bench) {
+        kcheck_bench_linear(k);
+        return;
+    }
+    for (int input = 0; input < IN_KINDS; input++) check_quantise(k, &ref, &t, (kcheck_input)input);
+    for (int kind = 0; kind < PANEL_KINDS; kind++) {
+        kcheck_true(k, panel_kind_of(types[kind].type) == kind, "panel_kind_of %s",
+                    panel_kind_name((panel_kind)kind));
+        check_values(k, &t, (panel_kind)kind, 37, 512);
+        check_values(k, &t, (panel_kind)kind, 16, 256);
+        if (k->level != CPU_REF) check_shapes(k, &ref, &t, (panel_kind)kind);
+    }
+}
