@@ -262,3 +262,10 @@ const gguf_tensor *gguf_find_tensor(const gguf *g, const char *name)
         bsearch(&pointer, g->named, (size_t)g->n_tensors, sizeof *g->named, compare_names);
     return found ? *found : NULL;
 }
+
+int gguf_tensor_file(const gguf *g, const gguf_tensor *t)
+{
+    int i = 0;
+    while (i + 1 < g->n_parts && g->part[i].f != t->file) i++;
+    return i;
+}

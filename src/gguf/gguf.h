@@ -76,6 +76,7 @@ uint32_t gguf_version(const gguf *g);
 uint64_t gguf_total_bytes(const gguf *g); /* all files */
 uint64_t gguf_tensor_bytes(const gguf *g);
 int gguf_n_files(const gguf *g);
+int gguf_tensor_file(const gguf *g, const gguf_tensor *t); /* which of the files holds it */
 
 int gguf_n_kv(const gguf *g);
 const gguf_kv *gguf_kv_at(const gguf *g, int i);

@@ -1,0 +1,59 @@
+/* The engine's objects, shared by its files. */
+#ifndef KVASIR_ENGINE_ENGINE_H
+#define KVASIR_ENGINE_ENGINE_H
+
+#include "engine/model.h"
+
+#include <stdatomic.h>
+
+/* A model whose weights are in memory, with the buffers of its steps. */
+typedef struct loaded {
+    struct loaded *next;
+    const kvasir_model *model;
+    weights weights;
+    step step;
+    attn_item *items; /* [layer][max_batch] */
+    unsigned char *workspace;
+    size_t workspace_bytes;
+    float *logits; /* max_logits rows of whole panels; touched only as far as rows are asked for */
+    size_t logits_bytes;
+    op_limits limits;
+    size_t scratch_bytes; /* of one thread, inside the workspace */
+    unsigned char *scratch;
+    kv_layout *layout[KV_TYPES][KV_TYPES]; /* made when first asked for */
+} loaded;
+
+/* What is left to do of one work item: positions. They are ids that a cut made the KV forget, then the new ones. */
+typedef struct pending {
+    int from, to; /* first one to compute, one past the last */
+} pending;
+
+struct kvasir_engine {
+    team *team;
+    kernels kernels;
+    kv_pool *pool;
+    int max_batch, max_logits;
+    loaded *models;
+    int32_t *ids; /* max_batch each: the rows of a piece */
+    int *pos, *logit_rows;
+    pending *todo; /* max_batch each: the items of a step */
+    int *taken;
+    atomic_bool cancel;
+    unsigned allocations; /* attempts to allocate inside a step: must stay 0 */
+    kvasir_log_fn log;
+    void *log_user;
+    int n_seqs;
+};
+
+struct kvasir_seq {
+    kvasir_engine *engine;
+    loaded *loaded;
+    kv_seq *kv;
+    kv_type type_k, type_v;
+    int32_t *ids; /* n_ctx entries of room */
+    int n_ids;    /* kv_seq_length may be less after a cut: the difference is computed again */
+    int n_ctx;
+    bool in_step;
+};
+
+#endif

@@ -1,0 +1,145 @@
+/* Sequences: the KV of one conversation and the ids that it stands for. */
+#include "engine/engine.h"
+
+#include "base/checked.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+enum { KEPT_MARKS = 2 };
+
+static kvasir_status layout_of(loaded *l, const char *kv, const kv_layout **out)
+{
+    kv_type k, v;
+    TRY(kv_type_parse(kv ? kv : "f16", &k, &v));
+    if (!l->layout[k][v]) {
+        kv_layout *made = mem_alloc(1, sizeof *made);
+        if (!made) return fail_memory(sizeof *made);
+        kvasir_status status = model_kv_layout(l->model, kv, made);
+        if (status != KVASIR_OK) {
+            mem_free(made);
+            return status;
+        }
+        l->layout[k][v] = made;
+    }
+    *out = l->layout[k][v];
+    return KVASIR_OK;
+}
+
+static loaded *find_loaded(const kvasir_engine *e, const kvasir_model *m)
+{
+    loaded *l = e->models;
+    while (l && l->model != m) l = l->next;
+    return l;
+}
+
+static kvasir_status new_seq(kvasir_engine *e, loaded *l, int n_ctx, kvasir_seq **out)
+{
+    kvasir_seq *s = mem_alloc(1, sizeof *s);
+    int32_t *ids = mem_alloc((size_t)n_ctx, sizeof *ids);
+    if (!s || !ids) {
+        mem_free(s);
+        mem_free(ids);
+        return fail_memory((size_t)n_ctx * sizeof *ids);
+    }
+    *s = (kvasir_seq){.engine = e, .loaded = l, .ids = ids, .n_ctx = n_ctx};
+    e->n_seqs++;
+    *out = s;
+    return KVASIR_OK;
+}
+
+kvasir_status kvasir_seq_create(kvasir_engine *e, const kvasir_model *m, const kvasir_seq_options *o, kvasir_seq **out)
+{
+    const kvasir_seq_options none = {0};
+    const kv_layout *layout = NULL;
+    kvasir_seq *s = NULL;
+    if (!o) o = &none;
+    loaded *l = find_loaded(e, m);
+    if (!l) return fail(KVASIR_E_ARGUMENT, "the model has not been loaded into this engine");
+    if (o->n_ctx < 0 || o->n_ctx > KV_MAX_CONTEXT)
+        return fail(KVASIR_E_ARGUMENT, "a context of %d tokens: 1 to %d are possible", o->n_ctx, (int)KV_MAX_CONTEXT);
+    TRY(layout_of(l, o->kv, &layout));
+    int most = kv_layout_max_tokens(layout, kv_pool_budget(e->pool));
+    int n_ctx = o->n_ctx ? o->n_ctx : min_int(l->weights.h.n_ctx, most);
+    if (n_ctx < 1 || n_ctx > most)
+        return fail(KVASIR_E_MEMORY, "a context of %d tokens takes %llu MiB of KV at %s:%s, the budget is %llu MiB: at most %d tokens fit",
+                    n_ctx, (unsigned long long)(kv_layout_bytes(layout, max_int(n_ctx, 1)) >> 20), kv_type_name(layout->type_k),
+                    kv_type_name(layout->type_v), (unsigned long long)(kv_pool_budget(e->pool) >> 20), most);
+    if (n_ctx > l->weights.h.n_ctx && e->log)
+        e->log(e->log_user, "the context is longer than the one the model was trained for: expect poor answers beyond it");
+    TRY(new_seq(e, l, n_ctx, &s));
+    s->type_k = layout->type_k;
+    s->type_v = layout->type_v;
+    kvasir_status status = kv_seq_create(e->pool, layout, n_ctx, &s->kv);
+    if (status != KVASIR_OK) kvasir_seq_free(s);
+    else *out = s;
+    return status;
+}
+
+void kvasir_seq_free(kvasir_seq *s)
+{
+    if (!s) return;
+    s->engine->n_seqs--;
+    kv_seq_free(s->kv);
+    mem_free(s->ids);
+    mem_free(s);
+}
+
+kvasir_status kvasir_seq_fork(const kvasir_seq *from, int at, kvasir_seq **out)
+{
+    kvasir_seq *s = NULL;
+    int kept;
+    if (at == -1) at = from->n_ids;
+    if (at < 0 || at > from->n_ids) return fail(KVASIR_E_ARGUMENT, "a fork at %d of a sequence of %d tokens", at, from->n_ids);
+    TRY(new_seq(from->engine, from->loaded, from->n_ctx, &s));
+    s->type_k = from->type_k;
+    s->type_v = from->type_v;
+    kvasir_status status = kv_seq_fork(from->kv, min_int(at, kv_seq_length(from->kv)), &s->kv, &kept);
+    if (status != KVASIR_OK) {
+        kvasir_seq_free(s);
+        return status;
+    }
+    memcpy(s->ids, from->ids, (size_t)at * sizeof *s->ids);
+    s->n_ids = at;
+    *out = s;
+    return KVASIR_OK;
+}
+
+kvasir_status kvasir_seq_truncate(kvasir_seq *s, int n)
+{
+    int kept;
+    if (n < 0 || n > s->n_ids) return fail(KVASIR_E_ARGUMENT, "a cut at %d of a sequence of %d tokens", n, s->n_ids);
+    if (n < kv_seq_length(s->kv)) TRY(kv_seq_truncate(s->kv, n, &kept));
+    s->n_ids = n;
+    return KVASIR_OK;
+}
+
+kvasir_status kvasir_seq_mark(kvasir_seq *s)
+{
+    return kv_seq_snapshot(s->kv, KEPT_MARKS);
+}
+
+int kvasir_seq_length(const kvasir_seq *s)
+{
+    return s->n_ids;
+}
+
+int kvasir_seq_ctx(const kvasir_seq *s)
+{
+    return s->n_ctx;
+}
+
+const int32_t *kvasir_seq_ids(const kvasir_seq *s)
+{
+    return s->ids;
+}
+
+uint64_t kvasir_seq_kv_bytes(const kvasir_seq *s)
+{
+    return kv_seq_bytes(s->kv);
+}
+
+const char *kvasir_seq_kv_type(const kvasir_seq *s, int is_v)
+{
+    return kv_type_name(is_v ? s->type_v : s->type_k);
+}

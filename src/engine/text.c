@@ -1,0 +1,93 @@
+/* Text in and out: the tokenizer and the chat template of a model, for the public header. */
+#include "base/mem.h"
+#include "engine/model.h"
+#include "tok/jinja.h"
+
+#include <string.h>
+#include <time.h>
+
+static kvasir_status need_tok(const kvasir_model *m)
+{
+    return m->tok ? KVASIR_OK : fail(KVASIR_E_UNSUPPORTED, "%s: the model's tokenizer cannot be used: %s", m->info.path,
+                                     m->n_problems ? m->problems[0] : "it has none");
+}
+
+kvasir_status kvasir_tokenize(const kvasir_model *m, const char *text, size_t n, int add_special, int parse_special,
+                              int32_t **ids, size_t *n_ids)
+{
+    TRY(need_tok(m));
+    return tok_encode(m->tok, text, n, add_special != 0, parse_special != 0, ids, n_ids);
+}
+
+kvasir_status kvasir_detokenize(const kvasir_model *m, const int32_t *ids, size_t n, int special, char **text, size_t *n_text)
+{
+    TRY(need_tok(m));
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] < 0 || ids[i] >= tok_size(m->tok))
+            return fail(KVASIR_E_ARGUMENT, "id %d at place %zu is outside the vocabulary of %d", (int)ids[i], i, tok_size(m->tok));
+    return tok_decode(m->tok, ids, n, special != 0, text, n_text);
+}
+
+int kvasir_token_ends(const kvasir_model *m, int32_t id)
+{
+    return m->tok && tok_is_eog(m->tok, id);
+}
+
+/* Appends "NAME": "text of the token" to a JSON object's beginning: later keys win, so what the caller gives stays. */
+static char *put_token(char *to, const char *name, const tok *t, int32_t id)
+{
+    static const char hex[] = "0123456789abcdef";
+    size_t n = 0;
+    const char *s = tok_raw(t, id, &n);
+    to = stpcpy(stpcpy(stpcpy(to, "\""), name), "\":\"");
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)s[i];
+        if (c == '"' || c == '\\') *to++ = '\\';
+        if (c < 0x20) {
+            to = stpcpy(to, "\\u00");
+            *to++ = hex[c >> 4];
+            *to++ = hex[c & 15];
+        } else {
+            *to++ = (char)c;
+        }
+    }
+    return stpcpy(to, "\",");
+}
+
+/* The caller's JSON object with the model's bos_token and eos_token put in front. NULL when out of memory. */
+static char *with_tokens(const kvasir_model *m, const char *json)
+{
+    size_t n_bos = 0, n_eos = 0, at = strspn(json, " \t\r\n");
+    int32_t bos = m && m->tok ? tok_bos(m->tok) : -1, eos = m && m->tok ? tok_eos(m->tok) : -1;
+    if (bos >= 0) (void)tok_raw(m->tok, bos, &n_bos);
+    if (eos >= 0) (void)tok_raw(m->tok, eos, &n_eos);
+    char *text = mem_alloc(strlen(json) + 6 * (n_bos + n_eos) + 64, 1), *to = text;
+    if (!text) return NULL;
+    if (json[at] != '{') return strcpy(text, json); /* not an object: the renderer says so */
+    *to++ = '{';
+    if (bos >= 0) to = put_token(to, "bos_token", m->tok, bos);
+    if (eos >= 0) to = put_token(to, "eos_token", m->tok, eos);
+    at++;
+    at += strspn(json + at, " \t\r\n");
+    if (json[at] == '}' && to[-1] == ',') to--;
+    (void)strcpy(to, json + at);
+    return text;
+}
+
+kvasir_status kvasir_template_render(const kvasir_model *m, const char *text, const char *json, int64_t now, char **out,
+                                     size_t *n_out)
+{
+    struct tm tm;
+    time_t clock = now ? (time_t)now : time(NULL);
+    if (!text) text = m ? m->info.chat_template : NULL;
+    if (!text) return fail(KVASIR_E_ARGUMENT, "the model has no chat template");
+    if (!(now ? gmtime_r(&clock, &tm) : localtime_r(&clock, &tm))) return fail(KVASIR_E_ARGUMENT, "the time is out of range");
+    jinja *j = NULL;
+    char *context = with_tokens(m, json);
+    if (!context) return fail_memory(strlen(json));
+    kvasir_status status = jinja_parse(text, strlen(text), &j);
+    if (status == KVASIR_OK) status = jinja_render(j, context, strlen(context), &tm, NULL, out, n_out);
+    jinja_free(j);
+    mem_free(context);
+    return status;
+}

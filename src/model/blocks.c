@@ -1,0 +1,50 @@
+/* The sublayers that families are put together from. */
+#include "model/model.h"
+
+bool block_cancelled(step *s, op *t)
+{
+    if (t->tid == 0) s->stop = s->cancelled && s->cancelled(s->engine);
+    team_barrier(t->team);
+    return s->stop;
+}
+
+void block_qkv(const layer *l, step *s, op *t)
+{
+    const linear_job jobs[] = {
+        {.w = &l->wq, .bias = l->bq, .out = s->q, .ld_out = s->ld_q},
+        {.w = &l->wk, .bias = l->bk, .out = s->k, .ld_out = s->ld_kv},
+        {.w = &l->wv, .bias = l->bv, .out = s->v, .ld_out = s->ld_kv},
+    };
+    op_linear(t, &s->h, s->n_rows, jobs, 3);
+}
+
+void block_attend(const weights *w, int il, step *s, op *t)
+{
+    const hparams *h = &w->h;
+    const layer *l = &w->layers[il];
+    bool slides = layer_slides(h, il), own_rope = slides && h->rope_window.n_rot > 0;
+    const rope_params *r = own_rope ? &h->rope_window : &h->rope;
+    const attn_item *items = s->items + (size_t)il * (size_t)s->n_items;
+    const attn_shape sh = {
+        .n_head = h->n_head, .n_head_kv = h->n_head_kv, .head_dim = h->head_dim, .window = slides ? h->window : 0,
+        .scale = h->attn_scale, .n_rot = r->n_rot, .rope_pairs = r->pairs, .rope = own_rope ? s->rope_window : s->rope,
+        .q_norm = l->q_norm, .k_norm = l->k_norm, .eps = h->eps,
+    };
+    op_append(t, &sh, items, s->n_items, s->q, s->ld_q, s->k, s->v, s->ld_kv);
+    op_attend(t, &sh, items, s->n_items, s->q, s->ld_q, &s->partial, &s->att);
+}
+
+void block_attn_out(const layer *l, step *s, op *t, bool to_y)
+{
+    const linear_job job = {.w = &l->wo, .bias = l->bo, .out = to_y ? s->y : s->x, .ld_out = s->ld_x, .add = !to_y};
+    op_linear(t, &s->att, s->n_rows, &job, 1);
+}
+
+void block_dense(const layer *l, step *s, op *t, bool gelu, bool to_y)
+{
+    const linear_job half = {.w = &l->gate, .up = &l->up, .gelu = gelu, .out = s->ff.x, .ld_out = s->ff.ld};
+    const linear_job down = {.w = &l->down, .out = to_y ? s->y : s->x, .ld_out = s->ld_x, .add = !to_y};
+    op_linear(t, &s->h, s->n_rows, &half, 1);
+    op_quantise(t, &s->ff, s->n_rows);
+    op_linear(t, &s->ff, s->n_rows, &down, 1);
+}

@@ -1,0 +1,128 @@
+/* The frame around every family's forward function: the step's buffers, embeddings in, logits out. */
+#include "base/checked.h"
+#include "model/model.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { BUFFER_ALIGN = 64, LD_UNIT = ACT_BLOCK, PARTIAL_TOKENS = 1 << 17 };
+
+/* Draws first, fills later: with base NULL only the size grows. */
+typedef struct drawing {
+    unsigned char *base;
+    size_t used;
+} drawing;
+
+static void *draw(drawing *d, size_t count, size_t size)
+{
+    void *p = d->base ? d->base + d->used : NULL;
+    d->used += align_up(count * size, BUFFER_ALIGN);
+    return p;
+}
+
+static acts draw_acts(drawing *d, int rows, int k)
+{
+    acts a = {.ld = align_up((size_t)k, LD_UNIT), .k = k};
+    a.x = draw(d, (size_t)rows * a.ld, sizeof *a.x);
+    a.q = draw(d, (size_t)rows * (a.ld / ACT_BLOCK), sizeof *a.q);
+    if (k % ACT_BLOCK) a.q = NULL; /* no integer kind has such rows */
+    return a;
+}
+
+static int partial_entries(const hparams *h)
+{
+    int tokens = min_int(h->n_ctx, PARTIAL_TOKENS);
+    return (tokens / (OPS_SPAN_PAGES * KV_PAGE) + 1) * h->n_head;
+}
+
+static void draw_moe(drawing *d, step *s, const hparams *h, int n)
+{
+    int grouped = n * h->n_expert_used;
+    moe_room *m = &s->moe;
+    m->router = draw(d, (size_t)n * align_up((size_t)h->n_expert, PANEL_ROWS), sizeof(float));
+    m->weight = draw(d, (size_t)grouped, sizeof(float));
+    m->expert = draw(d, (size_t)grouped, sizeof(int));
+    m->slot = draw(d, (size_t)grouped, sizeof(int));
+    m->row_of = draw(d, (size_t)grouped, sizeof(int));
+    m->first = draw(d, (size_t)h->n_expert + 1, sizeof(int));
+    m->in = draw_acts(d, grouped, h->n_embd);
+    m->mid = draw_acts(d, grouped, h->n_ff);
+    m->ld_out = align_up((size_t)h->n_embd, LD_UNIT);
+    m->out = draw(d, (size_t)grouped * m->ld_out, sizeof(float));
+}
+
+size_t step_layout(step *s, const weights *w, int max_rows, int n_threads, unsigned char *base)
+{
+    const hparams *h = &w->h;
+    drawing d = {.base = base};
+    size_t n = (size_t)max_rows;
+    int entries = partial_entries(h);
+    s->ld_x = align_up((size_t)h->n_embd, LD_UNIT);
+    s->ld_q = align_up((size_t)(h->n_head * h->head_dim), LD_UNIT);
+    s->ld_kv = align_up((size_t)(h->n_head_kv * h->head_dim), LD_UNIT);
+    s->x = draw(&d, n * s->ld_x, sizeof(float));
+    s->y = draw(&d, n * s->ld_x, sizeof(float));
+    s->q = draw(&d, n * s->ld_q, sizeof(float));
+    s->k = draw(&d, n * s->ld_kv, sizeof(float));
+    s->v = draw(&d, n * s->ld_kv, sizeof(float));
+    s->h = draw_acts(&d, max_rows, h->n_embd);
+    s->att = draw_acts(&d, max_rows, h->n_head * h->head_dim);
+    s->rope = draw(&d, n * (size_t)h->rope.n_rot, sizeof(float));
+    s->rope_window = draw(&d, n * (size_t)h->rope_window.n_rot, sizeof(float));
+    s->partial.room = entries;
+    s->partial.m = draw(&d, (size_t)entries, sizeof(float));
+    s->partial.s = draw(&d, (size_t)entries, sizeof(float));
+    s->partial.o = draw(&d, (size_t)entries * (size_t)h->head_dim, sizeof(float));
+    s->raw_row_bytes = align_up((size_t)w->embedding->row_bytes, BUFFER_ALIGN);
+    s->raw_rows = draw(&d, (size_t)n_threads, s->raw_row_bytes);
+    if (h->n_expert > 0) draw_moe(&d, s, h, max_rows);
+    else s->ff = draw_acts(&d, max_rows, h->n_ff);
+    return d.used;
+}
+
+op_limits model_limits(const weights *w, int max_rows)
+{
+    const hparams *h = &w->h;
+    return (op_limits){.max_rows = max_rows, .max_k = max_int(max_int(h->n_embd, h->n_ff), h->n_head * h->head_dim),
+                       .max_group = h->n_head / h->n_head_kv, .max_head_dim = h->head_dim, .raw = w->has_raw};
+}
+
+/* Reads the rows of the embedding that the step's tokens name, and makes the rope tables. */
+static void embed(const weights *w, step *s, op *t)
+{
+    const gguf_tensor *e = w->embedding;
+    const quant_traits *traits = quant_traits_of((uint32_t)e->type);
+    const hparams *h = &w->h;
+    unsigned char *raw = s->raw_rows + (size_t)t->tid * s->raw_row_bytes;
+    if (t->tid == 0) s->status = KVASIR_OK;
+    team_barrier(t->team);
+    for (int i = t->tid; i < s->n_rows; i += t->n_threads) {
+        kvasir_status status = file_read(e->file, e->offset + (uint64_t)s->ids[i] * e->row_bytes, raw, (size_t)e->row_bytes);
+        if (status != KVASIR_OK) { /* whichever thread comes last is heard; any of them is true */
+            __atomic_store_n(&s->status, status, __ATOMIC_RELAXED);
+            continue;
+        }
+        traits->decode(raw, s->x + (size_t)i * s->ld_x, (size_t)h->n_embd);
+        rope_table(w->inv_freq, w->rope_magnitude, h->rope.n_rot, s->pos[i], s->rope + (size_t)i * (size_t)h->rope.n_rot);
+        if (h->rope_window.n_rot > 0)
+            rope_table(w->inv_freq_window, w->rope_magnitude_window, h->rope_window.n_rot, s->pos[i],
+                       s->rope_window + (size_t)i * (size_t)h->rope_window.n_rot);
+    }
+    team_barrier(t->team);
+}
+
+static void head(const weights *w, step *s, op *t)
+{
+    if (s->n_logits == 0) return;
+    op_gather(t, s->x, s->ld_x, s->logit_rows, s->n_logits, s->y);
+    op_norm(t, s->y, s->ld_x, w->output_norm, w->h.eps, s->n_logits, &s->h);
+    op_linear(t, &s->h, s->n_logits, &(linear_job){.w = &w->output, .out = s->logits, .ld_out = s->ld_logits}, 1);
+}
+
+void model_run(const weights *w, step *s, op *t)
+{
+    embed(w, s, t);
+    if (s->status != KVASIR_OK) return;
+    w->h.arch->forward(w, s, t);
+    if (!s->stop) head(w, s, t);
+}
