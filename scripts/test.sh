@@ -1,0 +1,150 @@
+#!/usr/bin/env bash
+# test.sh [quick]    Every check the project has; `quick`: unit, kernel and end-to-end tests of one build only.
+# Each stage prints its counts and its time; logs lie in build-logs/. The last line is "N passed, N failed, N skipped"
+# over all stages, and the exit status is nonzero when anything failed.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+only=${1:-all}
+[ "$only" = all ] || [ "$only" = quick ] || { echo "usage: test.sh [quick]" >&2; exit 2; }
+logs=$PWD/build-logs
+mkdir -p "$logs"
+passed=0 failed=0 skipped=0
+jobs=$(nproc)
+
+# stage NAME FUNCTION: runs it with its output in a log. The function may write "passed failed skipped" to $counts;
+# without that the stage counts as one check.
+stage() {
+    local name=$1 log=$logs/$1.txt started=$SECONDS status
+    counts=$logs/$1.counts
+    rm -f "$counts"
+    "$2" >"$log" 2>&1
+    status=$?
+    local p=0 f=0 s=0
+    if [ -s "$counts" ]; then read -r p f s <"$counts"; elif [ $status -eq 0 ]; then p=1; else f=1; fi
+    # A stage that ended badly without counting a failure (a crash of the runner) is one.
+    if [ $status -ne 0 ] && [ "$f" -eq 0 ]; then f=1; fi
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+    printf '%-22s %5d passed %4d failed %4d skipped %5d s%s\n' "$name" "$p" "$f" "$s" $((SECONDS - started)) \
+        "$([ -f "$logs/$name.note" ] && printf '   ' && cat "$logs/$name.note")"
+    rm -f "$logs/$name.note"
+    if [ "$f" -ne 0 ]; then
+        tail -n 40 "$log" | sed 's/^/    /'
+        echo "    (all of it: $log)"
+    fi
+    return $((f != 0))
+}
+
+# Configures a folder once, and again when the options differ.
+configure() {
+    local folder=$1
+    shift
+    if [ -f "$folder/build.ninja" ]; then
+        meson setup --reconfigure "$folder" "$@" || { rm -rf "$folder" && meson setup "$folder" "$@"; }
+    else
+        rm -rf "$folder" && meson setup "$folder" "$@"
+    fi
+}
+
+# Sums what meson test says, over its programs.
+meson_tests() {
+    local folder=$1 out=$logs/meson-summary status
+    shift
+    # The time limit that counts is this script's; sanitizers and emulation are slow.
+    meson test -C "$folder" --no-rebuild --print-errorlogs --num-processes "$jobs" --timeout-multiplier 0 "$@" | tee "$out"
+    status=${PIPESTATUS[0]}
+    awk '/^(Ok|Expected Fail):/ { p += $NF } /^(Fail|Unexpected Pass|Timeout):/ { f += $NF } /^Skipped:/ { s += $NF }
+         END { print p + 0, f + 0, s + 0 }' "$out" >"$counts"
+    return "$status"
+}
+
+dependencies() { scripts/install-deps.sh build models test; }
+build() { configure build -Dtests=true && ninja -C build; }
+models() { scripts/fetch-models.sh smollm2; }
+unit() { meson_tests build --no-suite e2e; }
+
+# pytest alone, to count its cases. KVASIR_BUILD must have been built.
+pytest_e2e() {
+    local folder=$1 xml=$logs/e2e.xml status
+    shift
+    KVASIR_BIN=$PWD/$folder/src/cli/kvasir KVASIR_BUILD=$PWD/$folder KVASIR_SOURCE=$PWD \
+        /usr/bin/python3 -m pytest -q -p no:cacheprovider --junitxml "$xml" "$@" tests/e2e
+    status=$?
+    /usr/bin/python3 - "$xml" >"$counts" <<'END'
+import sys, xml.etree.ElementTree as tree
+suite = next(tree.parse(sys.argv[1]).iter("testsuite"))
+total, bad, skipped = (int(suite.get(k)) for k in ("tests", "failures", "skipped"))
+bad += int(suite.get("errors"))
+print(total - bad - skipped, bad, skipped)
+END
+    return $status
+}
+e2e() { pytest_e2e build; }
+
+# Real models are left out below: instrumented arithmetic over them costs minutes and finds nothing new.
+asan() {
+    configure build-asan -Db_sanitize=address,undefined -Db_lundef=false -Dbuildtype=debug -Doptimization=1 &&
+        ninja -C build-asan || return
+    export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ASAN_OPTIONS=detect_stack_use_after_return=1
+    KVASIR_MODELS=/nonexistent meson_tests build-asan --no-suite e2e --no-suite source
+}
+asan_e2e() {
+    export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+    KVASIR_MODELS=/nonexistent pytest_e2e build-asan
+}
+# What uses threads: the team and everything that runs on it.
+tsan() {
+    configure build-tsan -Db_sanitize=thread -Db_lundef=false -Dbuildtype=debug -Doptimization=1 || return
+    local tests
+    tests=$(meson test -C build-tsan --list 2>/dev/null | sed 's/.* \/ //' | grep -E '^(base|team|ops.*|model.*|engine.*|step.*)$')
+    [ -n "$tests" ] || return 1
+    # shellcheck disable=SC2086 # a list
+    ninja -C build-tsan $(printf 'tests/unit/test_%s ' $tests) &&
+        KVASIR_MODELS=/nonexistent TSAN_OPTIONS=halt_on_error=1 meson_tests build-tsan $tests
+}
+aarch64() {
+    configure build-arm --cross-file tools/cross/aarch64-linux-gnu.ini -Dkernels_only=true && ninja -C build-arm &&
+        meson_tests build-arm
+}
+
+c_files() { git ls-files 'src/*.c' 'src/*.h' 'include/*.h' 'tests/*.c' 'tests/*.h' 'examples/*.c' 'bench/*.c'; }
+format() {
+    c_files | xargs clang-format --dry-run -Werror
+}
+tidy() {
+    # Headers are looked at through the files that include them.
+    configure build-tidy -Dtests=false -Dcli=enabled || return
+    git ls-files 'src/*.c' | grep -v -e '^src/kernels/arm/' -e '_tables\.c$' |
+        xargs -P "$jobs" -n 4 clang-tidy -p build-tidy --quiet --extra-arg=-Wno-unknown-warning-option
+}
+
+coverage() {
+    configure build-cov -Db_coverage=true -Dbuildtype=debug -Doptimization=1 && ninja -C build-cov || return
+    find build-cov -name '*.gcda' -delete
+    meson_tests build-cov --no-suite source --no-suite kernels || return
+    gcovr -r . --object-directory build-cov -f src/ -j "$jobs" --gcov-ignore-parse-errors -s | tail -n 12 |
+        tee "$logs/coverage-summary"
+    grep '^lines' "$logs/coverage-summary" >"$logs/coverage.note"
+}
+
+finish() {
+    echo "total: $((SECONDS / 60)) min $((SECONDS % 60)) s"
+    echo "$passed passed, $failed failed, $skipped skipped"
+    [ "$failed" -eq 0 ]
+    exit
+}
+
+# Without these nothing else can run.
+stage dependencies dependencies || finish
+stage build build || finish
+stage models models
+stage unit unit
+stage e2e e2e
+[ "$only" = all ] || finish
+stage format format
+stage aarch64 aarch64
+stage asan-ubsan asan
+stage asan-e2e asan_e2e
+stage tsan tsan
+stage coverage coverage
+stage clang-tidy tidy
+finish
