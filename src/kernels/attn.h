@@ -33,6 +33,7 @@ typedef struct attn_queries {
     float *m, *s;           /* n each */
     float *o;               /* n rows, ldo floats apart */
     size_t ldo;
+    const void *next_k; /* the K page that the caller folds next, or NULL: fetched ahead, never looked at */
 } attn_queries;
 
 typedef struct attn_kernels {

@@ -14,6 +14,8 @@ static const struct {
     void (*run)(kcheck *k);
 } families[] = {
     {"linear", kcheck_linear},
+    {"vec", kcheck_vec},
+    {"attn", kcheck_attn},
 };
 
 enum { MAX_REPORTS = 20, GUARD = 64, HEADER = 64, FILL = 0xFF };

@@ -1,0 +1,11 @@
+/* Family "attn" for AVX-512: 24 accumulators of the 32 registers. */
+#include "kernels/x86/avx512_lanes.h"
+
+#define ATTN_QK_COLS(n) 4
+#define ATTN_PV_COLS(n) ((n) <= 3 ? 8 : 4)
+#include "kernels/lanes_attn.h"
+
+void attn_init_avx512(attn_kernels *t)
+{
+    lanes_attn_init(t);
+}

@@ -1,0 +1,460 @@
+/* Family "attn": every level against the reference, and whole sequences against softmax attention in double.
+ */
+#include "kcheck.h"
+
+#include "base/half.h"
+#include "base/mem.h"
+#include "kernels/attn.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct tables {
+    attn_kernels ref, now;
+} tables;
+
+/* Which tokens the queries see. */
+typedef enum view {
+    ALL,    /* the whole page */
+    CAUSAL, /* one more for each group of three, as in a prompt's own page */
+    WINDOW, /* the same from the other side */
+    RANDOM, /* any range, some empty */
+    APART,  /* ranges that have no token in common */
+    ONE,    /* the first token only */
+    VIEWS
+} view;
+
+/* A call's queries and one page. */
+typedef struct scene {
+    attn_queries a;
+    float *q, *m, *s, *o, *k32, *v32;
+    uint16_t *k16, *v16;
+    uint8_t *lo, *hi;
+} scene;
+
+static void look(kcheck *k, scene *c, view v)
+{
+    for (int i = 0; i < c->a.n; i++) {
+        int lo = 0, hi = KV_PAGE, step = i / 3 % KV_PAGE;
+        if (v == CAUSAL) hi = step + 1;
+        if (v == WINDOW) lo = step;
+        if (v == RANDOM) lo = (int)(kcheck_u32(k) % 65), hi = (int)(kcheck_u32(k) % 65);
+        if (v == APART) lo = i % 8 * 8, hi = lo + 1 + (int)(kcheck_u32(k) % 8);
+        if (v == ONE) hi = 1;
+        c->lo[i] = (uint8_t)lo;
+        c->hi[i] = (uint8_t)hi;
+    }
+}
+
+/* Random queries, states (some of them empty) and page. Scores have a deviation of about 2. Tokens that
+   nobody sees hold NaN and infinities. */
+static scene scene_make(kcheck *k, kcheck_input kind, view v, int n, int dim)
+{
+    size_t nq = (size_t)n * (size_t)dim, np = (size_t)KV_PAGE * (size_t)dim;
+    scene c = {.a = {.n = n, .head_dim = dim, .ldq = (size_t)dim, .ldo = (size_t)dim}};
+    float *const *rows[] = {&c.q, &c.o, &c.k32, &c.v32};
+    c.q = kcheck_alloc(nq * sizeof(float));
+    c.o = kcheck_alloc(nq * sizeof(float));
+    c.k32 = kcheck_alloc(np * sizeof(float));
+    c.v32 = kcheck_alloc(np * sizeof(float));
+    c.k16 = kcheck_alloc(np * sizeof(uint16_t));
+    c.v16 = kcheck_alloc(np * sizeof(uint16_t));
+    c.m = kcheck_alloc((size_t)n * sizeof(float));
+    c.s = kcheck_alloc((size_t)n * sizeof(float));
+    c.lo = kcheck_alloc((size_t)n);
+    c.hi = kcheck_alloc((size_t)n);
+    for (int i = 0; i < 4; i++) kcheck_floats(k, i == 1 ? IN_NORMAL : kind, *rows[i], i < 2 ? nq : np);
+    if (kind != IN_TINY)
+        for (size_t i = 0; i < nq; i++) c.q[i] *= 2 / sqrtf((float)dim);
+    look(k, &c, v);
+    uint64_t seen = 0;
+    for (int i = 0; i < n; i++) {
+        bool empty = kcheck_u32(k) % 3 == 0;
+        c.m[i] = empty ? -INFINITY : kcheck_uniform(k, -9, 9);
+        c.s[i] = empty ? 0 : kcheck_uniform(k, 1, 9);
+        if (empty) memset(c.o + (size_t)i * (size_t)dim, 0, (size_t)dim * sizeof *c.o);
+        for (int t = c.lo[i]; t < c.hi[i]; t++) seen |= (uint64_t)1 << t;
+    }
+    for (int t = 0; t < KV_PAGE; t++) {
+        for (int d = 0; d < dim && !(seen >> t & 1); d++) {
+            c.k32[d * KV_PAGE + t] = d % 2 ? NAN : INFINITY;
+            c.v32[t * dim + d] = d % 2 ? -INFINITY : NAN;
+        }
+    }
+    for (size_t i = 0; i < np; i++) c.k16[i] = f16_from_f32(c.k32[i]), c.v16[i] = f16_from_f32(c.v32[i]);
+    c.a.q = c.q, c.a.m = c.m, c.a.s = c.s, c.a.o = c.o, c.a.lo = c.lo, c.a.hi = c.hi;
+    return c;
+}
+
+static void scene_free(kcheck *k, scene *c)
+{
+    void *const all[] = {c->q, c->o, c->k32, c->v32, c->k16, c->v16, c->m, c->s, c->lo, c->hi};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) kcheck_free(k, all[i]);
+}
+
+/* States of their own for the scene's queries. */
+typedef struct states {
+    float *m, *s, *o;
+} states;
+
+static attn_queries with_states(const scene *c, states *to)
+{
+    attn_queries a = c->a;
+    size_t n = (size_t)a.n, dim = (size_t)a.head_dim;
+    to->m = kcheck_alloc(n * sizeof(float));
+    to->s = kcheck_alloc(n * sizeof(float));
+    to->o = kcheck_alloc(n * dim * sizeof(float));
+    memcpy(to->m, c->m, n * sizeof(float));
+    memcpy(to->s, c->s, n * sizeof(float));
+    memcpy(to->o, c->o, n * dim * sizeof(float));
+    a.m = to->m, a.s = to->s, a.o = to->o;
+    return a;
+}
+
+static void states_free(kcheck *k, states *s)
+{
+    kcheck_free(k, s->m);
+    kcheck_free(k, s->s);
+    kcheck_free(k, s->o);
+}
+
+static void fold(const attn_kernels *t, const attn_queries *a, const scene *c, bool f16)
+{
+    if (f16)
+        t->page_f16(a, c->k16, c->v16);
+    else
+        t->page_f32(a, c->k32, c->v32);
+}
+
+static void same_states(kcheck *k, const states *want, const states *got, const scene *c, const char *what)
+{
+    size_t n = (size_t)c->a.n;
+    int dim = c->a.head_dim;
+    kcheck_same_floats(k, want->m, got->m, n, "%s: m, n=%zu dim=%d", what, n, dim);
+    kcheck_same_floats(k, want->s, got->s, n, "%s: s, n=%zu dim=%d", what, n, dim);
+    kcheck_same_floats(k, want->o, got->o, n * (size_t)dim, "%s: o, n=%zu dim=%d", what, n, dim);
+}
+
+/* ---- the same bits ---- */
+
+static void check_page(kcheck *k, const tables *t, kcheck_input kind, view v, int n, int dim, float softcap)
+{
+    static const char *const view_names[VIEWS] = {"all", "causal", "window", "random", "apart", "one"};
+    scene c = scene_make(k, kind, v, n, dim);
+    c.a.softcap = softcap;
+    for (int f16 = 0; f16 < 2; f16++) {
+        states want, got;
+        char what[96];
+        attn_queries a = with_states(&c, &want), b = with_states(&c, &got);
+        b.next_k = f16 ? (const void *)c.v16 : NULL;
+        fold(&t->ref, &a, &c, f16);
+        fold(&t->now, &b, &c, f16);
+        (void)snprintf(what, sizeof what, "attn.page_f%d %s %s cap %g", f16 ? 16 : 32,
+                       kcheck_input_name(kind), view_names[v], (double)softcap);
+        same_states(k, &want, &got, &c, what);
+        bool finite = true;
+        for (int i = 0; i < n * dim; i++) finite &= isfinite(got.o[i]) != 0;
+        kcheck_true(k, finite, "%s: what unseen tokens hold came through, n=%d dim=%d", what, n, dim);
+        states_free(k, &want);
+        states_free(k, &got);
+    }
+    scene_free(k, &c);
+}
+
+static void check_pages(kcheck *k, const tables *t)
+{
+    static const kcheck_input kinds[] = {IN_NORMAL, IN_OUTLIERS, IN_ZERO, IN_CONSTANT, IN_TINY};
+    static const int dims[] = {16, 48, 64, 80, 96, 112, 128, 192, 256, 512, 576, 40};
+    static const int most[] = {36, 192};
+    for (size_t d = 0; d < sizeof dims / sizeof *dims; d++) {
+        for (int n = 1; n <= 13; n++) {
+            for (int v = 0; v < VIEWS; v++) {
+                kcheck_input kind = kinds[kcheck_u32(k) % 5];
+                check_page(k, t, kind, (view)v, n, dims[d], (n + v) % 3 ? 0 : 50.0f);
+            }
+        }
+    }
+    for (int i = 0; i < 2; i++)
+        for (int v = 0; v < VIEWS; v++)
+            check_page(k, t, IN_NORMAL, (view)v, most[i], i ? 64 : 128, v % 2 ? 30.0f : 0);
+}
+
+/* A token that holds infinities reaches the queries that see it and no others. */
+static void check_poison(kcheck *k, const tables *t)
+{
+    enum { N = 6, D = 80 };
+    scene c = scene_make(k, IN_NORMAL, ALL, N, D);
+    for (int i = 0; i < N; i++) c.hi[i] = (uint8_t)(8 * (i + 1));
+    for (int d = 0; d < D; d++) c.v16[20 * D + d] = f16_from_f32(d % 2 ? NAN : INFINITY);
+    states want, got;
+    attn_queries a = with_states(&c, &want), b = with_states(&c, &got);
+    fold(&t->ref, &a, &c, true);
+    fold(&t->now, &b, &c, true);
+    same_states(k, &want, &got, &c, "attn.page_f16 with infinities for some");
+    for (int i = 0; i < N; i++)
+        kcheck_true(k, isfinite(got.o[i * D]) == (c.hi[i] <= 20), "infinity at token 20, query %d sees %d", i,
+                    c.hi[i]);
+    states_free(k, &want);
+    states_free(k, &got);
+    scene_free(k, &c);
+}
+
+/* The same query alone, among others, and in other company gives the same bits. */
+static void check_company(kcheck *k, const tables *t)
+{
+    static const int dims[] = {64, 96, 128, 256, 24};
+    for (size_t d = 0; d < sizeof dims / sizeof *dims; d++) {
+        for (int round = 0; round < 4; round++) {
+            int n = 1 + (int)(kcheck_u32(k) % 40), at = 0;
+            scene c = scene_make(k, IN_NORMAL, round % 2 ? RANDOM : CAUSAL, n, dims[d]);
+            states together, parts;
+            attn_queries a = with_states(&c, &together), b = with_states(&c, &parts);
+            fold(&t->now, &a, &c, true);
+            while (at < n) {
+                attn_queries some = b;
+                size_t skip = (size_t)at * (size_t)dims[d];
+                some.n = 1 + (int)(kcheck_u32(k) % 7);
+                if (round < 2) some.n = 1;
+                if (some.n > n - at) some.n = n - at;
+                some.q += skip, some.o += skip, some.m += at, some.s += at, some.lo += at, some.hi += at;
+                fold(&t->now, &some, &c, true);
+                at += some.n;
+            }
+            same_states(k, &together, &parts, &c, "attn.page_f16 in parts");
+            states_free(k, &together);
+            states_free(k, &parts);
+            scene_free(k, &c);
+        }
+    }
+}
+
+static void check_merge(kcheck *k, const tables *t, int dim)
+{
+    const float maxima[] = {-INFINITY, -3, 0, 2.5f, 60};
+    size_t n = (size_t)dim, bytes = n * sizeof(float);
+    float *o = kcheck_alloc(bytes), *o2 = kcheck_alloc(bytes), *want = kcheck_alloc(bytes),
+          *got = kcheck_alloc(bytes);
+    kcheck_floats(k, IN_NORMAL, o, n);
+    kcheck_floats(k, IN_NORMAL, o2, n);
+    for (int i = 0; i < 25; i++) {
+        float m[2] = {maxima[i / 5], maxima[i / 5]}, m2 = maxima[i % 5], sink = m2;
+        float s[2] = {i / 5 ? 3.25f : 0, i / 5 ? 3.25f : 0}, s2 = i % 5 ? 1.75f : 0;
+        if (i < 5)
+            memset(o, 0, bytes);
+        else
+            kcheck_floats(k, IN_NORMAL, o, n);
+        t->ref.finish(m[0], s[0], o, i % 5 ? &sink : NULL, dim, want);
+        memcpy(got, o, bytes);
+        t->now.finish(m[0], s[0], got, i % 5 ? &sink : NULL, dim, got);
+        kcheck_same_floats(k, want, got, n, "attn.finish dim=%d", dim);
+        kcheck_true(k, isfinite(got[0]), "attn.finish of m=%g sink %g", (double)m[0], (double)sink);
+        memcpy(want, o, bytes);
+        memcpy(got, o, bytes);
+        t->ref.merge(&m[0], &s[0], want, m2, s2, o2, dim);
+        t->now.merge(&m[1], &s[1], got, m2, s2, o2, dim);
+        kcheck_same_floats(k, want, got, n, "attn.merge dim=%d", dim);
+        kcheck_true(k, m[0] == m[1] && s[0] == s[1] && isfinite(got[0]), "attn.merge: m, s");
+    }
+    kcheck_free(k, o);
+    kcheck_free(k, o2);
+    kcheck_free(k, want);
+    kcheck_free(k, got);
+}
+
+static void check_append(kcheck *k, const tables *t, int n, int at, int dim)
+{
+    size_t ldk = (size_t)dim + 5, ldv = (size_t)dim + 3, cells = (size_t)dim * KV_PAGE;
+    float *from_k = kcheck_alloc((size_t)n * ldk * sizeof(float)),
+          *from_v = kcheck_alloc((size_t)n * ldv * sizeof(float));
+    uint16_t *page[4];
+    float *wide[4];
+    kcheck_floats(k, IN_WIDE, from_k, (size_t)n * ldk);
+    kcheck_floats(k, IN_NAN, from_v, (size_t)n * ldv);
+    for (int i = 0; i < 4; i++) page[i] = kcheck_alloc(cells * 2), wide[i] = kcheck_alloc(cells * 4);
+    t->ref.append_f16(from_k, ldk, from_v, ldv, n, at, dim, page[0], page[1]);
+    t->now.append_f16(from_k, ldk, from_v, ldv, n, at, dim, page[2], page[3]);
+    t->ref.append_f32(from_k, ldk, from_v, ldv, n, at, dim, wide[0], wide[1]);
+    t->now.append_f32(from_k, ldk, from_v, ldv, n, at, dim, wide[2], wide[3]);
+    for (int i = 0; i < 2; i++) { /* everything else in the page stays as it was */
+        kcheck_same(k, page[i], page[2 + i], cells * 2, "attn.append_f16 %c: %d rows at %d, dim %d", "KV"[i],
+                    n, at, dim);
+        kcheck_same(k, wide[i], wide[2 + i], cells * 4, "attn.append_f32 %c: %d rows at %d, dim %d", "KV"[i],
+                    n, at, dim);
+    }
+    for (int i = 0; i < 4; i++) kcheck_free(k, page[i]), kcheck_free(k, wide[i]);
+    kcheck_free(k, from_k);
+    kcheck_free(k, from_v);
+}
+
+static void check_appends(kcheck *k, const tables *t)
+{
+    static const int shapes[][2] = {{1, 0},  {1, 63}, {1, 17},  {64, 0}, {63, 1},
+                                    {16, 5}, {15, 3}, {33, 16}, {47, 11}};
+    static const int dims[] = {16, 64, 80, 128, 576, 20};
+    for (size_t d = 0; d < sizeof dims / sizeof *dims; d++) {
+        check_merge(k, t, dims[d]);
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+            check_append(k, t, shapes[i][0], shapes[i][1], dims[d]);
+    }
+}
+
+/* ---- accuracy ---- */
+
+/* Softmax attention of one query over n tokens, by its formula. k and v are rows. Fills want and, as the
+   scale of errors, the same sum over |v|. */
+static void plain_attention(const float *q, const float *keys, const float *values, int n, int dim,
+                            float softcap, const float *sink, double *want, double *scale)
+{
+    double p[1024], top = sink ? *sink : -INFINITY, sum = 0;
+    for (int t = 0; t < n; t++) {
+        p[t] = 0;
+        for (int d = 0; d < dim; d++) p[t] += (double)q[d] * (double)keys[t * dim + d];
+        if (softcap > 0) p[t] = softcap * tanh(p[t] / softcap);
+        top = fmax(top, p[t]);
+    }
+    for (int t = 0; t < n; t++) sum += p[t] = exp(p[t] - top);
+    if (sink) sum += exp(*sink - top);
+    for (int d = 0; d < dim; d++) {
+        want[d] = scale[d] = 0;
+        for (int t = 0; t < n; t++) {
+            want[d] += p[t] / sum * values[t * dim + d];
+            scale[d] += p[t] / sum * fabs((double)values[t * dim + d]);
+        }
+    }
+}
+
+/* Five and a half pages in two spans, merged, finished. */
+static void check_sequence(kcheck *k, const attn_kernels *t, int dim, float softcap, const float *sink)
+{
+    enum { TOKENS = 5 * KV_PAGE + 37, PAGES = 6, SPAN = 3 };
+    size_t n = (size_t)TOKENS * (size_t)dim, cells = (size_t)KV_PAGE * (size_t)dim;
+    float *keys = kcheck_alloc(n * 4), *values = kcheck_alloc(n * 4), *kp = kcheck_alloc(cells * 4),
+          *vp = kcheck_alloc(cells * 4);
+    float q[ATTN_MAX_DIM], out[ATTN_MAX_DIM], o[2][ATTN_MAX_DIM] = {{0}}, m[2] = {-INFINITY, -INFINITY},
+                                              s[2] = {0};
+    double want[ATTN_MAX_DIM], scale[ATTN_MAX_DIM];
+    kcheck_floats(k, IN_NORMAL, keys, n);
+    kcheck_floats(k, IN_NORMAL, values, n);
+    kcheck_floats(k, IN_NORMAL, q, (size_t)dim);
+    for (int d = 0; d < dim; d++) q[d] *= 3 / sqrtf((float)dim);
+    for (int page = 0; page < PAGES; page++) {
+        int rows = page < PAGES - 1 ? KV_PAGE : TOKENS % KV_PAGE, span = page / SPAN;
+        size_t at = (size_t)page * cells;
+        uint8_t lo = 0, hi = (uint8_t)rows;
+        attn_queries a = {.n = 1,
+                          .head_dim = dim,
+                          .softcap = softcap,
+                          .q = q,
+                          .lo = &lo,
+                          .hi = &hi,
+                          .m = &m[span],
+                          .s = &s[span],
+                          .o = o[span]};
+        t->append_f32(keys + at, (size_t)dim, values + at, (size_t)dim, rows, 0, dim, kp, vp);
+        t->page_f32(&a, kp, vp);
+    }
+    t->merge(&m[0], &s[0], o[0], m[1], s[1], o[1], dim);
+    t->finish(m[0], s[0], o[0], sink, dim, out);
+    plain_attention(q, keys, values, TOKENS, dim, softcap, sink, want, scale);
+    kcheck_near(k, want, out, scale, (size_t)dim, 1e-5, "attention against the formula, dim %d cap %g%s", dim,
+                (double)softcap, sink ? ", sink" : "");
+    kcheck_free(k, keys);
+    kcheck_free(k, values);
+    kcheck_free(k, kp);
+    kcheck_free(k, vp);
+}
+
+/* ---- speed ---- */
+
+typedef struct bench {
+    const attn_kernels *t;
+    attn_queries a;
+    char *memory;
+    size_t page_bytes; /* of K and of V */
+    int pages;
+    bool hint; /* name the next page */
+} bench;
+
+static void bench_walk(void *context)
+{
+    bench *b = context;
+    for (int i = 0; i < b->pages; i++) {
+        const char *at = b->memory + 2 * (size_t)i * b->page_bytes;
+        b->a.next_k = b->hint ? at + 2 * (size_t)(i + 1 < b->pages) * b->page_bytes : NULL;
+        b->t->page_f16(&b->a, (const uint16_t *)(const void *)at,
+                       (const uint16_t *)(const void *)(at + b->page_bytes));
+    }
+}
+
+static void bench_append(void *context)
+{
+    bench *b = context;
+    uint16_t *page = (uint16_t *)(void *)b->memory;
+    b->t->append_f16(b->a.q, b->a.ldq, b->a.q, b->a.ldq, b->pages, b->pages == 1 ? 37 : 0, b->a.head_dim,
+                     page, page + b->page_bytes / 2);
+}
+
+/* Decoding reads pages from memory far larger than the caches; a prompt's queries go through pages that stay
+ * in L2. */
+static void run_bench(kcheck *k, const attn_kernels *t)
+{
+    enum { MOST = 192, MAX_DIM = 256 };
+    static const int shapes[][3] = {{128, 1, 1}, {128, 3, 1},   {128, 6, 1},    {128, 8, 1},   {64, 3, 1},
+                                    {256, 4, 1}, {64, MOST, 0}, {128, MOST, 0}, {256, MOST, 0}};
+    const size_t room = (size_t)512 << 20;
+    static float q[MOST * MAX_DIM], o[MOST * MAX_DIM], m[MOST], s[MOST];
+    static uint8_t lo[MOST], hi[MOST];
+    const char *level = cpu_level_name(k->level);
+    char *memory = region_reserve(room, true);
+    if (!memory) return;
+    memset(memory, 0x3a, room); /* 0x3a3a is 0.78 */
+    for (int i = 0; i < MOST * MAX_DIM; i++) q[i] = kcheck_normal(k) * 0.1f;
+    memset(hi, KV_PAGE, sizeof hi);
+    bench b = {.t = t, .memory = memory, .a = {.q = q, .o = o, .m = m, .s = s, .lo = lo, .hi = hi}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        int dim = shapes[i][0], n = shapes[i][1];
+        if (k->level == CPU_REF && n > 1) continue;
+        b.a.n = n;
+        b.a.head_dim = dim;
+        b.a.ldq = b.a.ldo = (size_t)dim;
+        b.page_bytes = (size_t)dim * KV_PAGE * 2;
+        b.pages = shapes[i][2] ? (int)((k->level == CPU_REF ? room / 64 : room) / (2 * b.page_bytes)) : 4;
+        double bytes = 2.0 * (double)b.page_bytes * b.pages, flops = 4.0 * n * dim * KV_PAGE * b.pages;
+        for (int hint = 0; hint < 1 + shapes[i][2]; hint++) {
+            b.hint = hint;
+            double each = kcheck_seconds(bench_walk, &b);
+            printf("%-11s attn.page_f16 dim %3d, %3d queries, %s%s: %6.1f GB/s, %6.1f GFLOP/s\n", level, dim,
+                   n, shapes[i][2] ? "memory" : "cache", hint ? ", next page named" : "", bytes / each * 1e-9,
+                   flops / each * 1e-9);
+        }
+    }
+    for (int n = 1; n <= KV_PAGE; n += KV_PAGE - 1) {
+        b.a.head_dim = 128, b.a.ldq = 128, b.page_bytes = 128 * KV_PAGE * 2, b.pages = n;
+        printf("%-11s attn.append_f16 dim 128, %2d rows: %.1f ns a row\n", level, n,
+               kcheck_seconds(bench_append, &b) / n * 1e9);
+    }
+    region_free(memory, room);
+}
+
+void kcheck_attn(kcheck *k)
+{
+    static const int dims[] = {64, 80, 128, 256, 576, 33};
+    const float sink = 1.5f;
+    tables t;
+    attn_kernels_init(&t.ref, CPU_REF);
+    attn_kernels_init(&t.now, k->level);
+    if (k->bench) {
+        run_bench(k, &t.now);
+        return;
+    }
+    check_pages(k, &t);
+    check_poison(k, &t);
+    check_company(k, &t);
+    check_appends(k, &t);
+    for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
+        check_sequence(k, &t.now, dims[i], 0, NULL);
+        check_sequence(k, &t.now, dims[i], 20, NULL);
+        check_sequence(k, &t.now, dims[i], 0, &sink);
+    }
+}
