@@ -1,0 +1,26 @@
+/* kvasir eval: what eval.c (options, logits) and eval_text.c (perplexity, divergence) share. */
+#ifndef KVASIR_CLI_EVAL_H
+#define KVASIR_CLI_EVAL_H
+
+#include "cli/session.h"
+
+typedef struct eval_args {
+    const char *model, *ids, *at, *logits, *ppl, *kld, *ref_kv;
+    int greedy, chunks;
+    engine_args engine;
+    output_args output;
+} eval_args;
+
+/* --ppl and --kld; the exit status. */
+int eval_perplexity(const eval_args *a);
+int eval_divergence(const eval_args *a);
+
+/* Rows of logits for one step so that they take about 128 MiB, at most 512. */
+int eval_max_logits(const char *model_path);
+
+/* Index of the largest entry, the first of equals. */
+int eval_argmax(const float *row, int n);
+/* log of the sum of exp over a row, in double. */
+double eval_logsumexp(const float *row, int n);
+
+#endif

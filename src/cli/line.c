@@ -1,0 +1,121 @@
+#include "cli/line.h"
+#include "cli/common.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifdef HAVE_LIBEDIT
+#include <histedit.h>
+#endif
+
+enum { HISTORY_LINES = 500 };
+
+struct line_reader {
+    char *plain; /* getline's buffer, when there is no editor */
+    size_t room;
+    int terminal;
+    const char *prompt;
+#ifdef HAVE_LIBEDIT
+    EditLine *editor;
+    History *history;
+#endif
+};
+
+#ifdef HAVE_LIBEDIT
+
+/* libedit asks for the prompt by callback. */
+static char *current_prompt(EditLine *e)
+{
+    line_reader *r = NULL;
+    (void)el_get(e, EL_CLIENTDATA, &r);
+    return (char *)(uintptr_t)(r ? r->prompt : "");
+}
+
+static void open_editor(line_reader *r)
+{
+    HistEvent event;
+    r->editor = el_init("kvasir", stdin, stderr, stderr);
+    r->history = history_init();
+    if (!r->editor || !r->history) return;
+    (void)history(r->history, &event, H_SETSIZE, HISTORY_LINES);
+    (void)history(r->history, &event, H_SETUNIQUE, 1);
+    (void)el_set(r->editor, EL_CLIENTDATA, r);
+    (void)el_set(r->editor, EL_PROMPT, current_prompt);
+    (void)el_set(r->editor, EL_EDITOR, "emacs");
+    (void)el_set(r->editor, EL_HIST, history, r->history);
+    (void)el_set(r->editor, EL_BIND, "^R", "em-inc-search-prev", NULL);
+    (void)el_source(r->editor, NULL); /* the user's ~/.editrc */
+}
+
+static line_result edit_line(line_reader *r, const char **text)
+{
+    int n = 0;
+    HistEvent event;
+    errno = 0;
+    const char *line = el_gets(r->editor, &n);
+    if (!line || n <= 0) {
+        if (!interrupted()) return LINE_END;
+        clear_interrupt();
+        (void)el_set(r->editor, EL_REFRESH);
+        el_reset(r->editor);
+        (void)fputc('\n', stderr);
+        return LINE_INTERRUPTED;
+    }
+    if (n > 1) (void)history(r->history, &event, H_ENTER, line);
+    char *copy = mem_grow(r->plain, 0, (size_t)n + 1, 1);
+    if (!copy) return LINE_END;
+    memcpy(copy, line, (size_t)n);
+    copy[n - (line[n - 1] == '\n')] = 0;
+    r->plain = copy;
+    *text = copy;
+    return LINE_TEXT;
+}
+
+#endif
+
+line_reader *line_open(void)
+{
+    line_reader *r = mem_alloc(1, sizeof *r);
+    if (!r) return NULL;
+    r->terminal = isatty(STDIN_FILENO);
+#ifdef HAVE_LIBEDIT
+    if (r->terminal) open_editor(r);
+#endif
+    return r;
+}
+
+void line_close(line_reader *r)
+{
+    if (!r) return;
+#ifdef HAVE_LIBEDIT
+    if (r->editor) el_end(r->editor);
+    if (r->history) history_end(r->history);
+#endif
+    free(r->plain); /* mem_alloc and getline both take it from malloc */
+    mem_free(r);
+}
+
+line_result line_read(line_reader *r, const char *prompt, const char **text)
+{
+    r->prompt = prompt;
+#ifdef HAVE_LIBEDIT
+    if (r->editor && r->history) return edit_line(r, text);
+#endif
+    if (r->terminal) (void)fputs(prompt, stderr);
+    errno = 0;
+    ssize_t n = getline(&r->plain, &r->room, stdin);
+    if (n < 0) {
+        if (!interrupted()) return LINE_END;
+        clearerr(stdin);
+        clear_interrupt();
+        if (r->terminal) (void)fputc('\n', stderr);
+        return LINE_INTERRUPTED;
+    }
+    if (n > 0 && r->plain[n - 1] == '\n') r->plain[n - 1] = 0;
+    *text = r->plain;
+    return LINE_TEXT;
+}

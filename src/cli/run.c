@@ -1,0 +1,252 @@
+/* kvasir run: a prompt in, text out; at a terminal without a prompt, a chat. */
+#include "cli/generate.h"
+#include "base/mem.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FIELD(name) offsetof(run_args, name)
+static const cli_option prompt_options[] = {
+    {"prompt", 'p', NULL, "TEXT", CLI_TEXT, FIELD(prompt), "The prompt; with -f it follows the file's text",
+     0, 0, NULL},
+    {"file", 'f', NULL, "FILE", CLI_FILE, FIELD(file), "Read the prompt from a file; - is stdin", 0, 0, NULL},
+    {"system", 0, "--system-prompt -sys", "TEXT", CLI_TEXT, FIELD(system),
+     "System message of the chat template", 0, 0, NULL},
+    {"system-file", 0, "--system-prompt-file -sysf", "FILE", CLI_FILE, FIELD(system_file),
+     "Read the system message from a file", 0, 0, NULL},
+    {"chat", 0, "--conversation -cnv", NULL, CLI_FLAG, FIELD(chat),
+     "Chat, also when a prompt is given or stdin is no terminal", 0, 0, NULL},
+    {"raw", 0, "--no-conversation -no-cnv", NULL, CLI_FLAG, FIELD(raw),
+     "Take the prompt as it is, without the chat template", 0, 0, NULL},
+    {"template", 0, "--chat-template-file", "FILE", CLI_FILE, FIELD(template_file),
+     "A chat template (Jinja) instead of the model's own", 0, 0, NULL},
+    {"no-special", 0, "--no-parse-special", NULL, CLI_FLAG, FIELD(plain),
+     "With --raw: control tokens written in the prompt are plain text", 0, 0, NULL},
+    {0},
+};
+static const cli_option reply_options[] = {
+    {"predict", 'n', "--n-predict", "N", CLI_INT, FIELD(n_predict),
+     "Generate at most N tokens; -1: until the model ends (default)", -1, 1 << 27, NULL},
+    {"stop", 0, "--reverse-prompt", "TEXT", CLI_LIST, FIELD(stop), "Stop before this text; may be repeated",
+     0, 0, NULL},
+    {"special", 0, NULL, NULL, CLI_FLAG, FIELD(special), "Show control tokens in the text", 0, 0, NULL},
+    {"ignore-eos", 0, NULL, NULL, CLI_FLAG, FIELD(ignore_end), "Go on after the model's end of text", 0, 0,
+     NULL},
+    {0},
+};
+static const cli_group run_groups[] = {
+    {"Prompt", prompt_options, 0},
+    {"Answer", reply_options, 0},
+    {"Sampling", sampling_options, FIELD(sampling)},
+    {"KV cache", kv_options, FIELD(engine)},
+    {"Engine", engine_options, FIELD(engine)},
+    {"Output", output_options, FIELD(output)},
+    {0},
+};
+static const cli_example run_examples[] = {
+    {"kvasir run model.gguf", "Chat at the terminal; /help lists what can be typed."},
+    {"kvasir run model.gguf -p 'Why is the sky blue?' -n 200", "One answer of at most 200 tokens."},
+    {"kvasir run model.gguf -f book.txt -p 'Who is the murderer?' --ctx 128K --kv q8",
+     "A question about a long text, with a compact KV cache."},
+    {"kvasir run model.gguf --raw --temp 0 -p 'Once upon a time' --json",
+     "Plain continuation, always the best token, as JSON."},
+    {0},
+};
+
+static void run_defaults(void *args)
+{
+    run_args *a = args;
+    sampling_defaults(&a->sampling);
+    a->n_predict = -1;
+}
+
+/* The prompt's text from -f, -p or stdin. */
+static kvasir_status read_prompt(const run_args *a, char **text, size_t *n)
+{
+    char *file = NULL;
+    size_t n_file = 0, n_prompt = a->prompt ? strlen(a->prompt) : 0;
+    if (a->file || !a->prompt) TRY(read_text(a->file ? a->file : "-", &file, &n_file));
+    if (!a->prompt) {
+        *text = file;
+        *n = n_file;
+        return KVASIR_OK;
+    }
+    char *both = malloc(n_file + n_prompt + 3);
+    if (!both) {
+        free(file);
+        return fail_memory(n_file + n_prompt + 3);
+    }
+    size_t gap = file ? 2 : 0;
+    if (n_file) memcpy(both, file, n_file);
+    memcpy(both + n_file, "\n\n", gap);
+    memcpy(both + n_file + gap, a->prompt, n_prompt + 1);
+    free(file);
+    *text = both;
+    *n = n_file + gap + n_prompt;
+    return KVASIR_OK;
+}
+
+static kvasir_status prompt_ids(const session *s, const run_args *a, const char *template_text,
+                                const char *system_text, const char *text, size_t n, int32_t **ids,
+                                size_t *n_ids)
+{
+    if (a->raw || !(template_text || s->info->chat_template)) {
+        TRY(kvasir_tokenize(s->model, text, n, 1, !a->plain, ids, n_ids));
+        if (s->info->adds_eos && *n_ids && (*ids)[*n_ids - 1] == s->info->eos)
+            --*n_ids; /* the text is to go on */
+        return KVASIR_OK;
+    }
+    json_t *messages = json_array();
+    kvasir_status status =
+        system_text ? add_message(messages, "system", system_text, strlen(system_text)) : KVASIR_OK;
+    if (status == KVASIR_OK) status = add_message(messages, "user", text, n);
+    if (status == KVASIR_OK) status = conversation_ids(s->model, template_text, messages, 1, ids, n_ids);
+    json_decref(messages);
+    return status;
+}
+
+static json_t *run_document(const session *s, const run_args *a, const kvasir_seq *seq, const reply *r)
+{
+    const kvasir_stats *t = &r->stats;
+    int timed = t->generated_tokens - 1;
+    json_t *d = json_document("run");
+    (void)json_object_set_new(d, "model", json_text_or_null(s->path));
+    (void)json_object_set_new(d, "text", json_text(r->text, r->n));
+    (void)json_object_set_new(d, "ids", json_ids(r->ids, (size_t)r->n_ids));
+    (void)json_object_set_new(d, "prompt_tokens", json_integer(t->prompt_tokens));
+    (void)json_object_set_new(d, "generated_tokens", json_integer(t->generated_tokens));
+    (void)json_object_set_new(d, "stop_reason", json_string(stop_name(t->stop)));
+    (void)json_object_set_new(d, "depth", json_integer(t->depth));
+    (void)json_object_set_new(d, "ctx", json_integer(kvasir_seq_ctx(seq)));
+    (void)json_object_set_new(d, "seed", json_integer(a->sampling.seed));
+    json_t *timings = json_object();
+    (void)json_object_set_new(timings, "load_ms", json_number(1000 * s->load_s));
+    (void)json_object_set_new(timings, "prefill_ms", json_number(1000 * t->prefill_s));
+    (void)json_object_set_new(timings, "prefill_tps",
+                              json_number(tokens_per_second(t->prompt_tokens, t->prefill_s)));
+    (void)json_object_set_new(timings, "ttft_ms", json_number(1000 * t->ttft_s));
+    (void)json_object_set_new(timings, "decode_ms_per_token",
+                              json_number(timed > 0 ? 1000 * t->decode_s / timed : NAN));
+    (void)json_object_set_new(timings, "decode_tps",
+                              json_number(timed > 0 ? tokens_per_second(timed, t->decode_s) : NAN));
+    (void)json_object_set_new(d, "timings", timings);
+    (void)json_object_set_new(d, "kv", json_kv(s->engine, seq));
+    (void)json_object_set_new(d, "memory", json_memory(s->engine));
+    return d;
+}
+
+/* One prompt, one answer. */
+static int answer(session *s, run_args *a, const int32_t *ids, size_t n_ids)
+{
+    kvasir_seq *seq = NULL;
+    int code = session_sequence(s, &seq);
+    if (code != EXIT_DONE) return code;
+    reply r;
+    kvasir_status status = generate(s, seq, a, ids, n_ids, 0, !a->output.json, &r);
+    int partial = status == KVASIR_E_CANCELLED && r.stats.generated_tokens > 0;
+    if (status == KVASIR_OK || partial) {
+        if (a->output.json) {
+            code = print_json(run_document(s, a, seq, &r));
+        } else {
+            if (r.n == 0 || r.text[r.n - 1] != '\n') (void)putchar('\n');
+            code = finish_output(EXIT_DONE);
+            print_summary(s, &r.stats);
+        }
+    }
+    if (status != KVASIR_OK && code == EXIT_DONE) code = failed(status);
+    reply_free(&r);
+    kvasir_seq_free(seq);
+    return code;
+}
+
+static int run_once(session *s, run_args *a, const char *template_text, const char *system_text,
+                    const char *text, size_t n)
+{
+    size_t n_ids = 0;
+    int32_t *ids = NULL;
+    kvasir_status status = prompt_ids(s, a, template_text, system_text, text, n, &ids, &n_ids);
+    int code = status != KVASIR_OK ? failed(status)
+               : n_ids == 0 ? usage_error("the prompt is empty; give one with -p TEXT, -f FILE or on stdin")
+                            : answer(s, a, ids, n_ids);
+    kvasir_free(ids);
+    return code;
+}
+
+/* What cannot be meant. */
+static int check_args(const run_args *a, int wants_chat)
+{
+    if (a->n_predict == 0)
+        return usage_error("--predict 0 would generate nothing; -1 means until the model ends");
+    if (a->system && a->system_file) return usage_error("--system and --system-file exclude each other");
+    if (wants_chat && a->output.json) return usage_error("--json needs a prompt: -p TEXT, -f FILE or stdin");
+    if (a->chat && a->raw) return usage_error("--chat needs the chat template that --raw leaves out");
+    if (a->raw && (a->system || a->system_file || a->template_file))
+        return usage_error(
+            "--raw leaves out the chat template, so there is no place for a system message or a template");
+    return EXIT_DONE;
+}
+
+/* The texts that the arguments name, read before the model is: a wrong path is said at once. */
+typedef struct run_texts {
+    char *template, *system, *prompt;
+    size_t n_prompt;
+} run_texts;
+
+static kvasir_status read_texts(const run_args *a, int wants_chat, run_texts *t)
+{
+    size_t n = 0;
+    if (a->template_file) TRY(read_text(a->template_file, &t->template, &n));
+    if (a->system_file) TRY(read_text(a->system_file, &t->system, &n));
+    if (!wants_chat || a->prompt || a->file) TRY(read_prompt(a, &t->prompt, &t->n_prompt));
+    return KVASIR_OK;
+}
+
+static int run_session(session *s, run_args *a, int wants_chat, const run_texts *t)
+{
+    const char *system_text = t->system ? t->system : a->system;
+    if (!t->template && !s->info->chat_template && (wants_chat || system_text))
+        return usage_error(
+            "%s has no chat template; give one with --template FILE, or a prompt with --raw -p TEXT",
+            s->path);
+    if (wants_chat) return chat(s, a, t->template, system_text, t->prompt);
+    return run_once(s, a, t->template, system_text, t->prompt, t->n_prompt);
+}
+
+static int run_main(void *args)
+{
+    run_args *a = args;
+    int wants_chat = a->chat || (!a->prompt && !a->file && isatty(STDIN_FILENO));
+    int code = check_args(a, wants_chat);
+    if (code != EXIT_DONE) return code;
+    run_texts texts = {0};
+    session s = {0};
+    catch_interrupts();
+    kvasir_status status = read_texts(a, wants_chat, &texts);
+    code = status != KVASIR_OK ? failed(status) : session_open(a->model, &a->engine, &a->output, 0, &s);
+    if (code == EXIT_DONE) code = run_session(&s, a, wants_chat, &texts);
+    session_close(&s);
+    free(texts.template);
+    free(texts.system);
+    free(texts.prompt);
+    return code;
+}
+
+const cli_command run_command = {
+    .name = "run",
+    .argument = "MODEL.gguf",
+    .argument_field = FIELD(model),
+    .summary = "Generate text or chat",
+    .about = "Reads a prompt (-p, -f or stdin), puts it into the model's chat template unless --raw is "
+             "given, and writes the "
+             "answer to stdout as it comes. At a terminal without a prompt it is a chat.\n\n"
+             "A prompt that does not fit the context is refused with both numbers (exit status 4); nothing "
+             "is ever cut.",
+    .examples = run_examples,
+    .groups = run_groups,
+    .size = sizeof(run_args),
+    .defaults = run_defaults,
+    .run = run_main,
+};
