@@ -76,22 +76,39 @@ static int32_t find_joined(const tok *t, const tok_text *a, const tok_text *b, i
     return vocab_find_plain(t, joined, a->n + b->n);
 }
 
+/* The two halves of a merge. The space between them is never the first byte, which may be one. */
+static bool split_merge(const tok_text *m, tok_text *a, tok_text *b)
+{
+    const char *gap = m->n > 1 ? memchr(m->s + 1, ' ', m->n - 1) : NULL;
+    if (!gap) return false;
+    *a = (tok_text){m->s, (size_t)(gap - m->s)};
+    *b = (tok_text){gap + 1, m->n - a->n - 1};
+    return true;
+}
+
 static kvasir_status add_merges(tok *t, const tok_text *merges, size_t n)
 {
-    int32_t merged = -1;
-    for (size_t i = 0; i < n; i++) {
-        const tok_text *m = &merges[i];
-        const char *gap =
-            m->n > 1 ? memchr(m->s + 1, ' ', m->n - 1) : NULL; /* a space may be the first character */
-        if (!gap) continue;
-        tok_text a = {m->s, (size_t)(gap - m->s)}, b = {gap + 1, m->n - (size_t)(gap - m->s) - 1};
-        if (a.n > t->max_text || b.n == 0 || b.n > t->max_text) continue;
-        int32_t joined = find_joined(t, &a, &b, merged + 1);
-        if (joined < 0) continue;
-        merged = joined;
-        int32_t left = vocab_find_plain(t, a.s, a.n), right = vocab_find_plain(t, b.s, b.n);
-        if (left < 0 || right < 0) continue;
-        TRY(add_pair(t, (uint32_t)left, (uint32_t)right, (uint32_t)merged, (uint32_t)i));
+    enum { MERGES = VOCAB_BATCH / 2 };
+    int32_t merged[MERGES], last = -1, id[VOCAB_BATCH];
+    tok_text half[VOCAB_BATCH];
+    for (size_t first = 0; first < n; first += MERGES) {
+        const int batch = (int)min_size(n - first, MERGES);
+        for (int i = 0; i < batch; i++)
+            if (!split_merge(&merges[first + (size_t)i], &half[2 * i], &half[2 * i + 1]))
+                half[2 * i] = half[2 * i + 1] = (tok_text){"", 0};
+        vocab_find_batch(t, half, 2 * batch, id);
+        for (int i = 0; i < batch; i++) {
+            merged[i] = -1;
+            if (id[2 * i] < 0 || id[2 * i + 1] < 0) continue;
+            __builtin_prefetch(
+                &t->pairs[pair_hash((uint32_t)id[2 * i], (uint32_t)id[2 * i + 1]) & t->pair_mask], 1);
+            merged[i] = find_joined(t, &half[2 * i], &half[2 * i + 1], last + 1);
+            if (merged[i] >= 0) last = merged[i];
+        }
+        for (int i = 0; i < batch; i++)
+            if (merged[i] >= 0)
+                TRY(add_pair(t, (uint32_t)id[2 * i], (uint32_t)id[2 * i + 1], (uint32_t)merged[i],
+                             (uint32_t)first + (uint32_t)i));
     }
     return KVASIR_OK;
 }

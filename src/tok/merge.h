@@ -1,5 +1,5 @@
 /* Pair merging, the loop that BPE and SentencePiece have in common: the best adjacent pair becomes one symbol
-   until no pair is left. A binary heap holds (rank, position); entries are not removed when a neighbour
+   until no pair is left. A heap holds (rank, position); entries are not removed when a neighbour
    changes but found stale when they come up, because the symbol at that position has another rank by then.
    O(n log n). */
 #ifndef KVASIR_TOK_MERGE_H
@@ -13,11 +13,17 @@
 typedef bool (*pair_rank)(const tok *t, const char *text, const symbol *left, const symbol *right,
                           uint32_t *rank, int32_t *merged);
 
+enum {
+    HEAP_ARITY = 4
+}; /* of one long word the heap outgrows the cache; four children cost one miss, not two */
+
 static inline void heap_sink(uint64_t *heap, size_t n, size_t i)
 {
     uint64_t key = heap[i];
-    for (size_t child; (child = 2 * i + 1) < n; i = child) {
-        if (child + 1 < n && heap[child + 1] < heap[child]) child++;
+    for (size_t child; (child = HEAP_ARITY * i + 1) < n; i = child) {
+        size_t last = n - child < HEAP_ARITY ? n : child + HEAP_ARITY;
+        for (size_t c = child + 1; c < last; c++)
+            if (heap[c] < heap[child]) child = c;
         if (heap[child] >= key) break;
         heap[i] = heap[child];
     }
@@ -27,7 +33,8 @@ static inline void heap_sink(uint64_t *heap, size_t n, size_t i)
 static inline void heap_push(encoder *e, uint64_t key)
 {
     size_t i = e->n_heap++;
-    for (; i > 0 && e->heap[(i - 1) / 2] > key; i = (i - 1) / 2) e->heap[i] = e->heap[(i - 1) / 2];
+    for (size_t parent; i > 0 && e->heap[parent = (i - 1) / HEAP_ARITY] > key; i = parent)
+        e->heap[i] = e->heap[parent];
     e->heap[i] = key;
 }
 
@@ -56,7 +63,7 @@ static inline void merge_symbols(encoder *e, const char *text, pair_rank rank)
     for (size_t i = 0; i + 1 < e->n_symbols; i++)
         if (rank_pair(e, text, (int32_t)i, rank))
             e->heap[e->n_heap++] = (uint64_t)e->symbols[i].rank << 32 | i;
-    for (size_t i = e->n_heap / 2; i-- > 0;) heap_sink(e->heap, e->n_heap, i);
+    for (size_t i = e->n_heap; i-- > 0;) heap_sink(e->heap, e->n_heap, i);
     while (e->n_heap) {
         uint64_t key = heap_pop(e);
         int32_t at = (int32_t)(uint32_t)key;

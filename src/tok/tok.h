@@ -69,9 +69,9 @@ size_t tok_piece(const tok *t, int32_t id, bool special, char *to, size_t room);
 kvasir_status tok_encode(const tok *t, const char *text, size_t n, bool add_special, bool parse_special,
                          int32_t **out, size_t *n_out);
 
-/* The bytes of n ids put together, the space that add_space_prefix put before the first text left out. Encoding and
-   decoding gives the bytes back, valid UTF-8 or not, as far as the vocabulary can say them. *out is NUL-terminated,
-   the caller's (mem_free). */
+/* The bytes of n ids put together, the space that add_space_prefix put before the first text left out: what was
+   encoded, if it was UTF-8, the vocabulary can say it, and for SentencePiece no U+2581 was in it (which is a space
+   then). *out is NUL-terminated, the caller's (mem_free). */
 kvasir_status tok_decode(const tok *t, const int32_t *ids, size_t n, bool special, char **out, size_t *n_out);
 
 /* Streaming: feeds one id and gets the bytes that are now complete characters; an unfinished UTF-8 sequence waits for

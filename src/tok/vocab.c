@@ -81,10 +81,9 @@ static uint32_t text_hash(const char *s, size_t n)
     return (uint32_t)(h >> 32);
 }
 
-static kvasir_status add_text(tok *t, int32_t id)
+static kvasir_status add_text(tok *t, int32_t id, uint32_t hash)
 {
     const tok_text *text = &t->text[id];
-    uint32_t hash = text_hash(text->s, text->n);
     size_t at = hash & t->text_mask;
     for (int i = 0; i < TOK_MAX_PROBES; i++, at = (at + 1) & t->text_mask) {
         text_slot *slot = &t->texts[at];
@@ -92,8 +91,9 @@ static kvasir_status add_text(tok *t, int32_t id)
             *slot = (text_slot){hash, id + 1};
             return KVASIR_OK;
         }
+        if (slot->hash != hash) continue;
         const tok_text *other = &t->text[slot->id_plus_1 - 1];
-        if (slot->hash == hash && other->n == text->n && memcmp(other->s, text->s, text->n) == 0)
+        if (other->n == text->n && memcmp(other->s, text->s, text->n) == 0)
             return fail(KVASIR_E_FORMAT, "tokens %d and %d of the vocabulary are both %s",
                         slot->id_plus_1 - 1, id, quoted(text->s, text->n));
     }
@@ -101,16 +101,40 @@ static kvasir_status add_text(tok *t, int32_t id)
                 quoted(text->s, text->n));
 }
 
-int32_t tok_find(const tok *t, const char *text, size_t n)
+static int32_t find_hashed(const tok *t, const char *text, size_t n, uint32_t hash)
 {
     if (n == 0 || n > t->max_text) return -1;
-    uint32_t hash = text_hash(text, n);
     for (size_t at = hash & t->text_mask;; at = (at + 1) & t->text_mask) {
         const text_slot *slot = &t->texts[at];
         if (slot->id_plus_1 == 0) return -1;
         if (slot->hash != hash) continue;
         const tok_text *other = &t->text[slot->id_plus_1 - 1];
         if (other->n == n && memcmp(other->s, text, n) == 0) return slot->id_plus_1 - 1;
+    }
+}
+
+int32_t tok_find(const tok *t, const char *text, size_t n)
+{
+    return find_hashed(t, text, n, n <= t->max_text ? text_hash(text, n) : 0);
+}
+
+void vocab_find_batch(const tok *t, const tok_text *text, int n, int32_t *id)
+{
+    uint32_t hash[VOCAB_BATCH];
+    const text_slot *slot[VOCAB_BATCH];
+    for (int i = 0; i < n; i++) {
+        hash[i] = text[i].n <= t->max_text ? text_hash(text[i].s, text[i].n) : 0;
+        slot[i] = &t->texts[hash[i] & t->text_mask];
+        __builtin_prefetch(slot[i]);
+    }
+    for (int i = 0; i < n; i++)
+        if (slot[i]->id_plus_1) __builtin_prefetch(&t->text[slot[i]->id_plus_1 - 1]);
+    for (int i = 0; i < n; i++)
+        if (slot[i]->hash == hash[i] && slot[i]->id_plus_1)
+            __builtin_prefetch(t->text[slot[i]->id_plus_1 - 1].s);
+    for (int i = 0; i < n; i++) {
+        id[i] = find_hashed(t, text[i].s, text[i].n, hash[i]);
+        if (id[i] >= 0 && t->flags[id[i]] & FLAGS_NOT_TEXT) id[i] = -1;
     }
 }
 
@@ -162,9 +186,18 @@ static kvasir_status add_tokens(tok *t, const tok_source *source)
         if (text->n > TOK_MAX_PIECE)
             return fail(KVASIR_E_FORMAT, "token %d has %zu bytes, more than %d", id, text->n, TOK_MAX_PIECE);
         if (source->attrs) t->flags[id] = flags_of_attr(source->attrs[id], text);
-        if (text->n == 0) continue; /* stands for nothing and is never found */
         if (text->n > t->max_text) t->max_text = text->n;
-        TRY(add_text(t, id));
+    }
+    for (int32_t first = 0; first < t->n;
+         first += VOCAB_BATCH) { /* by batches, so that cache misses overlap */
+        uint32_t hash[VOCAB_BATCH];
+        const int32_t n = t->n - first < VOCAB_BATCH ? t->n - first : VOCAB_BATCH;
+        for (int32_t i = 0; i < n; i++) {
+            hash[i] = text_hash(t->text[first + i].s, t->text[first + i].n);
+            __builtin_prefetch(&t->texts[hash[i] & t->text_mask], 1);
+        }
+        for (int32_t i = 0; i < n; i++) /* an empty text stands for nothing and is never found */
+            if (t->text[first + i].n) TRY(add_text(t, first + i, hash[i]));
     }
     return KVASIR_OK;
 }
