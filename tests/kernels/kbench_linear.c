@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WEIGHT_BYTES = 192 << 20, CALL_PANELS = 16 };
+enum { WEIGHT_BYTES = 96 << 20, CALL_PANELS = 16 };
 
 typedef struct job {
     const linear_kernels *kernels;

@@ -73,7 +73,7 @@ void kcheck_floats(kcheck *k, kcheck_input kind, float *to, size_t n);
 void *kcheck_alloc(size_t bytes);
 void kcheck_free(kcheck *k, void *p);
 
-/* Seconds per call of `run(context)`: the best of several batches that take about 20 ms each. */
+/* Seconds per call of `run(context)`: the best of many short batches. */
 double kcheck_seconds(void (*run)(void *context), void *context);
 
 /* kcheck_limits.c */

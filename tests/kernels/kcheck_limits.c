@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum { CHAINS = 12, STEPS = 4096 };
-static const size_t read_bytes = (size_t)512 << 20;
+static const size_t read_bytes = (size_t)96 << 20;
 
 static volatile float float_sink;
 static volatile uint64_t int_sink;
