@@ -44,19 +44,41 @@ LANES v16 page_load(const void *data, size_t i, bool f16)
     return f16 ? v16_load_f16((const uint16_t *)data + i) : v16_load((const float *)data + i);
 }
 
+/* acc[i][c] += w[i][j] * x[c] for n queries and cols registers of x, which start at element `at` of the page:
+   the heart of both loops. Whichever side is shorter waits in registers. Where the queries differ in what
+   they see, `visible` says who takes part (bit j); the others must not even multiply: 0 times what an unseen
+   row holds may be NaN. */
+LANES void add_products(int n, int cols, const float *const *w, int j, const void *data, size_t at, bool f16,
+                        const uint64_t *visible, v16 acc[BLOCK][MAX_COLS])
+{
+    v16 x[MAX_COLS], weight[BLOCK];
+    if (n < cols) {
+        foreach (i, n) weight[i] = v16_set(w[i][j]);
+        foreach (c, cols) {
+            x[0] = page_load(data, at + 16 * (size_t)c, f16);
+            foreach (i, n) {
+                if (!visible || (visible[i] >> j & 1)) acc[i][c] = v16_fma(weight[i], x[0], acc[i][c]);
+            }
+        }
+    } else {
+        foreach (c, cols) x[c] = page_load(data, at + 16 * (size_t)c, f16);
+        foreach (i, n) {
+            if (visible && !(visible[i] >> j & 1)) continue;
+            weight[0] = v16_set(w[i][j]);
+            foreach (c, cols) acc[i][c] = v16_fma(weight[0], x[c], acc[i][c]);
+        }
+    }
+}
+
 /* Scores of n queries for 16*cols tokens from t0 on. */
 LANES void score_tile(int n, int cols, block *b, const page *pg, int dim, int t0)
 {
-    v16 acc[BLOCK][MAX_COLS], x[MAX_COLS];
+    v16 acc[BLOCK][MAX_COLS];
     foreach (i, n) {
         foreach (c, cols) acc[i][c] = v16_set(0);
     }
     for (int d = 0; d < dim; d++) {
-        foreach (c, cols) x[c] = page_load(pg->k, (size_t)d * KV_PAGE + (size_t)(t0 + 16 * c), pg->f16);
-        foreach (i, n) {
-            v16 q = v16_set(b->q[i][d]);
-            foreach (c, cols) acc[i][c] = v16_fma(q, x[c], acc[i][c]);
-        }
+        add_products(n, cols, b->q, d, pg->k, (size_t)d * KV_PAGE + (size_t)t0, pg->f16, NULL, acc);
         if (pg->f16 && pg->fetch_v) {
             /* V has as many bytes as K: two lines per channel, half a line per 16 tokens of it. */
             const char *v = (const char *)pg->v + (size_t)d * 2 * LINE + (size_t)t0 * 2;
@@ -107,24 +129,10 @@ LANES void weigh_block(int n, block *b, const attn_queries *a)
     }
 }
 
-/* One token's share of the output tile. Where only some queries see it (edge), the others must not even
-   multiply: 0 times what an unseen row holds may be NaN. */
-LANES void output_step(int n, int cols, const block *b, const page *pg, size_t at, int t, bool edge,
-                       v16 acc[BLOCK][MAX_COLS])
-{
-    v16 w[BLOCK];
-    foreach (i, n) w[i] = v16_set(b->p[i][t]);
-    foreach (c, cols) {
-        v16 x = page_load(pg->v, at + 16 * (size_t)c, pg->f16);
-        foreach (i, n) {
-            if (!edge || (b->visible[i] >> t & 1)) acc[i][c] = v16_fma(w[i], x, acc[i][c]);
-        }
-    }
-}
-
 /* Output of n queries for 16*cols channels from d0 on, folded into their states. */
 LANES void output_tile(int n, int cols, const block *b, const page *pg, int dim, int d0)
 {
+    const float *const w[BLOCK] = {b->p[0], b->p[1], b->p[2], b->p[3], b->p[4], b->p[5]};
     v16 acc[BLOCK][MAX_COLS];
     foreach (i, n) {
         foreach (c, cols) acc[i][c] = v16_set(0);
@@ -132,15 +140,17 @@ LANES void output_tile(int n, int cols, const block *b, const page *pg, int dim,
     int t = b->lo;
     size_t at = (size_t)t * (size_t)dim + (size_t)d0;
     const char *next = pg->f16 && pg->next_k ? pg->next_k + d0 * 2 * LINE : NULL;
-    for (; t < b->all_lo; t++, at += (size_t)dim) output_step(n, cols, b, pg, at, t, true, acc);
+    for (; t < b->all_lo; t++, at += (size_t)dim)
+        add_products(n, cols, w, t, pg->v, at, pg->f16, b->visible, acc);
     for (; t < b->all_hi; t++, at += (size_t)dim) {
-        output_step(n, cols, b, pg, at, t, false, acc);
+        add_products(n, cols, w, t, pg->v, at, pg->f16, NULL, acc);
         if (next) {
             /* This tile's part of the next K: two lines for each of its channels, spread over 64 tokens. */
             for (int j = 0; j < 32 * cols; j += LINE) __builtin_prefetch(next + t * 32 * cols + j);
         }
     }
-    for (; t < b->hi; t++, at += (size_t)dim) output_step(n, cols, b, pg, at, t, true, acc);
+    for (; t < b->hi; t++, at += (size_t)dim)
+        add_products(n, cols, w, t, pg->v, at, pg->f16, b->visible, acc);
     foreach (i, n) {
         v16 old = v16_set(b->old[i]), new = v16_set(b->new[i]);
         foreach (c, cols) {

@@ -1,8 +1,8 @@
 /* Family "attn" for AVX2: 12 accumulators of the 16 registers, two registers to a v16. */
 #include "kernels/x86/avx2_lanes.h"
 
-#define ATTN_QK_COLS(n) ((n) == 1 ? 4 : (n) <= 3 ? 2 : 1)
-#define ATTN_PV_COLS(n) ((n) == 1 ? 4 : (n) <= 3 ? 2 : 1)
+#define ATTN_QK_COLS(n) ((n) == 1 ? 4 : (n) == 2 ? 2 : 1)
+#define ATTN_PV_COLS(n) ((n) == 1 ? 4 : (n) == 2 ? 2 : 1)
 #include "kernels/lanes_attn.h"
 
 void attn_init_avx2(attn_kernels *t)
