@@ -5,6 +5,7 @@
 #include "models.h"
 
 #include <math.h>
+#include <stdbool.h>
 
 static int argmax(const float *x, int n)
 {
