@@ -37,15 +37,16 @@ kvasir_status encoder_reserve(encoder *e, size_t n_symbols)
 
 kvasir_status escape_spaces(const char *text, size_t n, bool prefix, char **out, size_t *n_out)
 {
+    static const char space[] = {'\xe2', '\x96', '\x81'};
     size_t n_spaces = prefix, used = 0;
     for (size_t i = 0; i < n; i++) n_spaces += text[i] == ' ';
-    char *to = mem_alloc(n + 3 * n_spaces, 1);
+    char *to = mem_alloc(n + sizeof space * n_spaces, 1);
     *out = to;
-    if (!to) return fail_memory(n + 3 * n_spaces);
+    if (!to) return fail_memory(n + sizeof space * n_spaces);
     for (size_t i = prefix ? 0 : 1; i <= n; i++) { /* i - 1 is the byte; before the first comes the prefix */
         if (i == 0 || text[i - 1] == ' ') {
-            memcpy(to + used, "\xe2\x96\x81", 3);
-            used += 3;
+            memcpy(to + used, space, sizeof space);
+            used += sizeof space;
         } else {
             to[used++] = text[i - 1];
         }

@@ -11,7 +11,7 @@ enum {
     TOK_MAX_TOKENS = 1 << 24,
     TOK_MAX_MERGES = 1 << 26,
     TOK_MAX_PROBES =
-        512 /* steps of one look-up; at half load honest hashes stay below 60, so more is an attack */
+        512 /* steps of one look-up: far above what an honest table needs, so more is an attack */
 };
 
 typedef enum tok_kind {

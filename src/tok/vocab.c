@@ -9,48 +9,25 @@
 
 /* Texts that end a generation whatever the file says of the token (the list of llama.cpp's llama-vocab.cpp).
  */
-static const char *const eog_names[] = {"<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>",
-                                        "<|flush|>", "<|calls|>", "<end_of_turn>", "<|endoftext|>", "</s>",
-                                        "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>",
-                                        "<end_of_utterance>", "<eos>", "<turn|>", "<|tool_response>",
-                                        "<\xef\xbd\x9c"
-                                        "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>",
-                                        "[e~[",
-                                        /* fill-in-the-middle: padding, repository, file separator */
-                                        "<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]",
-                                        "<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>",
-                                        "<|file_sep|>"};
+/* clang-format off */
+static const char *const eog_names[] = {
+    "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "<end_of_turn>",
+    "<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>",
+    "<end_of_utterance>", "<eos>", "<turn|>", "<|tool_response>", "[e~[",
+    "<\357\275\234end\342\226\201of\342\226\201sentence\357\275\234>", /* DeepSeek: full-width bars, U+2581 */
+    /* fill-in-the-middle: padding, repository, file separator */
+    "<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]", "<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>",
+    "<reponame>", "<|file_sep|>"};
 
 /* Texts that are control tokens whatever the file says, and end nothing. */
-static const char *const control_names[] = {"<|fim_prefix|>",
-                                            "<fim-prefix>",
-                                            "<fim_prefix>",
-                                            "<PRE>",
-                                            "\xe2\x96\x81<PRE>",
-                                            "<|code_prefix|>",
-                                            "<|prefix|>",
-                                            "<|fim_suffix|>",
-                                            "<fim-suffix>",
-                                            "<fim_suffix>",
-                                            "<SUF>",
-                                            "\xe2\x96\x81<SUF>",
-                                            "<|code_suffix|>",
-                                            "<|suffix|>",
-                                            "<|fim_middle|>",
-                                            "<fim-middle>",
-                                            "<fim_middle>",
-                                            "<MID>",
-                                            "\xe2\x96\x81<MID>",
-                                            "<|code_middle|>",
-                                            "<|middle|>",
-                                            "<\xef\xbd\x9c"
-                                            "fim\xe2\x96\x81"
-                                            "begin\xef\xbd\x9c>",
-                                            "<\xef\xbd\x9c"
-                                            "fim\xe2\x96\x81hole\xef\xbd\x9c>",
-                                            "<\xef\xbd\x9c"
-                                            "fim\xe2\x96\x81"
-                                            "end\xef\xbd\x9c>"};
+static const char *const control_names[] = {
+    "<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>", "<PRE>", "\342\226\201<PRE>", "<|code_prefix|>", "<|prefix|>",
+    "<|fim_suffix|>", "<fim-suffix>", "<fim_suffix>", "<SUF>", "\342\226\201<SUF>", "<|code_suffix|>", "<|suffix|>",
+    "<|fim_middle|>", "<fim-middle>", "<fim_middle>", "<MID>", "\342\226\201<MID>", "<|code_middle|>", "<|middle|>",
+    "<\357\275\234fim\342\226\201begin\357\275\234>", "<\357\275\234fim\342\226\201hole\357\275\234>",
+    "<\357\275\234fim\342\226\201end\357\275\234>"};
+
+/* clang-format on */
 
 static uint64_t load_bytes(const char *s, size_t n)
 {
@@ -176,7 +153,7 @@ static unsigned char flags_of_attr(int32_t attr, const tok_text *text)
 static kvasir_status add_tokens(tok *t, const tok_source *source)
 {
     size_t slots = 64;
-    while (slots < (size_t)t->n * 2) slots *= 2;
+    while (slots < (size_t)t->n + (size_t)t->n / 2) slots *= 2;
     t->flags = mem_alloc((size_t)t->n, 1);
     t->texts = mem_alloc(slots, sizeof *t->texts);
     if (!t->flags || !t->texts) return fail_memory(slots * sizeof *t->texts);

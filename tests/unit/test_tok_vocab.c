@@ -104,7 +104,7 @@ static void test_raw_bpe(void **state)
     builder *b = calloc(1, sizeof *b);
     (void)builder_add(b, "<bos>", TOK_CONTROL, 0);
     builder_byte_tokens(b);
-    for (const char *c = "\n\0a\0b\0\xe2\x96\x81\0\xc3\xa9\0\n\n\n"; *c; c += strlen(c) + 1)
+    for (const char *c = "\n\0a\0b\0\xe2\x96\x81\0\xc3\xa9\0\n\n\n\0"; *c; c += strlen(c) + 1)
         (void)builder_add(b, c, TOK_NORMAL, 0);
     builder_merge(b, "a b");
     builder_merge(b, "\xe2\x96\x81 ab");
