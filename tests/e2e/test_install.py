@@ -102,7 +102,7 @@ def test_manual_and_completions(installed):
     if shutil.which("man"):
         page = run("man", "-l", prefix / "share/man/man1/kvasir-run.1", env=dict(os.environ, MANPAGER="cat"))
         assert "--temp" in page
-    for name in ("bash-completion/completions/kvasir", "zsh/site-functions/_kvasir",
+    for name in ("bash-completion/completions/kvasir.bash", "zsh/site-functions/_kvasir",
                  "fish/vendor_completions.d/kvasir.fish"):
         assert (prefix / "share" / name).stat().st_size > 100
-    run("bash", "-n", prefix / "share/bash-completion/completions/kvasir")
+    run("bash", "-n", prefix / "share/bash-completion/completions/kvasir.bash")
