@@ -21,10 +21,10 @@
        f_low_half(i), f_high_half(i)  the f16 in the lower or upper half of each word
        f_from_i(i)
      dots                         running sums of products, possibly narrower than 32 bits
-       dots_zero()
+       dots_start(t)              no products yet; where dots are as wide as t, t itself
        dots_add(kind, s, w, x)    per row, adds the products of the four bytes of w and x
        dots_run(kind)             how many additions s can take
-       dots_fold(t, s)            ivec t plus the sums of s
+       dots_fold(t, s)            t plus the sums of s, for the s that was started with t
        dots_signed(kind)          dots_add takes w as signed bytes (after the centre is subtracted), not as
    unsigned u */
 #ifndef KVASIR_KERNELS_LINEAR_TILE_H
@@ -42,7 +42,7 @@ enum {
     WORD_BYTES = 4 * PANEL_ROWS,    /* one word of each of a panel's rows */
     PANEL_VECS = PANEL_ROWS / ROWS, /* vectors per panel */
     MAX_VECS = ONE_PANELS > TILE_PANELS ? ONE_PANELS *PANEL_VECS : TILE_PANELS *PANEL_VECS,
-    PREFETCH_AHEAD = 2048, /* bytes, in each of the streams of a single-row product */
+    PREFETCH_AHEAD = 4096, /* bytes, in each of the streams of a single-row product */
     ACT_CACHE = 384 << 10  /* activations that stay in the second-level cache */
 };
 
@@ -114,51 +114,53 @@ INLINE unit_view view_unit(panel_kind kind, const uint8_t *unit, int vec)
     return (unit_view){unit + row * 4, unit + unit_words(kind) * WORD_BYTES + row * 2};
 }
 
-INLINE ivec word(unit_view v, int i)
+INLINE ivec word(unit_view v, size_t i)
 {
     return i_load(v.words + i * WORD_BYTES);
 }
 
-INLINE ivec nibbles(unit_view v, int i, bool high)
+INLINE ivec nibbles(unit_view v, size_t i, bool high)
 {
     ivec x = word(v, i);
     return i_and(high ? i_shr(x, 4) : x, i_set(0x0f0f0f0f));
 }
 
-/* u of elements 4j..4j+3 of sub-block s (0 for blocks of 32). */
-INLINE ivec stored_word(panel_kind kind, unit_view v, int s, int j)
+/* u of elements 4j..4j+3 of sub-block 4*half + q (half and q are 0 for blocks of 32). */
+INLINE ivec stored_word(panel_kind kind, unit_view v, size_t half, int q, int j)
 {
+    const size_t i = (size_t)(j % 4), in_half = (size_t)(j + q % 2 * 8), in_pair = (size_t)(j + q / 2 * 8);
+    const bool high = j >= 4;
     switch (kind) {
     case PANEL_Q4_0:
-        return nibbles(v, j % 4, j >= 4);
+        return nibbles(v, i, high);
     case PANEL_Q4_1:
-        return nibbles(v, 1 + j % 4, j >= 4);
+        return nibbles(v, 1 + i, high);
     case PANEL_Q5_0:
-        return i_fifth(nibbles(v, 1 + j % 4, j >= 4), word(v, 0), j);
+        return i_fifth(nibbles(v, 1 + i, high), word(v, 0), j);
     case PANEL_Q5_1:
-        return i_fifth(nibbles(v, 2 + j % 4, j >= 4), word(v, 1), j);
+        return i_fifth(nibbles(v, 2 + i, high), word(v, 1), j);
     case PANEL_Q8_0:
-        return word(v, j);
+        return word(v, (size_t)j);
     case PANEL_Q4_K:
-        return nibbles(v, 4 + 8 * (s / 2) + j, s % 2);
+        return nibbles(v, 4 + 16 * half + in_pair, q % 2);
     case PANEL_Q5_K:
-        return i_merge(nibbles(v, 12 + 8 * (s / 2) + j, s % 2), i_rotl(word(v, 4 + j), 4 - s),
-                       i_set(0x10101010));
+        return i_merge(nibbles(v, 12 + 16 * half + in_pair, q % 2),
+                       i_rotl(word(v, 4 + (size_t)j), 4 - q - 4 * (int)half), i_set(0x10101010));
     default: /* Q6_K */
-        return i_merge(nibbles(v, 16 * (s / 4) + 8 * (s % 2) + j, s % 4 >= 2),
-                       i_rotl(word(v, 32 + 8 * (s / 4) + j), 4 - 2 * (s % 4)), i_set(0x30303030));
+        return i_merge(nibbles(v, 16 * half + in_half, q >= 2),
+                       i_rotl(word(v, 32 + 8 * half + (size_t)j), 4 - 2 * q), i_set(0x30303030));
     }
 }
 
-INLINE ivec weight_word(panel_kind kind, unit_view v, int s, int j)
+INLINE ivec weight_word(panel_kind kind, unit_view v, size_t half, int q, int j)
 {
-    ivec u = stored_word(kind, v, s, j);
+    ivec u = stored_word(kind, v, half, q, j);
     if (!dots_signed(kind) || centre(kind) == 0) return u;
     return i_sub8(u, i_set(centre(kind) * 0x01010101));
 }
 
-/* What the sub-blocks of a super-block share: its f16 scales, and the 6-bit numbers spread to bytes:
-   [half][0] are the scales of sub-blocks 4*half.., [half][1] the minimums. */
+/* What the sub-blocks of a super-block share: its f16 scales (-dmin as m), and the 6-bit numbers spread to
+   bytes: [half][0] are the scales of sub-blocks 4*half.., [half][1] the minimums. */
 typedef struct unit_head {
     fvec d, m;
     ivec packed[2][2];
@@ -174,6 +176,7 @@ INLINE void read_head(panel_kind kind, unit_view v, unit_head *head)
     head->d = f_low_half(word(v, 0));
     head->m = f_high_half(word(v, 0));
     if (!is_super(kind)) return;
+    head->m = f_neg(head->m);
     ivec scales = word(v, 1), mins = word(v, 2), both = word(v, 3);
     head->packed[0][0] = i_and(scales, low6);
     head->packed[0][1] = i_and(mins, low6);
@@ -187,27 +190,27 @@ INLINE fvec byte_times(ivec packed, int i, fvec d)
 }
 
 /* The scale of group g of sub-block 4*half + q. */
-INLINE fvec group_scale(panel_kind kind, unit_view v, const unit_head *head, int half, int q, int g)
+INLINE fvec group_scale(panel_kind kind, unit_view v, const unit_head *head, size_t half, int q, int g)
 {
     if (kind == PANEL_Q6_K) {
-        ivec scales = word(v, 48 + 2 * half + q / 2);
+        ivec scales = word(v, 48 + 2 * half + (size_t)(q / 2));
         return f_mul(head->d, f_from_i(i_sar(i_shl(scales, 24 - 8 * (2 * (q % 2) + g)), 24)));
     }
     return is_super(kind) ? byte_times(head->packed[half][0], q, head->d) : head->d;
 }
 
-INLINE fvec block_offset(panel_kind kind, const unit_head *head, int half, int q)
+INLINE fvec block_offset(panel_kind kind, const unit_head *head, size_t half, int q)
 {
-    return is_super(kind) ? f_neg(byte_times(head->packed[half][1], q, head->m)) : head->m;
+    return is_super(kind) ? byte_times(head->packed[half][1], q, head->m) : head->m;
 }
 
 /* ---- the tile of the quantised kinds ---- */
 
 /* Adds elements [32 (4 half + q)] of a unit: acc[v][n] += block of vector v * activation block a[n]. */
 INLINE void add_block(panel_kind kind, int n_vecs, int n_act, const unit_view *unit, const unit_head *head,
-                      int half, int q, const uint8_t *acts, size_t ld_act, fvec acc[][TILE_ACTS])
+                      size_t half, int q, const uint8_t *acts, size_t ld_act, fvec acc[][TILE_ACTS])
 {
-    const int groups = kind == PANEL_Q6_K ? 2 : 1, n_words = 8 / groups, s = 4 * half + q;
+    const int groups = kind == PANEL_Q6_K ? 2 : 1, n_words = 8 / groups;
     const int run = min_int(dots_run(kind), n_words);
 #define ACT(n) ((const act_block *)(const void *)(acts + (size_t)(n)*ld_act))
     UNROLL for (int g = 0; g < groups; g++)
@@ -226,7 +229,8 @@ INLINE void add_block(panel_kind kind, int n_vecs, int n_act, const unit_view *u
         UNROLL for (int j = 0; j < n_words; j++)
         {
             ivec w[MAX_VECS];
-            UNROLL for (int v = 0; v < n_vecs; v++) w[v] = weight_word(kind, unit[v], s, g * n_words + j);
+            UNROLL for (int v = 0; v < n_vecs; v++) w[v] =
+                weight_word(kind, unit[v], half, q, g * n_words + j);
             UNROLL for (int n = 0; n < n_act; n++)
             {
                 int32_t bytes;
@@ -234,7 +238,7 @@ INLINE void add_block(panel_kind kind, int n_vecs, int n_act, const unit_view *u
                 ivec x = i_set(bytes);
                 UNROLL for (int v = 0; v < n_vecs; v++)
                 {
-                    part[v][n] = dots_add(kind, j % run == 0 ? dots_zero() : part[v][n], w[v], x);
+                    part[v][n] = dots_add(kind, j % run == 0 ? dots_start(sum[v][n]) : part[v][n], w[v], x);
                     if ((j + 1) % run == 0) sum[v][n] = dots_fold(sum[v][n], part[v][n]);
                 }
             }
@@ -255,6 +259,18 @@ INLINE void add_block(panel_kind kind, int n_vecs, int n_act, const unit_view *u
 #undef ACT
 }
 
+/* A sub-block's share of the lines that come PREFETCH_AHEAD bytes later in each stream. */
+INLINE void prefetch_block(panel_kind kind, int n_panels, const unit_view *unit, size_t half, int q)
+{
+    const size_t share = (size_t)unit_bytes(kind) / (is_super(kind) ? 8 : 1);
+    UNROLL for (int p = 0; p < n_panels; p++)
+    {
+        const uint8_t *ahead =
+            unit[p * PANEL_VECS].words + PREFETCH_AHEAD + half * 4 * share + (size_t)q * share;
+        UNROLL for (size_t i = 0; i < share; i += 64) __builtin_prefetch(ahead + i);
+    }
+}
+
 INLINE void store_sums(const tile_job *job, int n_vecs, int n_act, fvec acc[][TILE_ACTS])
 {
     UNROLL for (int v = 0; v < n_vecs; v++)
@@ -266,9 +282,9 @@ INLINE void store_sums(const tile_job *job, int n_vecs, int n_act, fvec acc[][TI
 
 INLINE void quant_tile(panel_kind kind, int n_panels, int n_act, const tile_job *job)
 {
-    const int n_vecs = n_panels * PANEL_VECS, quarters = is_super(kind) ? 4 : 1,
-              halves = is_super(kind) ? 2 : 1;
-    const int n_units = job->k / (ACT_BLOCK * quarters * halves), bytes = unit_bytes(kind);
+    const int n_vecs = n_panels * PANEL_VECS, quarters = is_super(kind) ? 4 : 1;
+    const size_t halves = is_super(kind) ? 2 : 1;
+    const int n_units = job->k / (is_super(kind) ? 256 : 32), bytes = unit_bytes(kind);
     const uint8_t *panel[MAX_VECS], *acts = job->acts;
     fvec acc[MAX_VECS][TILE_ACTS];
     UNROLL for (int v = 0; v < n_vecs; v++)
@@ -283,13 +299,14 @@ INLINE void quant_tile(panel_kind kind, int n_panels, int n_act, const tile_job 
         {
             unit[v] = view_unit(kind, panel[v], v);
             read_head(kind, unit[v], &head[v]);
-            if (n_act == 1 && v % PANEL_VECS == 0)
-                for (int i = 0; i < bytes; i += 64) __builtin_prefetch(panel[v] + PREFETCH_AHEAD + i);
             panel[v] += bytes;
         }
-        for (int half = 0; half < halves; half++) {
+        for (size_t half = 0; half < halves; half++) {
             UNROLL for (int q = 0; q < quarters; q++, acts += sizeof(act_block))
+            {
+                if (n_act == 1) prefetch_block(kind, n_panels, unit, half, q);
                 add_block(kind, n_vecs, n_act, unit, head, half, q, acts, job->ld_act, acc);
+            }
         }
     }
     store_sums(job, n_vecs, n_act, acc);
