@@ -6,6 +6,7 @@ void linear_kernels_init(linear_kernels *t, cpu_level level)
     linear_init_ref(t);
 #if defined(__x86_64__)
     if (level < CPU_AVX2 || level > CPU_AVX512BF16) return;
+    linear_init_avx2(t);
     if (level < CPU_AVX512VNNI) return;
     linear_init_avx512(t);
 #endif

@@ -1,7 +1,7 @@
 /* "linear" with AVX-512 VNNI: a vector is a whole panel's 16 rows. */
 #include <immintrin.h>
 
-#define INLINE static inline __attribute__((always_inline))
+#define INLINE      static inline __attribute__((always_inline))
 #define ROWS        16
 #define TILE_PANELS 2
 #define TILE_ACTS   6
@@ -13,45 +13,118 @@ typedef __m512i ivec;
 typedef __m512 fvec;
 typedef __m512i dots;
 
-INLINE ivec i_load(const void *p) { return _mm512_loadu_si512(p); }
-INLINE ivec i_set(int32_t x) { return _mm512_set1_epi32(x); }
-INLINE ivec i_and(ivec a, ivec b) { return _mm512_and_si512(a, b); }
-INLINE ivec i_shr(ivec x, int n) { return _mm512_srli_epi32(x, (unsigned)n); }
-INLINE ivec i_shl(ivec x, int n) { return _mm512_slli_epi32(x, (unsigned)n); }
-INLINE ivec i_sar(ivec x, int n) { return _mm512_srai_epi32(x, (unsigned)n); }
-INLINE ivec i_rotl(ivec x, int n) { return _mm512_rolv_epi32(x, _mm512_set1_epi32(n & 31)); }
-INLINE ivec i_merge(ivec a, ivec b, ivec mask) { return _mm512_ternarylogic_epi32(a, b, mask, 0xf8); }
-INLINE ivec i_sub8(ivec a, ivec b) { return _mm512_sub_epi8(a, b); }
+INLINE ivec i_load(const void *p)
+{
+    return _mm512_loadu_si512(p);
+}
+INLINE ivec i_set(int32_t x)
+{
+    return _mm512_set1_epi32(x);
+}
+INLINE ivec i_and(ivec a, ivec b)
+{
+    return _mm512_and_si512(a, b);
+}
+INLINE ivec i_shr(ivec x, int n)
+{
+    return _mm512_srli_epi32(x, (unsigned)n);
+}
+INLINE ivec i_shl(ivec x, int n)
+{
+    return _mm512_slli_epi32(x, (unsigned)n);
+}
+INLINE ivec i_sar(ivec x, int n)
+{
+    return _mm512_srai_epi32(x, (unsigned)n);
+}
+INLINE ivec i_rotl(ivec x, int n)
+{
+    return _mm512_rolv_epi32(x, _mm512_set1_epi32(n & 31));
+}
+INLINE ivec i_merge(ivec a, ivec b, ivec mask)
+{
+    return _mm512_ternarylogic_epi32(a, b, mask, 0xf8);
+}
+INLINE ivec i_sub8(ivec a, ivec b)
+{
+    return _mm512_sub_epi8(a, b);
+}
 
-/* Four bits become four bytes by a look-up in 16 words; the permutation looks only at an index's low four bits. */
+/* Four bits become four bytes by a look-up in 16 words; the permutation looks only at an index's low four
+ * bits. */
 INLINE ivec i_fifth(ivec u, ivec bits, int j)
 {
-    const __m512i spread = _mm512_setr_epi32(0, 0x10, 0x1000, 0x1010, 0x100000, 0x100010, 0x101000, 0x101010, 0x10000000,
-                                             0x10000010, 0x10001000, 0x10001010, 0x10100000, 0x10100010, 0x10101000,
-                                             0x10101010);
+    const __m512i spread =
+        _mm512_setr_epi32(0, 0x10, 0x1000, 0x1010, 0x100000, 0x100010, 0x101000, 0x101010, 0x10000000,
+                          0x10000010, 0x10001000, 0x10001010, 0x10100000, 0x10100010, 0x10101000, 0x10101010);
     return _mm512_or_si512(u, _mm512_permutexvar_epi32(i_shr(bits, 4 * j), spread));
 }
 
-INLINE fvec f_set(float x) { return _mm512_set1_ps(x); }
-INLINE fvec f_mul(fvec a, fvec b) { return _mm512_mul_ps(a, b); }
-INLINE fvec f_fma(fvec a, fvec b, fvec c) { return _mm512_fmadd_ps(a, b, c); }
-INLINE fvec f_neg(fvec a) { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f)); }
-INLINE fvec f_load(const void *p) { return _mm512_loadu_ps(p); }
-INLINE fvec f_load_half(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si256(p)); }
+INLINE fvec f_set(float x)
+{
+    return _mm512_set1_ps(x);
+}
+INLINE fvec f_mul(fvec a, fvec b)
+{
+    return _mm512_mul_ps(a, b);
+}
+INLINE fvec f_fma(fvec a, fvec b, fvec c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+INLINE fvec f_neg(fvec a)
+{
+    return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f));
+}
+INLINE fvec f_load(const void *p)
+{
+    return _mm512_loadu_ps(p);
+}
+INLINE fvec f_load_half(const void *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256(p));
+}
 INLINE fvec f_load_bf16(const void *p)
 {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p)), 16));
 }
-INLINE fvec f_low_half(ivec x) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(x)); }
-INLINE fvec f_high_half(ivec x) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(x, 16))); }
-INLINE fvec f_from_i(ivec x) { return _mm512_cvtepi32_ps(x); }
-INLINE void f_store(float *p, fvec x) { _mm512_storeu_ps(p, x); }
+INLINE fvec f_low_half(ivec x)
+{
+    return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(x));
+}
+INLINE fvec f_high_half(ivec x)
+{
+    return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(x, 16)));
+}
+INLINE fvec f_from_i(ivec x)
+{
+    return _mm512_cvtepi32_ps(x);
+}
+INLINE void f_store(float *p, fvec x)
+{
+    _mm512_storeu_ps(p, x);
+}
 
-INLINE dots dots_start(ivec t) { return t; }
-INLINE dots dots_add(panel_kind kind, dots s, ivec w, ivec x) { return _mm512_dpbusd_epi32(s, w, x); }
-INLINE ivec dots_fold(ivec t, dots s) { return s; }
-INLINE int dots_run(panel_kind kind) { return 8; }
-INLINE bool dots_signed(panel_kind kind) { return false; }
+INLINE dots dots_start(ivec t)
+{
+    return t;
+}
+INLINE dots dots_add(panel_kind kind, dots s, ivec w, ivec x)
+{
+    return _mm512_dpbusd_epi32(s, w, x);
+}
+INLINE ivec dots_fold(ivec t, dots s)
+{
+    return s;
+}
+INLINE int dots_run(panel_kind kind)
+{
+    return 8;
+}
+INLINE bool dots_signed(panel_kind kind)
+{
+    return false;
+}
 
 #include "kernels/linear_tile.h"
 
