@@ -9,5 +9,10 @@ void linear_kernels_init(linear_kernels *t, cpu_level level)
     linear_init_avx2(t);
     if (level < CPU_AVX512VNNI) return;
     linear_init_avx512(t);
+#elif defined(__aarch64__)
+    if (level < CPU_NEON) return;
+    linear_init_neon(t);
+    if (level < CPU_DOTPROD) return;
+    linear_init_dotprod(t);
 #endif
 }

@@ -427,24 +427,30 @@ static void multiply(const product *g, tile_fn *const *tiles)
     }
 
 /* The tile sizes, by TILE_ACTS. */
-#define FOR_ACTS_3(X, kind, family)                                                                          \
+#define FOR_ACTS_2(X, kind, family)                                                                          \
     X(kind, family, 1, TILE_PANELS, 1)                                                                       \
-    X(kind, family, 2, TILE_PANELS, 2)                                                                       \
+    X(kind, family, 2, TILE_PANELS, 2)
+#define FOR_ACTS_3(X, kind, family)                                                                          \
+    FOR_ACTS_2(X, kind, family)                                                                              \
     X(kind, family, 3, TILE_PANELS, 3)
 #define FOR_ACTS_6(X, kind, family)                                                                          \
     FOR_ACTS_3(X, kind, family)                                                                              \
     X(kind, family, 4, TILE_PANELS, 4)                                                                       \
     X(kind, family, 5, TILE_PANELS, 5)                                                                       \
     X(kind, family, 6, TILE_PANELS, 6)
-#define LIST_3(name) name##_1, name##_2, name##_3
+#define LIST_2(name) name##_1, name##_2
+#define LIST_3(name) LIST_2(name), name##_3
 #define LIST_6(name) LIST_3(name), name##_4, name##_5, name##_6
 
 #if TILE_ACTS == 6
 #define FOR_TILE_ACTS     FOR_ACTS_6
 #define TILE_ACTS_LIST(x) LIST_6(x)
-#else
+#elif TILE_ACTS == 3
 #define FOR_TILE_ACTS     FOR_ACTS_3
 #define TILE_ACTS_LIST(x) LIST_3(x)
+#else
+#define FOR_TILE_ACTS     FOR_ACTS_2
+#define TILE_ACTS_LIST(x) LIST_2(x)
 #endif
 
 GEMM(F32, float, sizeof(float))
