@@ -235,31 +235,34 @@ static void cmd_file(chat_state *c, const char *path)
 /* ---- the other commands
  * ---------------------------------------------------------------------------------------- */
 
+static int has_role(const json_t *message, const char *role)
+{
+    const char *own = json_string_value(json_object_get(message, "role"));
+    return own && strcmp(own, role) == 0;
+}
+
+/* Back to before the last message of the user. */
 static void cmd_undo(chat_state *c, const char *rest)
 {
     json_t *messages = now(c)->messages;
-    size_t n = json_array_size(messages);
-    while (n > 0) { /* back to before the last message of the user */
-        const char *role = json_string_value(json_object_get(json_array_get(messages, n - 1), "role"));
-        if (role && strcmp(role, "system") == 0) break;
-        pop_message(messages);
-        n--;
-        if (role && strcmp(role, "user") == 0) {
-            int32_t *ids = NULL;
-            size_t n_ids = 0;
-            int held = 0;
-            /* Some templates cannot render an empty conversation; then the next turn cuts the sequence. */
-            if (n > 0)
-                (void)follow(c, 0, &ids, &n_ids, &held);
-            else
-                (void)kvasir_seq_truncate(now(c)->seq, 0);
-            kvasir_free(ids);
-            (void)fprintf(stderr, "the last exchange is undone; %zu messages, %d tokens\n", n,
-                          kvasir_seq_length(now(c)->seq));
-            return;
-        }
+    size_t n = json_array_size(messages), at = n;
+    while (at > 0 && !has_role(json_array_get(messages, at - 1), "user")) at--;
+    if (at == 0) {
+        say("there is nothing to undo");
+        return;
     }
-    say("there is nothing to undo");
+    for (at--; n > at; n--) pop_message(messages);
+    int32_t *ids = NULL;
+    size_t n_ids = 0;
+    int held = 0;
+    /* Some templates cannot render a conversation without a user; then the next turn cuts the sequence. */
+    if (n > 0)
+        (void)follow(c, 0, &ids, &n_ids, &held);
+    else
+        (void)kvasir_seq_truncate(now(c)->seq, 0);
+    kvasir_free(ids);
+    (void)fprintf(stderr, "the last exchange is undone; %zu messages, %d tokens\n", n,
+                  kvasir_seq_length(now(c)->seq));
 }
 
 static void cmd_stats(chat_state *c, const char *rest)
@@ -399,7 +402,7 @@ int chat(session *s, run_args *a, const char *template_text, const char *system_
     chat_state c = {
         .s = s, .args = a, .template_text = template_text, .system_text = system_text, .n_branches = 1};
     line_reader *reader = line_open();
-    int code = reader ? session_sequence(s, &c.branches[0].seq) : failed(fail_memory(0));
+    int code = reader ? session_sequence(s, NULL, &c.branches[0].seq) : failed(fail_memory(0));
     if (code == EXIT_DONE) {
         c.branches[0].messages = fresh_messages(&c);
         (void)fprintf(stderr, "%s%s, %d tokens of context, KV %s. /help lists commands.%s\n", dim_on(),

@@ -1,4 +1,5 @@
 #include "cli/common.h"
+#include "base/checked.h"
 #include "base/mem.h"
 
 #include <ctype.h>
@@ -65,9 +66,7 @@ int failed(kvasir_status status)
     else
         note("%s", kvasir_message());
     if (status == KVASIR_E_CONTEXT) (void)fputs("A larger --ctx makes room; nothing was cut.\n", stderr);
-    if (status == KVASIR_E_MEMORY)
-        (void)fputs("A smaller --ctx, a smaller KV type (--kv q8) or a larger --kv-memory may fit.\n",
-                    stderr);
+    if (status == KVASIR_E_MEMORY) (void)fputs("A smaller --ctx or a larger --kv-memory may fit.\n", stderr);
     return exit_status(status);
 }
 
@@ -188,42 +187,38 @@ kvasir_status write_file(const char *path, const void *data, size_t n)
     return bad ? fail(KVASIR_E_IO, "%s: %s", path, strerror(error)) : KVASIR_OK;
 }
 
+static const char *skip_separators(const char *s, const char *end)
+{
+    while (s < end && (isspace((unsigned char)*s) || *s == ',')) s++;
+    return s;
+}
+
 kvasir_status parse_ids(const char *text, size_t n, int32_t **ids, size_t *n_ids)
 {
     /* One rule for both notations: brackets may stand around, commas and whitespace between. */
     size_t count = 0, room = n / 2 + 1;
-    const char *s = text, *end = text + n;
+    const char *end = text + n, *s = skip_separators(text, end);
     int32_t *list = mem_alloc(room, sizeof *list);
     if (!list) return fail_memory(room * sizeof *list);
-    for (; s < end && isspace((unsigned char)*s); s++) {
-    }
     int array = s < end && *s == '[';
-    s += array;
-    for (;;) {
-        while (s < end && (isspace((unsigned char)*s) || *s == ',')) s++;
-        if (array && s < end && *s == ']') {
-            for (s++; s < end && isspace((unsigned char)*s); s++) {
-            }
-            array = 0;
-            if (s == end) break;
-        } else if (s == end && !array) {
-            break;
-        }
+    for (s = skip_separators(s + array, end); s < end && *s != ']'; s = skip_separators(s, end)) {
         char *after = NULL;
         errno = 0;
         long id = strtol(s, &after, 10);
-        if (s == end || after == s || errno != 0 || id < 0 || id > INT32_MAX) {
-            size_t at = (size_t)(s - text);
-            mem_free(list);
-            return fail(KVASIR_E_ARGUMENT, "byte %zu of the ids: '%s' is not a token id", at,
-                        quoted(s, (size_t)(end - s) < 16 ? (size_t)(end - s) : 16));
-        }
+        if (after == s || errno != 0 || id < 0 || id > INT32_MAX) goto bad;
         list[count++] = (int32_t)id;
         s = after;
     }
+    if (array != (s < end)) goto bad; /* a bracket is missing, or one too many */
+    if (array && (s = skip_separators(s + 1, end)) < end) goto bad;
     *ids = list;
     *n_ids = count;
     return KVASIR_OK;
+bad:
+    mem_free(list);
+    size_t at = (size_t)(s - text), left = min_size((size_t)(end - s), 16);
+    return fail(KVASIR_E_ARGUMENT, "byte %zu of the ids: %s%s%s", at, left ? "'" : "a bracket is missing",
+                left ? quoted(s, left) : "", left ? "' is no token id" : "");
 }
 
 /* ---- output

@@ -26,7 +26,7 @@ static const cli_option text_options[] = {
     {"kld", 0, NULL, "FILE", CLI_FILE, FIELD(kld),
      "Divergence of --kv from --ref-kv on a text, token by token", 0, 0, NULL},
     {"ref-kv", 0, NULL, "T", CLI_TEXT, FIELD(ref_kv), "KV type that --kld compares with (default f16)", 0, 0,
-     "f16 f32 q8 q4"},
+     "f16 f32"},
     {"chunks", 0, NULL, "N", CLI_INT, FIELD(chunks), "The first N chunks only", 0, 1 << 27, NULL},
     {0},
 };
@@ -41,9 +41,9 @@ static const cli_group eval_groups[] = {
 static const cli_example eval_examples[] = {
     {"kvasir eval model.gguf --ids prompt.json --at all --logits out.f32 --greedy 16",
      "Every row of logits of a prompt and of 16 steps after it."},
-    {"kvasir eval model.gguf --ppl text.txt --ctx 2048 --kv q8", "Perplexity with a q8 KV cache."},
-    {"kvasir eval model.gguf --kld text.txt --ref-kv f16 --kv q8:q4 --ctx 4096",
-     "How far compact KV types move the predictions."},
+    {"kvasir eval model.gguf --ppl text.txt --ctx 2048", "Perplexity in chunks of 2,048 tokens."},
+    {"kvasir eval model.gguf --kld text.txt --ref-kv f32 --kv f16 -c 4096",
+     "How far f16 rows of K and V move the predictions."},
     {0},
 };
 
@@ -215,7 +215,7 @@ static int eval_logits(const eval_args *a)
     int code = status == KVASIR_OK
                    ? session_open(a->model, &a->engine, &a->output, eval_max_logits(a->model), &r.s)
                    : failed(status);
-    if (code == EXIT_DONE) code = session_sequence(&r.s, &r.seq);
+    if (code == EXIT_DONE) code = session_sequence(&r.s, NULL, &r.seq);
     if (code == EXIT_DONE && a->logits && !(r.out = fopen(a->logits, "wb")))
         code = failed(fail(KVASIR_E_IO, "%s: %s", a->logits, strerror(errno)));
     if (code == EXIT_DONE) {

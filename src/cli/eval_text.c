@@ -154,16 +154,6 @@ static kvasir_status tokenize_file(text_eval *e, const char *path)
     return e->scores ? KVASIR_OK : fail_memory((size_t)e->n_chunks * (size_t)e->ctx / 2 * sizeof *e->scores);
 }
 
-static int open_sequences(text_eval *e, const char *ref_kv)
-{
-    for (int i = 0; i < e->n_seq; i++) {
-        kvasir_seq_options o = {.n_ctx = e->ctx, .kv = i == 0 ? e->s.kv : ref_kv};
-        kvasir_status status = kvasir_seq_create(e->s.engine, e->s.model, &o, &e->seq[i]);
-        if (status != KVASIR_OK) return failed(status);
-    }
-    return EXIT_DONE;
-}
-
 /* Reads the text with the measured type and, if `ref_kv` is given, with that one beside it. */
 static int evaluate(text_eval *e, const char *path, const char *ref_kv)
 {
@@ -175,7 +165,8 @@ static int evaluate(text_eval *e, const char *path, const char *ref_kv)
     if (e->ctx < 8) return usage_error("--ctx %d is too short to score anything", e->ctx);
     int code =
         session_open(e->args->model, &engine, &e->args->output, eval_max_logits(e->args->model), &e->s);
-    if (code == EXIT_DONE) code = open_sequences(e, ref_kv);
+    if (code == EXIT_DONE) code = session_sequence(&e->s, NULL, &e->seq[0]);
+    if (code == EXIT_DONE && ref_kv) code = session_sequence(&e->s, ref_kv, &e->seq[1]);
     if (code != EXIT_DONE) return code;
     kvasir_engine_info info;
     kvasir_engine_get_info(e->s.engine, &info);

@@ -144,7 +144,7 @@ static kvasir_status store(const cli_option *o, void *field, const char *text)
     case CLI_SIZE:
         return parse_size_option(o, text, field);
     case CLI_NOTHING:
-        note("--%s has no effect: %s", o->name, o->help);
+        note("--%s: %s", o->name, o->help);
         return KVASIR_OK;
     }
     return KVASIR_OK;
@@ -254,11 +254,16 @@ static const cli_option *option_of_dash_name(const parse_state *s, const char *w
     return NULL;
 }
 
-/* llama.cpp has names like -ctk, which getopt would read as -c tk: puts the long name in their place. */
+/* llama.cpp has names like -ctk, which getopt would read as -c tk: puts the long name in their place.
+   argp has no -h; people type it all the same. */
 static void rewrite_dash_names(const parse_state *s, int argc, char **argv)
 {
     char name[WORD_BYTES + 2];
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "-h") == 0) {
+            static char help[] = "--help";
+            argv[i] = help;
+        }
         const cli_option *o = takes_next(s, argv[i]) ? NULL : option_of_dash_name(s, argv[i]);
         if (o) {
             (void)snprintf(name, sizeof name, "--%s", o->name);

@@ -49,8 +49,7 @@ static const cli_group run_groups[] = {
 static const cli_example run_examples[] = {
     {"kvasir run model.gguf", "Chat at the terminal; /help lists what can be typed."},
     {"kvasir run model.gguf -p 'Why is the sky blue?' -n 200", "One answer of at most 200 tokens."},
-    {"kvasir run model.gguf -f book.txt -p 'Who is the murderer?' --ctx 128K --kv q8",
-     "A question about a long text, with a compact KV cache."},
+    {"kvasir run model.gguf -f book.txt -p 'Who did it?' -c 128K", "A question about a long text."},
     {"kvasir run model.gguf --raw --temp 0 -p 'Once upon a time' --json",
      "Plain continuation, always the best token, as JSON."},
     {0},
@@ -142,7 +141,7 @@ static json_t *run_document(const session *s, const run_args *a, const kvasir_se
 static int answer(session *s, run_args *a, const int32_t *ids, size_t n_ids)
 {
     kvasir_seq *seq = NULL;
-    int code = session_sequence(s, &seq);
+    int code = session_sequence(s, NULL, &seq);
     if (code != EXIT_DONE) return code;
     reply r;
     kvasir_status status = generate(s, seq, a, ids, n_ids, 0, !a->output.json, &r);

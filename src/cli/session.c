@@ -25,10 +25,11 @@ const cli_option output_options[] = {
 #define FIELD(name) offsetof(engine_args, name)
 const cli_option kv_options[] = {
     {"kv", 0, "--cache-type", "T", CLI_TEXT, FIELD(kv),
-     "Type of the KV cache: f32, f16, q8 or q4, or K:V for two, like q8:q4 (default f16)", 0, 0,
-     "f16 q8 q8:q4 q4 f32"},
-    {"cache-type-k", 0, "-ctk", "T", CLI_TEXT, FIELD(kv_k), "Type of K alone", 0, 0, "f16 q8 q4 f32"},
-    {"cache-type-v", 0, "-ctv", "T", CLI_TEXT, FIELD(kv_v), "Type of V alone", 0, 0, "f16 q8 q4 f32"},
+     "Type of the KV cache: f16 (default) or f32, or two as K:V; inspect knows q8 and q4 as well, but this "
+     "version does not store them",
+     0, 0, "f16 f32"},
+    {"cache-type-k", 0, "-ctk", "T", CLI_TEXT, FIELD(kv_k), "Type of K alone (also -ctk)", 0, 0, "f16 f32"},
+    {"cache-type-v", 0, "-ctv", "T", CLI_TEXT, FIELD(kv_v), "Type of V alone (also -ctv)", 0, 0, "f16 f32"},
     {0},
 };
 
@@ -46,8 +47,8 @@ const cli_option engine_options[] = {
     {"chunk", 'b', "--batch --batch-size --ubatch-size -ub", "N", CLI_COUNT, FIELD(chunk),
      "Prompt tokens that are computed together (default 512); changes the speed, never the result", 0, 65536,
      NULL},
-    {"n-gpu-layers", 0, "--gpu-layers -ngl", "N", CLI_NOTHING, 0, "this version computes on the CPU", 0, 0,
-     NULL},
+    {"n-gpu-layers", 0, "--gpu-layers -ngl", "N", CLI_NOTHING, 0,
+     "Accepted (also -ngl) and without effect: this version computes on the CPU", 0, 0, NULL},
     {0},
 };
 #undef FIELD
@@ -188,11 +189,13 @@ void session_close(session *s)
     *s = (session){0};
 }
 
-int session_sequence(const session *s, kvasir_seq **out)
+int session_sequence(const session *s, const char *kv, kvasir_seq **out)
 {
-    kvasir_seq_options o = {.n_ctx = s->ctx, .kv = s->kv};
+    kvasir_seq_options o = {.n_ctx = s->ctx, .kv = kv ? kv : s->kv};
     kvasir_status status = kvasir_seq_create(s->engine, s->model, &o, out);
-    return status == KVASIR_OK ? EXIT_DONE : failed(status);
+    if (status == KVASIR_OK) return EXIT_DONE;
+    int code = failed(status);
+    return status == KVASIR_E_UNSUPPORTED ? EXIT_USAGE : code; /* the KV type; the model has been loaded */
 }
 
 /* ---- sampling

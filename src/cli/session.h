@@ -47,8 +47,9 @@ typedef struct session {
    status after saying what is wrong. */
 int session_open(const char *path, const engine_args *e, const output_args *o, int max_logits, session *s);
 void session_close(session *s);
-/* An empty sequence with the session's context and KV types. */
-int session_sequence(const session *s, kvasir_seq **out);
+/* An empty sequence with the session's context and KV types, or those of `kv`. 0, or the exit status after
+   saying what is wrong. */
+int session_sequence(const session *s, const char *kv, kvasir_seq **out);
 
 /* KV types from --kv, -ctk and -ctv: "K:V" or one name for both. */
 void kv_type_text(const engine_args *e, char *to, size_t n);

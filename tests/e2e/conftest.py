@@ -1,0 +1,75 @@
+"""The command under test and the data it is tested with.
+
+KVASIR_BIN names the binary (default build/src/cli/kvasir), KVASIR_MODELS the folder of real models (default
+~/.cache/kvasir/models; tests that need one are skipped without it)."""
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(os.environ.get("KVASIR_SOURCE", Path(__file__).resolve().parents[2]))
+BIN = os.environ.get("KVASIR_BIN", str(SOURCE / "build/src/cli/kvasir"))
+MODELS = Path(os.environ.get("KVASIR_MODELS", "~/.cache/kvasir/models")).expanduser()
+TEMPLATE = str(Path(__file__).parent / "chat.jinja")
+COMMANDS = ["run", "inspect", "tokenize", "template", "eval", "bench"]
+
+
+def environment(**more):
+    env = {k: v for k, v in os.environ.items() if k not in ("KVASIR_CPU", "NO_COLOR")}
+    env.update(more)
+    return env
+
+
+def kvasir(*args, input=None, code=0, timeout=600, **env):
+    """Runs the command and checks its exit status. Text in and out is bytes, as it is for the shell."""
+    if isinstance(input, str):
+        input = input.encode()
+    done = subprocess.run([BIN, *map(str, args)], input=input if input is not None else b"", capture_output=True,
+                          timeout=timeout, env=environment(**env))
+    assert done.returncode == code, f"exit status {done.returncode}, not {code}\n{args}\n{done.stderr.decode(errors='replace')}"
+    return done
+
+
+def kvasir_json(*args, **options):
+    done = kvasir(*args, "--json", **options)
+    document = json.loads(done.stdout)
+    assert document["schema"] == f"kvasir.{args[0]}/1"
+    return document
+
+
+def data(name):
+    """A reference file of shared/fixtures, or of the copy in tests/golden; None when neither has it."""
+    for place in (SOURCE.parent / "shared/fixtures", SOURCE / "tests/golden"):
+        if (place / name).exists():
+            return place / name
+    return None
+
+
+def tiny(name):
+    path = data(f"models/{name}.gguf")
+    assert path, f"{name}.gguf is in tests/golden/models"
+    return str(path)
+
+
+def model_case(name):
+    manifest = json.loads(data("models/manifest.json").read_text())
+    return next(c for c in manifest["cases"] if c["name"] == name)
+
+
+@pytest.fixture(scope="session")
+def llama():
+    return tiny("llama-tied")
+
+
+def real_model(name):
+    path = MODELS / name
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def smollm():
+    return real_model("smollm2-135m-q4_1.gguf")

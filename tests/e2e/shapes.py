@@ -1,0 +1,64 @@
+"""What the JSON documents of docs/json.md look like, checked field by field."""
+
+NUMBER = (int, float)
+OPTIONAL_NUMBER = (int, float, type(None))
+MEMORY = {"rss_bytes": int, "peak_rss_bytes": int, "weights_bytes": int, "workspace_bytes": int}
+KV = {"type_k": str, "type_v": str, "bytes_used": int, "bytes_budget": int}
+
+RUN = {
+    "schema": str, "model": str, "text": str, "ids": [int], "prompt_tokens": int, "generated_tokens": int,
+    "stop_reason": str, "depth": int, "ctx": int, "seed": int,
+    "timings": {"load_ms": NUMBER, "prefill_ms": NUMBER, "prefill_tps": NUMBER, "ttft_ms": NUMBER,
+                "decode_ms_per_token": OPTIONAL_NUMBER, "decode_tps": OPTIONAL_NUMBER},
+    "kv": KV, "memory": MEMORY,
+}
+INSPECT = {
+    "schema": str, "path": str, "architecture": str, "name": str, "gguf_version": int, "files": int, "parameters": int,
+    "file_bytes": int, "tensor_bytes": int, "layers": int, "embd": int, "heads": int, "heads_kv": int, "head_dim": int,
+    "ff": int, "ctx_train": int, "experts": int, "experts_used": int, "window": int,
+    "tokenizer": {"model": str, "pre": str, "size": int, "bos": int, "eos": int, "adds_bos": bool, "adds_eos": bool},
+    "chat_template": (str, type(None)),
+    "kv_streams": [{"layer": int, "name": str, "type": str, "rows_per_token": int, "row_bytes": NUMBER, "page_bytes": int,
+                    "head_dim": int, "window": int}],
+    "kv_bytes_per_token": {"f16": OPTIONAL_NUMBER, "q8": OPTIONAL_NUMBER, "q4": OPTIONAL_NUMBER}, "ctx": int,
+    "kv_bytes_at_ctx": {"f16": OPTIONAL_NUMBER, "q8": OPTIONAL_NUMBER, "q4": OPTIONAL_NUMBER},
+    "problems": [str], "metadata": dict,
+    "tensors": [{"name": str, "type": str, "shape": [int], "bytes": int, "offset": int, "file": int}],
+}
+LOGITS = {
+    "schema": str, "tokens": int, "n_vocab": int, "greedy": [int],
+    "rows": [{"position": int, "argmax": int, "logit": NUMBER, "logsumexp": NUMBER}], "kv": KV, "memory": MEMORY,
+}
+PPL = {
+    "schema": str, "ppl": NUMBER, "ppl_error": OPTIONAL_NUMBER, "nll": NUMBER, "tokens": int, "ctx": int, "chunks": int,
+    "chunk_ppl": [NUMBER], "kv": str, "memory": MEMORY,
+}
+KLD = {
+    "schema": str, "ref_kv": str, "kv": str, "tokens": int, "ctx": int, "chunks": int, "same_top": NUMBER, "ppl": NUMBER,
+    "ppl_ref": NUMBER, "chunk_ppl": [NUMBER], "memory": MEMORY,
+    "kld": {"mean": NUMBER, "error": OPTIONAL_NUMBER, "median": NUMBER, "p99": NUMBER, "p999": NUMBER, "max": NUMBER},
+}
+BENCH = {
+    "schema": str,
+    "rows": [{"name": str, "unit": str, "value": NUMBER, "limit": OPTIONAL_NUMBER, "share": OPTIONAL_NUMBER, "threads": int}],
+}
+TOKENIZE = {"schema": str, "ids": [int], "n": int}
+DECODE = {"schema": str, "ids": [int], "text": str}
+TEMPLATE = {"schema": str, "prompt": str}
+
+
+def check(value, shape, where="document"):
+    """Every field of the shape is there with its type, and no other field."""
+    if isinstance(shape, dict):
+        assert isinstance(value, dict), f"{where}: {value!r} is no object"
+        assert set(value) == set(shape), f"{where}: {sorted(set(value) ^ set(shape))} differ"
+        for key, inner in shape.items():
+            check(value[key], inner, f"{where}.{key}")
+    elif isinstance(shape, list):
+        assert isinstance(value, list), f"{where}: {value!r} is no list"
+        for i, item in enumerate(value):
+            check(item, shape[0], f"{where}[{i}]")
+    else:
+        wanted = shape if isinstance(shape, tuple) else (shape,)
+        assert isinstance(value, wanted) and not (isinstance(value, bool) and bool not in wanted), \
+            f"{where}: {value!r} is no {shape}"
