@@ -1,23 +1,34 @@
 #!/usr/bin/env bash
-# test.sh [quick]    Every check the project has; `quick`: unit, kernel and end-to-end tests of one build only.
+# test.sh [quick | STAGE...]    Every check the project has; `quick`: unit, kernel and end-to-end tests of one build only;
+# or the named stages: unit e2e format aarch64 asan_ubsan asan_e2e tsan coverage clang_tidy.
 # Each stage prints its counts and its time; logs lie in build-logs/. The last line is "N passed, N failed, N skipped"
 # over all stages, and the exit status is nonzero when anything failed.
+# shellcheck disable=SC2317 # stages are called by name
 set -uo pipefail
-cd "$(dirname "$0")/.."
-only=${1:-all}
-[ "$only" = all ] || [ "$only" = quick ] || { echo "usage: test.sh [quick]" >&2; exit 2; }
+cd "$(dirname "$0")/.." || exit
+every='unit e2e format aarch64 asan_ubsan asan_e2e tsan coverage clang_tidy'
+case ${1-} in
+'') stages=$every ;;
+quick) stages='unit e2e' ;;
+*)
+    stages=$*
+    for name; do
+        [[ " $every " == *" $name "* ]] || { echo "test.sh: there is no stage $name (quick, $every)" >&2; exit 2; }
+    done
+    ;;
+esac
 logs=$PWD/build-logs
 mkdir -p "$logs"
 passed=0 failed=0 skipped=0
 jobs=$(nproc)
 
-# stage NAME FUNCTION: runs it with its output in a log. The function may write "passed failed skipped" to $counts;
+# stage NAME: runs the function of that name with its output in a log. It may write "passed failed skipped" to $counts;
 # without that the stage counts as one check.
 stage() {
     local name=$1 log=$logs/$1.txt started=$SECONDS status
     counts=$logs/$1.counts
     rm -f "$counts"
-    "$2" >"$log" 2>&1
+    "$name" >"$log" 2>&1
     status=$?
     local p=0 f=0 s=0
     if [ -s "$counts" ]; then read -r p f s <"$counts"; elif [ $status -eq 0 ]; then p=1; else f=1; fi
@@ -81,7 +92,7 @@ END
 e2e() { pytest_e2e build; }
 
 # Real models are left out below: instrumented arithmetic over them costs minutes and finds nothing new.
-asan() {
+asan_ubsan() {
     configure build-asan -Db_sanitize=address,undefined -Db_lundef=false -Dbuildtype=debug -Doptimization=1 &&
         ninja -C build-asan || return
     export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ASAN_OPTIONS=detect_stack_use_after_return=1
@@ -108,9 +119,9 @@ aarch64() {
 
 c_files() { git ls-files 'src/*.c' 'src/*.h' 'include/*.h' 'tests/*.c' 'tests/*.h' 'examples/*.c' 'bench/*.c'; }
 format() {
-    c_files | xargs clang-format --dry-run -Werror
+    c_files | xargs clang-format --dry-run -Werror && shellcheck scripts/*.sh tools/*.sh bench/peers/*.sh .ci/run
 }
-tidy() {
+clang_tidy() {
     # Headers are looked at through the files that include them.
     configure build-tidy -Dtests=false -Dcli=enabled || return
     git ls-files 'src/*.c' | grep -v -e '^src/kernels/arm/' -e '_tables\.c$' |
@@ -134,17 +145,8 @@ finish() {
 }
 
 # Without these nothing else can run.
-stage dependencies dependencies || finish
-stage build build || finish
-stage models models
-stage unit unit
-stage e2e e2e
-[ "$only" = all ] || finish
-stage format format
-stage aarch64 aarch64
-stage asan-ubsan asan
-stage asan-e2e asan_e2e
-stage tsan tsan
-stage coverage coverage
-stage clang-tidy tidy
+stage dependencies || finish
+stage build || finish
+stage models
+for name in $stages; do stage "$name"; done
 finish
