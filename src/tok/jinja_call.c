@@ -109,6 +109,7 @@ static kvasir_status put_pairs(jrun *r, jdict *d, jval from)
         }
         return KVASIR_OK;
     }
+    if (from.kind == J_UNDEFINED) return j_use_undefined(r, from);
     TRY(j_iterate(r, from, &it));
     for (;;) {
         jval item;

@@ -58,6 +58,13 @@ static kvasir_status capture(jrun *r, const jnode *body, jval *out)
     return j_cut(r, mark, out);
 }
 
+/* What the filter of a block and the macro of a call block give is written as it is, so it has to be text. */
+static kvasir_status emit_result(jrun *r, jval v)
+{
+    if (v.kind != J_STRING) return j_fail(r, "a block has to give text, not %s", j_type_name(v));
+    return j_emit(r, v.s->s, v.s->n);
+}
+
 static kvasir_status exec_captured(jrun *r, const jnode *node)
 {
     jval text;
@@ -65,7 +72,7 @@ static kvasir_status exec_captured(jrun *r, const jnode *node)
     TRY(capture(r, node->block->body, &text));
     if (r->flow != FLOW_ON) return KVASIR_OK;
     if (node->b) TRY(j_eval_filter(r, node->b, text, &text));
-    return node->type == N_SET_BLOCK ? j_assign(r, node->a, text) : j_emit_str(r, text);
+    return node->type == N_SET_BLOCK ? j_assign(r, node->a, text) : emit_result(r, text);
 }
 
 static kvasir_status exec_with(jrun *r, const jnode *node)
@@ -371,7 +378,7 @@ static kvasir_status exec_call_block(jrun *r, const jnode *node)
     names[n] = &caller;
     named[n] = macro;
     TRY(j_call(r, f, &(jargs){args.v, args.n, names, named, n + 1}, &text));
-    return j_emit_str(r, text);
+    return emit_result(r, text);
 }
 
 /* ---- all of them

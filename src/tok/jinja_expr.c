@@ -256,8 +256,8 @@ static kvasir_status parse_string(jparser *p, jnode **out)
     const jstr *s;
     TRY(j_next(p));
     while (p->now.type == T_STRING) {
-        if (n + p->now.n > room) {
-            room = 2 * (n + p->now.n);
+        if (!text || n + p->now.n > room) {
+            room = 2 * (n + p->now.n) + 1;
             char *more = arena_alloc(p->mem, room, 1);
             if (!more) return fail_memory(room);
             memcpy(more, text ? text : first.s, n);

@@ -41,6 +41,7 @@ static kvasir_status next_char(jrun *r, jiter *it, jval *out)
     *out = (jval){.kind = J_MISSING};
     if (from >= s->n) return KVASIR_OK;
     (void)j_decode(s->s, &it->pos);
+    if (s->markup) return j_string(r, s->s + from, it->pos - from, out); /* its characters are plain text */
     return j_part(r, s, from, it->pos - from, out);
 }
 
@@ -51,6 +52,7 @@ static kvasir_status next_char_back(jrun *r, jiter *it, jval *out)
     *out = (jval){.kind = J_MISSING};
     if (to == 0) return KVASIR_OK;
     (void)j_decode_before(s->s, &it->pos);
+    if (s->markup) return j_string(r, s->s + it->pos, to - it->pos, out);
     return j_part(r, s, it->pos, to - it->pos, out);
 }
 

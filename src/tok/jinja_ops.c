@@ -375,7 +375,7 @@ kvasir_status j_get_item(jrun *r, jval v, jval key, jval *out)
 
 kvasir_status j_get_attr(jrun *r, jval v, const jstr *name, jval *out)
 {
-    if (v.kind == J_UNDEFINED) return j_use_undefined(r, v);
+    if (v.kind == J_UNDEFINED && !is_dunder(name)) return j_use_undefined(r, v);
     TRY(j_safe_attribute(r, v, name, out));
     if (out->kind == J_MISSING) TRY(item_of(r, v, j_str(name), out));
     return out->kind == J_MISSING ? j_new_undefined(r, NULL, j_type_name(v), j_str(name), out) : KVASIR_OK;

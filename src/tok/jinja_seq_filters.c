@@ -99,20 +99,12 @@ kvasir_status j_sort_pairs(jrun *r, jlist *pairs)
     return sort_pairs(r, pairs, false);
 }
 
-/* Makes of each item the pair of what it is sorted by and itself. */
-static kvasir_status with_keys(jrun *r, jval self, const getter *g, size_t n_getters, jlist **out)
+/* What an item is sorted by: a list, since Jinja sorts by several attributes, and lists ask first what is
+ * equal. */
+static kvasir_status sort_key(jrun *r, const getter *g, size_t n, jval item, jval *out)
 {
-    TRY(j_to_list(r, self, out));
-    for (size_t i = 0; i < (*out)->n; i++) {
-        jval item = (*out)->v[i], key;
-        if (n_getters == 1) {
-            TRY(get(r, g, item, &key));
-        } else {
-            TRY(j_new_list(r, J_LIST, n_getters, &key));
-            for (size_t k = 0; k < n_getters; k++) TRY(get(r, &g[k], item, &key.list->v[k]));
-        }
-        TRY(j_pair(r, key, item, &(*out)->v[i]));
-    }
+    TRY(j_new_list(r, J_LIST, n, out));
+    for (size_t i = 0; i < n; i++) TRY(get(r, &g[i], item, &out->list->v[i]));
     return KVASIR_OK;
 }
 
@@ -140,7 +132,12 @@ static kvasir_status do_sort(jrun *r, jval self, const jargs *a, jval *out)
         TRY(make_getter(r, names, &g[0]));
     }
     for (size_t i = 0; i < n; i++) g[i].ignore_case = !j_truth(a->v[1]);
-    TRY(with_keys(r, self, g, n, &list));
+    TRY(j_to_list(r, self, &list));
+    for (size_t i = 0; i < list->n; i++) {
+        jval key;
+        TRY(sort_key(r, g, n, list->v[i], &key));
+        TRY(j_pair(r, key, list->v[i], &list->v[i]));
+    }
     TRY(sort_pairs(r, list, j_truth(a->v[0])));
     for (size_t i = 0; i < list->n; i++) list->v[i] = list->v[i].list->v[1];
     return as_list(r, list, out);
@@ -178,7 +175,12 @@ static kvasir_status do_groupby(jrun *r, jval self, const jargs *a, jval *out)
     TRY(make_getter(r, a->v[0], &g));
     plain = g;
     plain.ignore_case = false;
-    TRY(with_keys(r, self, &g, 1, &list));
+    TRY(j_to_list(r, self, &list));
+    for (size_t i = 0; i < list->n; i++) {
+        jval key;
+        TRY(get(r, &g, list->v[i], &key));
+        TRY(j_pair(r, key, list->v[i], &list->v[i]));
+    }
     TRY(sort_pairs(r, list, false));
     TRY(j_new_list(r, J_LIST, list->n, &groups));
     groups.list->n = 0;

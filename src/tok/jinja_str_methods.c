@@ -292,10 +292,7 @@ static kvasir_status split_space(jrun *r, const jstr *s, jint most, parts *p)
         TRY(add_part(r, p, s, i, end));
         i = end;
     }
-    jval rest;
-    const jstr tail = {.s = s->s + i, .n = s->n - i, .chars = j_count(s->s + i, s->n - i)};
-    TRY(j_strip(r, &tail, NULL, 2, &rest));
-    return add_part(r, p, s, i, i + rest.s->n);
+    return add_part(r, p, s, i, s->n);
 }
 
 static kvasir_status rsplit_space(jrun *r, const jstr *s, jint most, parts *p)
@@ -311,9 +308,7 @@ static kvasir_status rsplit_space(jrun *r, const jstr *s, jint most, parts *p)
         TRY(add_part(r, p, s, from, i));
         i = from;
     }
-    size_t from = 0, next = 0;
-    while (from < i && (next = from, j_space(j_decode(s->s, &next)))) from = next;
-    return add_part(r, p, s, from, i);
+    return add_part(r, p, s, 0, i);
 }
 
 static kvasir_status split_at(jrun *r, const jstr *s, const jstr *separator, jint most, parts *p)

@@ -47,12 +47,28 @@ SIMPLE(is_mapping, self.kind == J_DICT)
 SIMPLE(is_iterable, j_iterable(self) || self.kind == J_LOOP)
 SIMPLE(is_escaped, self.kind == J_STRING && self.s->markup)
 SIMPLE(is_same, j_same(self, a->v[0]))
-SIMPLE(is_filter, self.kind == J_STRING && j_find_filter(self.s))
-SIMPLE(is_test, self.kind == J_STRING && j_find_test(self.s))
 SIMPLE(is_sequence, self.kind == J_STRING || self.kind == J_BYTES || j_is_sequence(self) ||
                         self.kind == J_DICT || self.kind == J_RANGE || self.kind == J_UNDEFINED)
 SIMPLE(is_callable, self.kind == J_FUNCTION || self.kind == J_METHOD || self.kind == J_MACRO ||
                         self.kind == J_LOOP || self.kind == J_JOINER || self.kind == J_UNDEFINED)
+
+/* Is it the name of a filter, of a test? */
+static kvasir_status name_is(jrun *r, jval v, const jfunction *(*find)(const jstr *name), jval *out)
+{
+    if (!j_hashable(v)) return j_fail(r, "unhashable type: '%s'", j_type_name(v));
+    *out = j_bool(v.kind == J_STRING && find(v.s));
+    return KVASIR_OK;
+}
+
+static kvasir_status is_filter(jrun *r, jval self, const jargs *a, jval *out)
+{
+    return name_is(r, self, j_find_filter, out);
+}
+
+static kvasir_status is_test(jrun *r, jval self, const jargs *a, jval *out)
+{
+    return name_is(r, self, j_find_test, out);
+}
 
 static kvasir_status text_is(jrun *r, jval self, jclass c, jval *out)
 {
