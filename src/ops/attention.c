@@ -77,6 +77,16 @@ static int first_visible(const attn_shape *sh, int pos)
     return sh->window > 0 && pos >= sh->window ? pos - sh->window + 1 : 0;
 }
 
+static void *k_page(const op_pages *p, int page, int head_kv)
+{
+    return p->block[page] + p->k_offset + (size_t)head_kv * p->k_page;
+}
+
+static void *v_page(const op_pages *p, int page, int head_kv)
+{
+    return p->block[page] + p->v_offset + (size_t)head_kv * p->v_page;
+}
+
 /* Folds one span's pages into the queries' states, which start empty. */
 static void fold_span(const op *t, const attn_shape *sh, const op_pages *pages, int head_kv, int span,
                       const queries *u)
@@ -102,8 +112,8 @@ static void fold_span(const op *t, const attn_shape *sh, const op_pages *pages, 
             u->lo[i] = (uint8_t)min_int(max_int(first_visible(sh, pos) - base, 0), PAGE);
             u->hi[i] = (uint8_t)min_int(max_int(pos + 1 - base, 0), PAGE);
         }
-        const void *k = pages->block[page] + pages->k_offset + (size_t)head_kv * pages->k_page;
-        const void *v = pages->block[page] + pages->v_offset + (size_t)head_kv * pages->v_page;
+        const void *k = k_page(pages, page, head_kv), *v = v_page(pages, page, head_kv);
+        a.next_k = page + 1 < to ? k_page(pages, page + 1, head_kv) : NULL;
         if (pages->f32)
             t->kernels->attn.page_f32(&a, k, v);
         else
@@ -230,7 +240,6 @@ static void append_piece(const op *t, const attn_shape *sh, const attn_item *it,
     const int d = sh->head_dim, group = sh->n_head / sh->n_head_kv, pos = it->pos0 + row,
               first = it->row0 + row;
     const op_pages *p = &it->pages;
-    unsigned char *block = p->block[pos / PAGE];
     float *kh = k + (size_t)first * ld_kv + (size_t)head_kv * (size_t)d;
     for (int i = 0; i < n; i++) {
         const float *cs = sh->rope + (size_t)(first + i) * (size_t)sh->n_rot;
@@ -244,13 +253,12 @@ static void append_piece(const op *t, const attn_shape *sh, const attn_item *it,
             rope(ki, 1, d, sh->n_rot, cs);
         }
     }
-    void *k_page = block + p->k_offset + (size_t)head_kv * p->k_page,
-         *v_page = block + p->v_offset + (size_t)head_kv * p->v_page;
+    void *to_k = k_page(p, pos / PAGE, head_kv), *to_v = v_page(p, pos / PAGE, head_kv);
     const float *vh = v + (size_t)first * ld_kv + (size_t)head_kv * (size_t)d;
     if (p->f32)
-        t->kernels->attn.append_f32(kh, ld_kv, vh, ld_kv, n, pos % PAGE, d, k_page, v_page);
+        t->kernels->attn.append_f32(kh, ld_kv, vh, ld_kv, n, pos % PAGE, d, to_k, to_v);
     else
-        t->kernels->attn.append_f16(kh, ld_kv, vh, ld_kv, n, pos % PAGE, d, k_page, v_page);
+        t->kernels->attn.append_f16(kh, ld_kv, vh, ld_kv, n, pos % PAGE, d, to_k, to_v);
 }
 
 void op_append(op *t, const attn_shape *sh, const attn_item *items, int n_items, float *q, size_t ld_q,
