@@ -39,8 +39,8 @@ static kvasir_status index_tensors(gguf *g)
         g->total_bytes += file_size(p->f);
         for (int k = 0; k < p->n_tensors; k++) {
             g->tensor[n++] = &p->tensor[k];
-            if (!ck_add(g->tensor_bytes, p->tensor[k].bytes,
-                        &g->tensor_bytes)) /* a lie that header_only let pass */
+            /* Only a lie that header_only let pass can overflow. */
+            if (!ck_add(g->tensor_bytes, p->tensor[k].bytes, &g->tensor_bytes))
                 return fail(KVASIR_E_FORMAT, "%s: the sizes of all tensors together overflow", gguf_path(g));
         }
     }

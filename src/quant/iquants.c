@@ -27,7 +27,7 @@ static unsigned even_signs(uint32_t seven)
 
 void decode_IQ2_XXS(const void *raw, float *out, size_t n)
 {
-    for (const block_IQ2_XXS *b = raw; n; b++, n -= 256) {
+    for (const block_IQ2_XXS *b = raw; n >= 256; b++, n -= 256) {
         float d = f32_from_f16(b->d);
         for (int group = 0; group < 8; group++) {
             const uint8_t *q = b->qs[group]; /* four rows, then 4 x 7 bits of signs and 4 bits of scale */
@@ -47,7 +47,7 @@ static float half_scale(float d, uint8_t scales, int half)
 
 void decode_IQ2_XS(const void *raw, float *out, size_t n)
 {
-    for (const block_IQ2_XS *b = raw; n; b++, n -= 256) {
+    for (const block_IQ2_XS *b = raw; n >= 256; b++, n -= 256) {
         float d = f32_from_f16(b->d);
         for (int i = 0; i < 32; i++, out += 8) {
             unsigned q = load_u16(b->qs + 2 * i); /* 9 bits of row, 7 of signs */
@@ -58,7 +58,7 @@ void decode_IQ2_XS(const void *raw, float *out, size_t n)
 
 void decode_IQ2_S(const void *raw, float *out, size_t n)
 {
-    for (const block_IQ2_S *b = raw; n; b++, n -= 256) {
+    for (const block_IQ2_S *b = raw; n >= 256; b++, n -= 256) {
         float d = f32_from_f16(b->d);
         for (int i = 0; i < 32; i++, out += 8) {
             unsigned row = b->qs[i] | ((unsigned)b->qh[i / 4] >> 2 * (i % 4) & 3) << 8;
@@ -69,7 +69,7 @@ void decode_IQ2_S(const void *raw, float *out, size_t n)
 
 void decode_IQ3_XXS(const void *raw, float *out, size_t n)
 {
-    for (const block_IQ3_XXS *b = raw; n; b++, n -= 256) {
+    for (const block_IQ3_XXS *b = raw; n >= 256; b++, n -= 256) {
         float d = f32_from_f16(b->d);
         for (int i = 0; i < 32; i++, out += 8) {
             uint32_t bits = load_u32(b->scales_signs + 4 * (i / 4));
@@ -82,7 +82,7 @@ void decode_IQ3_XXS(const void *raw, float *out, size_t n)
 
 void decode_IQ3_S(const void *raw, float *out, size_t n)
 {
-    for (const block_IQ3_S *b = raw; n; b++, n -= 256) {
+    for (const block_IQ3_S *b = raw; n >= 256; b++, n -= 256) {
         float d = f32_from_f16(b->d);
         for (int i = 0; i < 32; i++, out += 8) {
             int group = i / 4;
@@ -103,7 +103,7 @@ static void put_ternary(float *out, float scale, uint64_t grid, bool down)
 
 void decode_IQ1_S(const void *raw, float *out, size_t n)
 {
-    for (const block_IQ1_S *b = raw; n; b++, n -= 256) {
+    for (const block_IQ1_S *b = raw; n >= 256; b++, n -= 256) {
         float d = f32_from_f16(b->d);
         for (int i = 0; i < 32; i++, out += 8) {
             unsigned high = load_u16(b->qh + 2 * (i / 4)); /* 4 x 3 bits of row, 3 of scale, 1 of delta */
@@ -115,7 +115,7 @@ void decode_IQ1_S(const void *raw, float *out, size_t n)
 
 void decode_IQ1_M(const void *raw, float *out, size_t n)
 {
-    for (const block_IQ1_M *b = raw; n; b++, n -= 256) {
+    for (const block_IQ1_M *b = raw; n >= 256; b++, n -= 256) {
         /* Four words of 4 x 3 bits of scale; their top nibbles together are the f16 scale of the block. */
         unsigned half = 0;
         for (int i = 0; i < 4; i++) half |= (unsigned)(load_u16(b->scales + 2 * i) >> 12) << 4 * i;
@@ -131,7 +131,7 @@ void decode_IQ1_M(const void *raw, float *out, size_t n)
 
 void decode_IQ4_NL(const void *raw, float *out, size_t n)
 {
-    for (const block_IQ4_NL *b = raw; n; b++, out += 32, n -= 32) {
+    for (const block_IQ4_NL *b = raw; n >= 32; b++, out += 32, n -= 32) {
         float d = f32_from_f16(b->d);
         for (int i = 0; i < 16; i++) {
             out[i] = d * (float)iq4nl_values[b->qs[i] & 15];
@@ -142,7 +142,7 @@ void decode_IQ4_NL(const void *raw, float *out, size_t n)
 
 void decode_IQ4_XS(const void *raw, float *out, size_t n)
 {
-    for (const block_IQ4_XS *b = raw; n; b++, n -= 256) {
+    for (const block_IQ4_XS *b = raw; n >= 256; b++, n -= 256) {
         float d = f32_from_f16(b->d);
         for (int group = 0; group < 8; group++, out += 32) {
             const uint8_t *q = b->qs + 16 * group;

@@ -6,7 +6,7 @@
 
 void decode_Q2_K(const void *raw, float *out, size_t n)
 {
-    for (const block_Q2_K *b = raw; n; b++, n -= 256) {
+    for (const block_Q2_K *b = raw; n >= 256; b++, n -= 256) {
         float d = f32_from_f16(b->d), m = f32_from_f16(b->m);
         /* Groups of 16 in pairs: two bits of 32 bytes; after four pairs the next 32 bytes. */
         for (int group = 0; group < 16; group++) {
@@ -20,7 +20,7 @@ void decode_Q2_K(const void *raw, float *out, size_t n)
 
 void decode_Q3_K(const void *raw, float *out, size_t n)
 {
-    for (const block_Q3_K *b = raw; n; b++, n -= 256) {
+    for (const block_Q3_K *b = raw; n >= 256; b++, n -= 256) {
         float d = f32_from_f16(b->d);
         for (int group = 0; group < 16; group++) {
             const uint8_t *q = b->qs + 32 * (group / 8) + 16 * (group % 2),
@@ -53,7 +53,7 @@ static void scale_min(const uint8_t scales[12], int group, int *scale, int *min)
 
 void decode_Q4_K(const void *raw, float *out, size_t n)
 {
-    for (const block_Q4_K *b = raw; n; b++, n -= 256) {
+    for (const block_Q4_K *b = raw; n >= 256; b++, n -= 256) {
         float d = f32_from_f16(b->d), m = f32_from_f16(b->m);
         for (int group = 0; group < 8; group++) {
             const uint8_t *q = b->qs + 32 * (group / 2);
@@ -67,7 +67,7 @@ void decode_Q4_K(const void *raw, float *out, size_t n)
 
 void decode_Q5_K(const void *raw, float *out, size_t n)
 {
-    for (const block_Q5_K *b = raw; n; b++, n -= 256) {
+    for (const block_Q5_K *b = raw; n >= 256; b++, n -= 256) {
         float d = f32_from_f16(b->d), m = f32_from_f16(b->m);
         for (int group = 0; group < 8; group++) {
             const uint8_t *q = b->qs + 32 * (group / 2);
@@ -82,7 +82,7 @@ void decode_Q5_K(const void *raw, float *out, size_t n)
 
 void decode_Q6_K(const void *raw, float *out, size_t n)
 {
-    for (const block_Q6_K *b = raw; n; b++, n -= 256) {
+    for (const block_Q6_K *b = raw; n >= 256; b++, n -= 256) {
         float d = f32_from_f16(b->d);
         /* Groups of 16; a half block of 128 is four runs of 32: low nibbles of 64 bytes, then their high
          * nibbles. */

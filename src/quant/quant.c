@@ -45,7 +45,7 @@ void decode_F64(const void *raw, float *out, size_t n)
 
 void decode_Q4_0(const void *raw, float *out, size_t n)
 {
-    for (const block_Q4_0 *b = raw; n; b++, out += 32, n -= 32) {
+    for (const block_Q4_0 *b = raw; n >= 32; b++, out += 32, n -= 32) {
         float d = f32_from_f16(b->d);
         for (int i = 0; i < 16; i++) {
             out[i] = (float)((b->qs[i] & 15) - 8) * d;
@@ -56,7 +56,7 @@ void decode_Q4_0(const void *raw, float *out, size_t n)
 
 void decode_Q4_1(const void *raw, float *out, size_t n)
 {
-    for (const block_Q4_1 *b = raw; n; b++, out += 32, n -= 32) {
+    for (const block_Q4_1 *b = raw; n >= 32; b++, out += 32, n -= 32) {
         float d = f32_from_f16(b->d), m = f32_from_f16(b->m);
         for (int i = 0; i < 16; i++) {
             out[i] = (float)(b->qs[i] & 15) * d + m;
@@ -73,7 +73,7 @@ static inline int fifth(uint32_t qh, int i)
 
 void decode_Q5_0(const void *raw, float *out, size_t n)
 {
-    for (const block_Q5_0 *b = raw; n; b++, out += 32, n -= 32) {
+    for (const block_Q5_0 *b = raw; n >= 32; b++, out += 32, n -= 32) {
         float d = f32_from_f16(b->d);
         uint32_t qh = load_u32(b->qh);
         for (int i = 0; i < 16; i++) {
@@ -85,7 +85,7 @@ void decode_Q5_0(const void *raw, float *out, size_t n)
 
 void decode_Q5_1(const void *raw, float *out, size_t n)
 {
-    for (const block_Q5_1 *b = raw; n; b++, out += 32, n -= 32) {
+    for (const block_Q5_1 *b = raw; n >= 32; b++, out += 32, n -= 32) {
         float d = f32_from_f16(b->d), m = f32_from_f16(b->m);
         uint32_t qh = load_u32(b->qh);
         for (int i = 0; i < 16; i++) {
@@ -97,7 +97,7 @@ void decode_Q5_1(const void *raw, float *out, size_t n)
 
 void decode_Q8_0(const void *raw, float *out, size_t n)
 {
-    for (const block_Q8_0 *b = raw; n; b++, out += 32, n -= 32) {
+    for (const block_Q8_0 *b = raw; n >= 32; b++, out += 32, n -= 32) {
         float d = f32_from_f16(b->d);
         for (int i = 0; i < 32; i++) out[i] = (float)b->qs[i] * d;
     }
@@ -105,7 +105,7 @@ void decode_Q8_0(const void *raw, float *out, size_t n)
 
 void decode_Q1_0(const void *raw, float *out, size_t n)
 {
-    for (const block_Q1_0 *b = raw; n; b++, out += 128, n -= 128) {
+    for (const block_Q1_0 *b = raw; n >= 128; b++, out += 128, n -= 128) {
         float d = f32_from_f16(b->d);
         for (int i = 0; i < 128; i++) out[i] = b->qs[i / 8] >> i % 8 & 1 ? d : -d;
     }

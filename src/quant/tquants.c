@@ -20,7 +20,7 @@ static float *put_digits(float *out, const uint8_t *q, int bytes, int digits, fl
 
 void decode_TQ1_0(const void *raw, float *out, size_t n)
 {
-    for (const block_TQ1_0 *b = raw; n; b++, n -= 256) {
+    for (const block_TQ1_0 *b = raw; n >= 256; b++, n -= 256) {
         float d = f32_from_f16(b->d);
         out = put_digits(out, b->qs, 32, 5, d);
         out = put_digits(out, b->qs + 32, 16, 5, d);
@@ -30,7 +30,7 @@ void decode_TQ1_0(const void *raw, float *out, size_t n)
 
 void decode_TQ2_0(const void *raw, float *out, size_t n)
 {
-    for (const block_TQ2_0 *b = raw; n; b++, n -= 256) {
+    for (const block_TQ2_0 *b = raw; n >= 256; b++, n -= 256) {
         float d = f32_from_f16(b->d);
         for (int run = 0; run < 8; run++) /* of 32: two bits each of 32 bytes */
             for (int i = 0; i < 32; i++)
@@ -46,7 +46,7 @@ static float e8m0_half(uint8_t e)
 
 void decode_MXFP4(const void *raw, float *out, size_t n)
 {
-    for (const block_MXFP4 *b = raw; n; b++, out += 32, n -= 32) {
+    for (const block_MXFP4 *b = raw; n >= 32; b++, out += 32, n -= 32) {
         float d = e8m0_half(b->e);
         for (int i = 0; i < 16; i++) {
             out[i] = (float)fp4_values[b->qs[i] & 15] * d;
@@ -67,7 +67,7 @@ static float ue4m3_half(uint8_t v)
 
 void decode_NVFP4(const void *raw, float *out, size_t n)
 {
-    for (const block_NVFP4 *b = raw; n; b++, n -= 64) {
+    for (const block_NVFP4 *b = raw; n >= 64; b++, n -= 64) {
         for (int group = 0; group < 4; group++, out += 16) {
             float d = ue4m3_half(b->d[group]);
             for (int i = 0; i < 8; i++) {

@@ -6,6 +6,8 @@
 #include <jansson.h>
 #include <malloc.h>
 #include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 /* Opens and frees the builder's file; `bytes` (free it after the gguf) keeps the memory. */
@@ -423,21 +425,72 @@ static void test_shrinks(void **state)
     (void)unlink(path);
 }
 
+enum { CHANGING_STRINGS = 40000 };
+
+typedef struct changer {
+    int fd;
+    off_t at; /* of the last string's length */
+    atomic_bool stop;
+} changer;
+
+/* Writes a right and a wrong length in turns. */
+static void *change(void *arg)
+{
+    changer *c = arg;
+    for (uint64_t i = 0; !atomic_load(&c->stop); i++) {
+        uint64_t length = i % 2 ? 8 : 4000;
+        if (pwrite(c->fd, &length, sizeof length, c->at) != sizeof length) break;
+    }
+    return NULL;
+}
+
+/* The strings of an array are measured first and copied then. A length that grows in between is found out (a
+   sanitizer would see the copy go past its room). */
+static void test_changes(void **state)
+{
+    char path[] = "/tmp/kvasir-gguf-XXXXXX";
+    changer c = {.fd = mkstemp(path)};
+    gguf_builder b = gb_new();
+    pthread_t thread;
+    bool seen = false;
+    assert_true(c.fd >= 0);
+    gb_array_claim(&b, "strings", GGUF_STRING, CHANGING_STRINGS, NULL, 0);
+    for (int i = 0; i < CHANGING_STRINGS; i++) gb_put_text(&b.kv, 8, "12345678", 8);
+    c.at = 24 + (off_t)b.kv.n - 16;
+    gb_array_claim(&b, "after", GGUF_U8, 8192, NULL, 8192);
+    gb_write(&b, path);
+    assert_int_equal(pthread_create(&thread, NULL, change, &c), 0);
+    for (int i = 0; i < 5000 && !seen; i++) {
+        gguf *g;
+        kvasir_status status = gguf_open(path, false, &g);
+        assert_true(status == KVASIR_OK || status == KVASIR_E_FORMAT);
+        seen = status != KVASIR_OK && strstr(kvasir_message(), "changed while it was being read");
+        gguf_free(g);
+    }
+    atomic_store(&c.stop, true);
+    (void)pthread_join(thread, NULL);
+    assert_true(seen);
+    (void)close(c.fd);
+    (void)unlink(path);
+}
+
 /* A set of three parts in a folder of its own. */
 typedef struct split_set {
     char folder[64], path[3][128];
     uint32_t no[3], count[3];
     int32_t tensors[3]; /* -1: no such key */
     const char *name[3];
+    bool huge; /* each part has a tensor of almost 2^63 bytes that is not there */
 } split_set;
 
 static void split_init(split_set *s)
 {
+    char folder[] = "/tmp/kvasir-split-XXXXXX";
     *s = (split_set){.no = {0, 1, 2}, .count = {3, 3, 3}, .tensors = {3, 3, 3}, .name = {"a", "b", "c"}};
-    (void)snprintf(s->folder, sizeof s->folder, "/tmp/kvasir-split-XXXXXX");
-    assert_non_null(mkdtemp(s->folder));
+    assert_non_null(mkdtemp(folder));
+    memcpy(s->folder, folder, sizeof folder);
     for (int i = 0; i < 3; i++)
-        (void)snprintf(s->path[i], sizeof s->path[i], "%s/model-%05d-of-00003.gguf", s->folder, i + 1);
+        (void)snprintf(s->path[i], sizeof s->path[i], "%s/model-%05d-of-00003.gguf", folder, i + 1);
 }
 
 static void split_write(const split_set *s)
@@ -450,7 +503,10 @@ static void split_write(const split_set *s)
         gb_scalar(&b, "split.no", GGUF_U16, &no, 2);
         gb_scalar(&b, "split.count", GGUF_U16, &count, 2);
         if (s->tensors[i] >= 0) gb_i32(&b, "split.tensors.count", s->tensors[i]);
-        gb_tensor(&b, s->name[i], QUANT_F32, 1, (uint64_t[]){1}, &value);
+        if (s->huge)
+            gb_info(&b, s->name[i], 1, (uint64_t[]){INT64_MAX - 4095}, 1, QUANT_I8, 0);
+        else
+            gb_tensor(&b, s->name[i], QUANT_F32, 1, (uint64_t[]){1}, &value);
         gb_write(&b, s->path[i]);
     }
 }
@@ -525,6 +581,10 @@ static void test_split_lies(void **state)
     s = good, s.count[0] = 60000;
     expect_split(&s, KVASIR_E_FORMAT, "split.count");
 
+    s = good, s.huge = true;
+    split_write(&s);
+    assert_says(gguf_open(s.path[0], true, &g), KVASIR_E_FORMAT, "all tensors together overflow");
+
     split_write(&good);
     (void)unlink(good.path[1]);
     assert_says(gguf_open(good.path[0], false, &g), KVASIR_E_IO, good.path[1]);
@@ -548,7 +608,8 @@ int main(void)
         cmocka_unit_test(test_long_values), cmocka_unit_test(test_header_only),
         cmocka_unit_test(test_memory),      cmocka_unit_test(test_fixtures),
         cmocka_unit_test(test_files),       cmocka_unit_test(test_shrinks),
-        cmocka_unit_test(test_split),       cmocka_unit_test(test_split_lies),
+        cmocka_unit_test(test_changes),     cmocka_unit_test(test_split),
+        cmocka_unit_test(test_split_lies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

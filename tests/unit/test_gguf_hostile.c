@@ -499,6 +499,7 @@ static void test_cve_2026_33298(void **state)
         {{1ull << 62, 1, 1, 1}, QUANT_F32},
         {{(1ull << 61) + 1, 1, 1, 1}, QUANT_F64},
         {{1ull << 32, 1ull << 32, 1, 1}, QUANT_I8},
+        {{1ull << 32, 1ull << 31, 1, 1}, QUANT_Q4_0}, /* only the elements */
         {{1ull << 32, 1ull << 32, 1ull << 32, 1ull << 32}, QUANT_Q4_0},
         {{1ull << 40, 1ull << 20, 1ull << 10, 1}, QUANT_Q8_0},
         {{1, INT64_MAX, 2, 1}, QUANT_I8},
