@@ -87,7 +87,7 @@ total, bad, skipped = (int(suite.get(k)) for k in ("tests", "failures", "skipped
 bad += int(suite.get("errors"))
 print(total - bad - skipped, bad, skipped)
 END
-    return $status
+    return "$status"
 }
 e2e() { pytest_e2e build; }
 
@@ -106,9 +106,9 @@ asan_e2e() {
 tsan() {
     configure build-tsan -Db_sanitize=thread -Db_lundef=false -Dbuildtype=debug -Doptimization=1 || return
     local tests
-    tests=$(meson test -C build-tsan --list 2>/dev/null | sed 's/.* \/ //' | grep -E '^(base|team|ops.*|model.*|engine.*|step.*)$')
+    tests=$(meson test -C build-tsan --list 2>/dev/null | sed 's/.* \/ //' | grep -E '^(base|bits|models|engine.*|step.*)$')
     [ -n "$tests" ] || return 1
-    # shellcheck disable=SC2086 # a list
+    # shellcheck disable=SC2046,SC2086 # lists
     ninja -C build-tsan $(printf 'tests/unit/test_%s ' $tests) &&
         KVASIR_MODELS=/nonexistent TSAN_OPTIONS=halt_on_error=1 meson_tests build-tsan $tests
 }
