@@ -45,7 +45,7 @@ const cli_option engine_options[] = {
      "Instruction set, or auto for the best (default: KVASIR_CPU, or auto)", 0, 0,
      "auto ref avx2 avx512vnni avx512bf16 neon dotprod"},
     {"chunk", 'b', "--batch --batch-size --ubatch-size -ub", "N", CLI_COUNT, FIELD(chunk),
-     "Prompt tokens that are computed together (default 512); changes the speed, never the result", 0, 65536,
+     "Prompt tokens that are computed together (default 512); changes the speed, never the result", 0, 16384,
      NULL},
     {"n-gpu-layers", 0, "--gpu-layers -ngl", "N", CLI_NOTHING, 0,
      "Accepted (also -ngl) and without effect: this version computes on the CPU", 0, 0, NULL},

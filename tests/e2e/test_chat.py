@@ -108,6 +108,7 @@ def ask(terminal, text):
 
 def stats(terminal):
     terminal.line("/stats")
+    terminal.expect("\nbranch ")
     terminal.expect("messages, ")
     tokens = int(terminal.expect(" of "))
     terminal.expect("> ")

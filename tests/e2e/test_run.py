@@ -6,7 +6,7 @@ import time
 import pytest
 
 import shapes
-from conftest import BIN, TEMPLATE, environment, kvasir, kvasir_json, tiny
+from conftest import BIN, TEMPLATE, data, environment, kvasir, kvasir_json
 from shapes import check
 
 GREEDY = ["--temp", "0"]
@@ -67,7 +67,7 @@ def test_seed(llama):
 def test_sampling_options_reach_the_sampler(llama):
     """Each changes a long random answer, or is without effect at its neutral value."""
     def ids(*args):
-        return kvasir_json("run", llama, "--raw", "-p", "abcabcabc", "-n", "48", "--ignore-eos", "--seed", "3", "--temp", "1.2",
+        return kvasir_json("run", llama, "--raw", "-p", "abcabcabc", "-n", "48", "--ignore-eos", "--seed", "3", "-t", "1", "--temp", "1.2",
                            "--top-k", "0", "--top-p", "1", "--min-p", "0", *args)["ids"]
 
     plain = ids()
@@ -188,9 +188,17 @@ def test_special_tokens_in_raw_prompts(smollm):
     assert count() == 1 and count("--no-special") > 1
 
 
-def test_real_model_answers(smollm):
-    document = kvasir_json("run", smollm, "-p", "What is the capital of France?", "-n", "24", *GREEDY)
-    assert "Paris" in document["text"]
+def test_real_model_continues_as_the_reference(smollm):
+    """Up to the first near-tie, where quantised arithmetic may decide otherwise (shared/fixtures/real/README.md)."""
+    path = data("real/logits-smollm2-135m-q4_1.json")
+    if not path:
+        pytest.skip("shared/fixtures/real is not there")
+    prompt = json.loads(path.read_text())["prompts"]["chat"]
+    gaps = [p["top"][0][1] - p["top"][1][1] for p in prompt["positions"]]
+    sure = next((i for i, gap in enumerate(gaps) if gap < 0.2), len(gaps))
+    assert sure >= 3
+    document = kvasir_json("run", smollm, "--raw", "-p", prompt["text"], "-n", str(sure), "--ignore-eos", *GREEDY)
+    assert document["prompt_tokens"] == len(prompt["ids"]) and document["ids"] == prompt["greedy"][:sure]
 
 
 # ---- interruption ---------------------------------------------------------------------------------------------------
@@ -224,7 +232,7 @@ def test_interrupted_prefill(llama, tmp_path):
 
 def test_interrupted_step(llama, long_ids):
     """One step of very many tokens: the engine itself has to notice."""
-    code, _, err, seconds = interrupt(["eval", llama, "--ids", long_ids, "--ctx", "512K", "--chunk", "64K"], 2)
+    code, _, err, seconds = interrupt(["eval", llama, "--ids", long_ids, "--ctx", "512K", "--chunk", "16K"], 2)
     assert code == 130 and "stopped" in err and seconds < 10
 
 
