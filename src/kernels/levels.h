@@ -4,6 +4,7 @@
 #define KVASIR_KERNELS_LEVELS_H
 
 #include "kernels/attn.h"
+#include "kernels/limits.h"
 #include "kernels/linear.h"
 #include "kernels/vec.h"
 
@@ -22,5 +23,11 @@ void attn_init_ref(attn_kernels *t);
 void attn_init_avx2(attn_kernels *t);
 void attn_init_avx512(attn_kernels *t);
 void attn_init_neon(attn_kernels *t);
+
+void limits_init_ref(limit_kernels *t);
+void limits_init_avx2(limit_kernels *t);
+void limits_init_avx512(limit_kernels *t);
+void limits_init_neon(limit_kernels *t);
+void limits_init_dotprod(limit_kernels *t);
 
 #endif

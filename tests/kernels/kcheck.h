@@ -13,7 +13,7 @@
 
 /* What the machine gives at one level, one thread. */
 typedef struct kcheck_limits {
-    double int8_gops;  /* 2 operations per multiply-add; 0 where the level has no integer dot product */
+    double int8_gops;  /* 2 operations per multiply-add */
     double f32_gflops; /* FMA chains */
     double read_gbs;   /* forward read of memory much larger than the caches */
 } kcheck_limits;

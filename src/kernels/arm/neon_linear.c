@@ -37,19 +37,24 @@ INLINE float max_magnitude(const float32x4_t x[8])
     return vmaxnmvq_f32(most);
 }
 
-/* The sum of squared errors at one scale. */
-INLINE float error_at(const float32x4_t x[8], float d, float inverse)
+INLINE float add_lanes(float32x4_t low, float32x4_t high)
 {
-    float32x4_t low = vdupq_n_f32(0), high = low;
-    for (int i = 0; i < 8; i += 2) {
-        float32x4_t e = vfmsq_n_f32(x[i], vrndnq_f32(vmulq_n_f32(x[i], inverse)), d);
-        low = vfmaq_f32(low, e, e);
-        e = vfmsq_n_f32(x[i + 1], vrndnq_f32(vmulq_n_f32(x[i + 1], inverse)), d);
-        high = vfmaq_f32(high, e, e);
-    }
     float32x4_t sum = vaddq_f32(low, high);
     float32x2_t half = vadd_f32(vget_low_f32(sum), vget_high_f32(sum));
     return vget_lane_f32(half, 0) + vget_lane_f32(half, 1);
+}
+
+/* One rounding's sums of y*q and q*q. */
+INLINE void try_rounding(const float32x4_t y[8], float ratio, float *a, float *b)
+{
+    float32x4_t yq[2] = {vdupq_n_f32(0), vdupq_n_f32(0)}, qq[2] = {vdupq_n_f32(0), vdupq_n_f32(0)};
+    for (int i = 0; i < 8; i++) {
+        float32x4_t q = vrndnq_f32(vmulq_n_f32(y[i], ratio));
+        yq[i % 2] = vfmaq_f32(yq[i % 2], y[i], q);
+        qq[i % 2] = vfmaq_f32(qq[i % 2], q, q);
+    }
+    *a = add_lanes(yq[0], yq[1]);
+    *b = add_lanes(qq[0], qq[1]);
 }
 
 /* 16 values to bytes within -127..127; a NaN becomes 0. Returns their sum. */
@@ -65,23 +70,28 @@ INLINE int store_bytes(const float32x4_t x[4], float inverse, int8_t *to)
     return vaddlvq_s8(bytes);
 }
 
+enum { CANDIDATES = 6 };
+
 static void quantise_block(const float *values, act_block *out)
 {
-    static const float steps[4] = {127.0f, 125.5f, 124.0f, 122.5f};
-    float32x4_t x[8];
-    for (int i = 0; i < 8; i++) x[i] = vld1q_f32(values + 4 * i);
-    float amax = max_magnitude(x), best = 0, inverse = 0;
+    float32x4_t y[8];
+    for (int i = 0; i < 8; i++) y[i] = vld1q_f32(values + 4 * i);
+    float amax = max_magnitude(y), most = 0, best = 1;
     memset(out, 0, sizeof *out);
     if (!(amax >= 0x1p-110f && amax < __builtin_inff())) return;
-    for (int c = 0; c < 4; c++) {
-        float error = error_at(x, amax / steps[c], steps[c] / amax);
-        if (c > 0 && !(error < best)) continue;
-        best = error;
-        out->d = amax / steps[c];
-        inverse = steps[c] / amax;
+    for (int i = 0; i < 8; i++) y[i] = vmulq_n_f32(y[i], 127.0f / amax);
+    for (int c = 0; c < CANDIDATES; c++) {
+        float a, b, ratio = (127.0f - (float)c) / 127.0f;
+        try_rounding(y, ratio, &a, &b);
+        float explained = a * a / b;
+        if (c > 0 && !(explained > most)) continue;
+        most = explained;
+        best = ratio;
+        out->d = amax / 127.0f * (a / b);
     }
-    out->sum[0] = store_bytes(x, inverse, out->q);
-    out->sum[1] = store_bytes(x + 4, inverse, out->q + 16);
+    if (!(most >= 0)) out->d = amax / 127.0f; /* a NaN among the values */
+    out->sum[0] = store_bytes(y, best, out->q);
+    out->sum[1] = store_bytes(y + 4, best, out->q + 16);
     out->ds = out->d * (float)(out->sum[0] + out->sum[1]);
 }
 

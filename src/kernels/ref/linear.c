@@ -9,7 +9,7 @@
 
 /* ---- activations to int8 ---- */
 
-static const float steps_of_max[4] = {127.0f, 125.5f, 124.0f, 122.5f};
+enum { CANDIDATES = 6 };
 
 /* x to the nearest even integer; |x| < 2^22. Adding 1.5 * 2^23 leaves no room for a fraction. */
 static float nearest(float x)
@@ -17,18 +17,27 @@ static float nearest(float x)
     return (x + 0x1.8p23f) - 0x1.8p23f;
 }
 
-/* Quantises 32 values with scale d = 1/inverse and returns the sum of squared errors. */
-static float try_scale(const float *x, float d, float inverse, float *q)
+/* Adds eight lanes. */
+static float add_lanes(float lane[8])
 {
-    float lane[8] = {0};
-    for (int i = 0; i < ACT_BLOCK; i++) {
-        q[i] = nearest(x[i] * inverse);
-        float e = fmaf(-d, q[i], x[i]);
-        lane[i % 8] = fmaf(e, e, lane[i % 8]);
-    }
     for (int half = 4; half > 0; half /= 2)
         for (int i = 0; i < half; i++) lane[i] += lane[i + half];
     return lane[0];
+}
+
+/* Rounds 32 values times `ratio`; *scale is what q must be multiplied by to come nearest to y. Returns how
+   much of y's sum of squares that explains. */
+static float try_rounding(const float *y, float ratio, float *q, float *scale)
+{
+    float yq[8] = {0}, qq[8] = {0};
+    for (int i = 0; i < ACT_BLOCK; i++) {
+        q[i] = nearest(y[i] * ratio);
+        yq[i % 8] = fmaf(y[i], q[i], yq[i % 8]);
+        qq[i % 8] = fmaf(q[i], q[i], qq[i % 8]);
+    }
+    float a = add_lanes(yq), b = add_lanes(qq);
+    *scale = a / b;
+    return a * a / b;
 }
 
 /* A NaN among the values (amax does not see it) is in range too. */
@@ -40,20 +49,21 @@ static int8_t in_range(float q)
 
 static void quantise_block(const float *x, act_block *out)
 {
-    float amax = 0, best = 0, q[ACT_BLOCK], best_q[ACT_BLOCK];
+    float amax = 0, best = 0, scale, y[ACT_BLOCK], q[ACT_BLOCK], best_q[ACT_BLOCK];
     for (int i = 0; i < ACT_BLOCK; i++)
         if (fabsf(x[i]) > amax) amax = fabsf(x[i]);
     memset(out, 0, sizeof *out);
     if (!(amax >= 0x1p-110f && amax < INFINITY)) return;
 
-    for (int c = 0; c < 4; c++) {
-        float d = amax / steps_of_max[c];
-        float error = try_scale(x, d, steps_of_max[c] / amax, q);
-        if (c > 0 && !(error < best)) continue;
-        best = error;
-        out->d = d;
+    for (int i = 0; i < ACT_BLOCK; i++) y[i] = x[i] * (127.0f / amax);
+    for (int c = 0; c < CANDIDATES; c++) {
+        float explained = try_rounding(y, (127.0f - (float)c) / 127.0f, q, &scale);
+        if (c > 0 && !(explained > best)) continue;
+        best = explained;
+        out->d = amax / 127.0f * scale;
         memcpy(best_q, q, sizeof q);
     }
+    if (!(best >= 0)) out->d = amax / 127.0f; /* a NaN among the values */
     for (int i = 0; i < ACT_BLOCK; i++) {
         out->q[i] = in_range(best_q[i]);
         out->sum[i / 16] += out->q[i];

@@ -172,18 +172,6 @@ INLINE __m256 nearest(__m256 x)
     return _mm256_sub_ps(_mm256_add_ps(x, magic), magic);
 }
 
-/* The eight lanes' sums of squared errors at one scale. */
-INLINE __m256 error_lanes(const __m256 x[4], float d, float inverse)
-{
-    __m256 sum = _mm256_setzero_ps();
-    for (int i = 0; i < 4; i++) {
-        __m256 q = nearest(_mm256_mul_ps(x[i], _mm256_set1_ps(inverse)));
-        __m256 e = _mm256_fnmadd_ps(_mm256_set1_ps(d), q, x[i]);
-        sum = _mm256_fmadd_ps(e, e, sum);
-    }
-    return sum;
-}
-
 /* Adds lanes i+4, i+2, i+1 of each of four vectors: sum n in lane n. */
 INLINE __m128 add_lanes(const __m256 v[4])
 {
@@ -217,25 +205,42 @@ INLINE void store_bytes(const __m256 x[4], float inverse, act_block *out)
     out->sum[1] = _mm_cvtsi128_si32(_mm256_extracti128_si256(sums, 1));
 }
 
+enum { CANDIDATES = 6, CANDIDATE_ROOM = 8 };
+
 static void quantise_block(const float *values, act_block *out)
 {
-    const __m128 steps = _mm_setr_ps(127.0f, 125.5f, 124.0f, 122.5f);
-    float d[4], inverse[4], error[4];
-    __m256 x[4], lanes[4];
-    for (int i = 0; i < 4; i++) x[i] = _mm256_loadu_ps(values + 8 * i);
-    float amax = max_magnitude(x);
+    static const float ratio[CANDIDATES] = {
+        1.0f, 126.0f / 127.0f, 125.0f / 127.0f, 124.0f / 127.0f, 123.0f / 127.0f, 122.0f / 127.0f};
+    float a[CANDIDATE_ROOM], b[CANDIDATE_ROOM];
+    __m256 y[4], yq[CANDIDATE_ROOM], qq[CANDIDATE_ROOM];
+    for (int i = 0; i < 4; i++) y[i] = _mm256_loadu_ps(values + 8 * i);
+    float amax = max_magnitude(y);
     if (!(amax >= 0x1p-110f && amax < __builtin_inff())) {
         memset(out, 0, sizeof *out);
         return;
     }
-    _mm_storeu_ps(d, _mm_div_ps(_mm_set1_ps(amax), steps));
-    _mm_storeu_ps(inverse, _mm_div_ps(steps, _mm_set1_ps(amax)));
-    for (int c = 0; c < 4; c++) lanes[c] = error_lanes(x, d[c], inverse[c]);
-    _mm_storeu_ps(error, add_lanes(lanes));
+    for (int i = 0; i < 4; i++) y[i] = _mm256_mul_ps(y[i], _mm256_set1_ps(127.0f / amax));
+    for (int c = 0; c < CANDIDATE_ROOM; c++) yq[c] = qq[c] = _mm256_setzero_ps();
+#pragma GCC unroll 6
+    for (int c = 0; c < CANDIDATES; c++)
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) {
+            __m256 q = nearest(_mm256_mul_ps(y[i], _mm256_set1_ps(ratio[c])));
+            yq[c] = _mm256_fmadd_ps(y[i], q, yq[c]);
+            qq[c] = _mm256_fmadd_ps(q, q, qq[c]);
+        }
+    for (int c = 0; c < CANDIDATE_ROOM; c += 4) {
+        _mm_storeu_ps(a + c, add_lanes(yq + c));
+        _mm_storeu_ps(b + c, add_lanes(qq + c));
+    }
     int best = 0;
-    for (int c = 1; c < 4; c++) best = error[c] < error[best] ? c : best;
-    out->d = d[best];
-    store_bytes(x, inverse[best], out);
+    float most = a[0] * a[0] / b[0];
+    for (int c = 1; c < CANDIDATES; c++) {
+        float explained = a[c] * a[c] / b[c];
+        if (explained > most) most = explained, best = c;
+    }
+    out->d = most >= 0 ? amax / 127.0f * (a[best] / b[best]) : amax / 127.0f;
+    store_bytes(y, ratio[best], out);
     out->ds = out->d * (float)(out->sum[0] + out->sum[1]);
 }
 
