@@ -16,6 +16,11 @@ kvasir_status fail_memory(size_t bytes);
    and invalid UTF-8 escaped and long text shortened. The result is valid until the fourth next call. */
 const char *quoted(const char *s, size_t n);
 
+#ifdef __clang_analyzer__ /* what it cannot see: a failure is never KVASIR_OK */
+#define fail(code, ...) (fail(code, __VA_ARGS__), (code))
+#define fail_memory(bytes) (fail_memory(bytes), KVASIR_E_MEMORY)
+#endif
+
 /* Returns early with the status of a call that failed. */
 #define TRY(call)                                                                                            \
     do {                                                                                                     \

@@ -141,7 +141,7 @@ static void match_suffixes(kvasir_sampler *s, int n, int most)
     int left = 0, right = 0; /* the match that reaches farthest: [left, right) equals [0, right - left) */
     for (int i = 1; i < n; i++) {
         int z = i < right ? min_int(s->match[i - left], right - i) : 0;
-        while (z < most && i + z < n && recent(s, (uint64_t)z) == recent(s, (uint64_t)(i + z))) z++;
+        while (z < most && i + z < n && recent(s, (uint64_t)z) == recent(s, (uint64_t)i + (uint64_t)z)) z++;
         s->match[i] = z;
         if (i + z > right) {
             left = i;
