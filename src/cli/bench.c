@@ -12,12 +12,12 @@ typedef struct bench_args {
 
 #define FIELD(name) offsetof(bench_args, name)
 static const cli_option bench_options[] = {
-    {"threads", 't', NULL, "N", CLI_INT, FIELD(threads), "Threads (default: one per usable core)", 0, 1024,
+    {"threads", 't', CLI_INT, NULL, "N", FIELD(threads), "Threads (default: one per usable core)", 0, 1024,
      NULL},
-    {"cpu", 0, NULL, "LEVEL", CLI_TEXT, FIELD(cpu),
+    {"cpu", 0, CLI_TEXT, NULL, "LEVEL", FIELD(cpu),
      "Instruction set, or auto for the best (default: KVASIR_CPU, or auto)", 0, 0,
      "auto ref avx2 avx512vnni avx512bf16 neon dotprod"},
-    {"seconds", 0, NULL, "S", CLI_FLOAT, FIELD(seconds), "Measure for about this long in all (default 10)",
+    {"seconds", 0, CLI_FLOAT, NULL, "S", FIELD(seconds), "Measure for about this long in all (default 10)",
      0.1, 3600, NULL},
     {0},
 };

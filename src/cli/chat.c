@@ -39,8 +39,7 @@ static void say(const char *text)
     (void)fprintf(stderr, "%s%s%s\n", dim_on(), text, dim_off());
 }
 
-/* ---- the sequence follows the messages
- * ------------------------------------------------------------------------- */
+/* ---- the sequence follows the messages ---------------------------------------------------------------- */
 
 /* Cuts the sequence to what the conversation's ids begin with and returns the ids that are to be appended. */
 static kvasir_status follow(chat_state *c, int ask, int32_t **ids, size_t *n_ids, int *n_held)
@@ -95,8 +94,7 @@ static void take_turn(chat_state *c, const char *text, size_t n)
     kvasir_free(ids);
 }
 
-/* ---- branches
- * -------------------------------------------------------------------------------------------------- */
+/* ---- branches ----------------------------------------------------------------------------------------- */
 
 /* The messages of a conversation that has not begun. */
 static json_t *fresh_messages(const chat_state *c)
@@ -142,8 +140,7 @@ static void cmd_branch(chat_state *c, const char *rest)
                       bytes_text(kvasir_seq_kv_bytes(c->branches[i].seq)));
 }
 
-/* ---- files
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- files -------------------------------------------------------------------------------------------- */
 
 static void cmd_save(chat_state *c, const char *path)
 {
@@ -217,23 +214,25 @@ static void cmd_file(chat_state *c, const char *path)
         return;
     }
     kvasir_status status = read_text(path, &text, &n);
-    char *grown = status == KVASIR_OK ? mem_grow(c->pending, c->n_pending, c->n_pending + n + 2, 1) : NULL;
-    if (status == KVASIR_OK && !grown) status = fail_memory(n);
     if (status != KVASIR_OK) {
-        free(text);
         (void)failed(status);
         return;
     }
+    char *grown = mem_grow(c->pending, c->n_pending, c->n_pending + n + 2, 1);
+    if (!grown) {
+        free(text);
+        (void)failed(fail_memory(n));
+        return;
+    }
     memcpy(grown + c->n_pending, text, n);
-    memcpy(grown + c->n_pending + n, "\n\n", 2);
+    grown[c->n_pending + n] = grown[c->n_pending + n + 1] = '\n';
     c->pending = grown;
     c->n_pending += n + 2;
     free(text);
     (void)fprintf(stderr, "%s: %s go before your next message\n", path, bytes_text(n));
 }
 
-/* ---- the other commands
- * ---------------------------------------------------------------------------------------- */
+/* ---- the other commands ------------------------------------------------------------------------------- */
 
 static int has_role(const json_t *message, const char *role)
 {
@@ -325,8 +324,7 @@ static int run_command_line(chat_state *c, const char *line)
     return 1;
 }
 
-/* ---- the loop
- * -------------------------------------------------------------------------------------------------- */
+/* ---- the loop ----------------------------------------------------------------------------------------- */
 
 /* Reads one message: lines that end with a backslash go on. *text is the caller's (mem_free), with n bytes.
  */
@@ -406,7 +404,8 @@ int chat(session *s, run_args *a, const char *template_text, const char *system_
     if (code == EXIT_DONE) {
         c.branches[0].messages = fresh_messages(&c);
         (void)fprintf(stderr, "%s%s, %d tokens of context, KV %s. /help lists commands.%s\n", dim_on(),
-                      s->info->name && *s->info->name ? s->info->name : s->path,
+                      s->info->name && *s->info->name ? quoted(s->info->name, strlen(s->info->name))
+                                                      : s->path,
                       kvasir_seq_ctx(c.branches[0].seq), s->kv, dim_off());
         if (first && *first) send_message(&c, first, strlen(first));
         converse(&c, reader);

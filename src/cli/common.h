@@ -16,8 +16,7 @@ enum {
     EXIT_STOPPED = 130 /* Ctrl-C */
 };
 
-/* ---- messages (stderr)
- * ----------------------------------------------------------------------------------------- */
+/* ---- messages (stderr) -------------------------------------------------------------------------------- */
 
 /* Prints "kvasir: ..." as a line of its own. */
 void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -32,8 +31,7 @@ int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 const char *dim_on(void);
 const char *dim_off(void);
 
-/* ---- interruption
- * ---------------------------------------------------------------------------------------------- */
+/* ---- interruption ------------------------------------------------------------------------------------- */
 
 /* From here on Ctrl-C (and SIGTERM) makes interrupted() true and cancels the engine's step; the third one
    ends the process at once. */
@@ -43,8 +41,7 @@ void interrupt_engine(kvasir_engine *e);
 int interrupted(void);
 void clear_interrupt(void);
 
-/* ---- progress (stderr, only on a terminal)
- * --------------------------------------------------------------------- */
+/* ---- progress (stderr, only on a terminal) ------------------------------------------------------------ */
 
 typedef struct progress {
     const char *label, *unit; /* "reading", "tokens"; unit "B" counts bytes */
@@ -62,8 +59,7 @@ void progress_end(progress *p); /* removes the line */
 /* A kvasir_progress_fn over a progress; cancels after Ctrl-C. */
 int progress_callback(void *user, uint64_t done, uint64_t total);
 
-/* ---- files
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- files -------------------------------------------------------------------------------------------- */
 
 /* A whole file, or stdin for "-". *text is NUL-terminated and the caller's (free). KVASIR_E_IO names the
  * file. */
@@ -72,8 +68,7 @@ kvasir_status write_file(const char *path, const void *data, size_t n);
 /* Numbers from a JSON array or separated by whitespace or commas. *ids is the caller's (free). */
 kvasir_status parse_ids(const char *text, size_t n, int32_t **ids, size_t *n_ids);
 
-/* ---- output
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- output ------------------------------------------------------------------------------------------- */
 
 /* A JSON string; bytes that are not UTF-8 become U+FFFD. */
 json_t *json_text(const char *s, size_t n);

@@ -16,8 +16,7 @@ static const char *const exit_texts[][2] = {
 };
 enum { N_EXIT_TEXTS = sizeof exit_texts / sizeof *exit_texts };
 
-/* ---- man
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- man ---------------------------------------------------------------------------------------------- */
 
 /* Text for roff: backslashes, hyphens that are typed, and control characters at the start of a line. */
 static void man_text(const char *s)
@@ -151,8 +150,7 @@ static int man_main(void)
     return EXIT_DONE;
 }
 
-/* ---- completions
- * ----------------------------------------------------------------------------------------------- */
+/* ---- completions -------------------------------------------------------------------------------------- */
 
 /* Text inside single quotes of a shell. */
 static void quote_shell(const char *s)

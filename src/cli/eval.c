@@ -10,24 +10,24 @@
 
 #define FIELD(name) offsetof(eval_args, name)
 static const cli_option logits_options[] = {
-    {"ids", 0, NULL, "FILE", CLI_FILE, FIELD(ids),
+    {"ids", 0, CLI_FILE, NULL, "FILE", FIELD(ids),
      "Token ids to read: a JSON array or numbers between spaces; - is stdin", 0, 0, NULL},
-    {"at", 0, NULL, "LIST", CLI_TEXT, FIELD(at),
+    {"at", 0, CLI_TEXT, NULL, "LIST", FIELD(at),
      "Positions whose logits are wanted: 0,20,41 or all (default: the last)", 0, 0, "all"},
-    {"logits", 0, NULL, "FILE", CLI_FILE, FIELD(logits), "Write the rows of logits, little-endian float32", 0,
+    {"logits", 0, CLI_FILE, NULL, "FILE", FIELD(logits), "Write the rows of logits, little-endian float32", 0,
      0, NULL},
-    {"greedy", 0, NULL, "N", CLI_INT, FIELD(greedy), "Then N steps that take the best token, a row each", 0,
+    {"greedy", 0, CLI_INT, NULL, "N", FIELD(greedy), "Then N steps that take the best token, a row each", 0,
      1 << 27, NULL},
     {0},
 };
 static const cli_option text_options[] = {
-    {"ppl", 0, "--perplexity", "FILE", CLI_FILE, FIELD(ppl),
+    {"ppl", 0, CLI_FILE, "--perplexity", "FILE", FIELD(ppl),
      "Perplexity of a text in chunks of --ctx tokens (default 2048)", 0, 0, NULL},
-    {"kld", 0, NULL, "FILE", CLI_FILE, FIELD(kld),
+    {"kld", 0, CLI_FILE, NULL, "FILE", FIELD(kld),
      "Divergence of --kv from --ref-kv on a text, token by token", 0, 0, NULL},
-    {"ref-kv", 0, NULL, "T", CLI_TEXT, FIELD(ref_kv), "KV type that --kld compares with (default f16)", 0, 0,
+    {"ref-kv", 0, CLI_TEXT, NULL, "T", FIELD(ref_kv), "KV type that --kld compares with (default f16)", 0, 0,
      "f16 f32"},
-    {"chunks", 0, NULL, "N", CLI_INT, FIELD(chunks), "The first N chunks only", 0, 1 << 27, NULL},
+    {"chunks", 0, CLI_INT, NULL, "N", FIELD(chunks), "The first N chunks only", 0, 1 << 27, NULL},
     {0},
 };
 static const cli_group eval_groups[] = {
@@ -62,19 +62,7 @@ double eval_logsumexp(const float *row, int n)
     return top + log(sum);
 }
 
-int eval_max_logits(const char *model_path)
-{
-    enum { BYTES = 128 << 20, MOST = 512, LEAST = 16 };
-    kvasir_model *m = NULL;
-    kvasir_model_options o = {.header_only = 1, .inspect_only = 1};
-    if (kvasir_model_open(model_path, &o, &m) != KVASIR_OK) return 0; /* opening it to run says why */
-    int vocab = max_int(kvasir_model_get_info(m)->n_vocab, 1);
-    kvasir_model_close(m);
-    return max_int(LEAST, min_int(MOST, BYTES / (4 * vocab)));
-}
-
-/* ---- logits of ids
- * --------------------------------------------------------------------------------------------- */
+/* ---- logits of ids ------------------------------------------------------------------------------------ */
 
 typedef struct logits_run {
     session s;
@@ -202,6 +190,20 @@ static int report_logits(logits_run *r, const eval_args *a, int n)
     return print_json(d);
 }
 
+/* Opens everything, runs, reports. */
+static int logits_session(logits_run *r, const eval_args *a, const int32_t *ids, int n)
+{
+    int code = session_open(a->model, &a->engine, &a->output, SESSION_MANY_ROWS, &r->s);
+    if (code == EXIT_DONE) code = session_sequence(&r->s, NULL, &r->seq);
+    if (code != EXIT_DONE) return code;
+    if (a->logits && !(r->out = fopen(a->logits, "wb")))
+        return failed(fail(KVASIR_E_IO, "%s: %s", a->logits, strerror(errno)));
+    kvasir_status status = run_logits(r, a, ids, n);
+    if (r->out && fclose(r->out) != 0 && status == KVASIR_OK)
+        status = fail(KVASIR_E_IO, "%s: %s", a->logits, strerror(errno));
+    return status == KVASIR_OK ? report_logits(r, a, n) : failed(status);
+}
+
 static int eval_logits(const eval_args *a)
 {
     char *text = NULL;
@@ -212,18 +214,7 @@ static int eval_logits(const eval_args *a)
     if (status == KVASIR_OK) status = parse_ids(text, n_text, &ids, &n);
     if (status == KVASIR_OK && (n == 0 || n > INT32_MAX))
         status = fail(KVASIR_E_ARGUMENT, "%s holds no ids", a->ids);
-    int code = status == KVASIR_OK
-                   ? session_open(a->model, &a->engine, &a->output, eval_max_logits(a->model), &r.s)
-                   : failed(status);
-    if (code == EXIT_DONE) code = session_sequence(&r.s, NULL, &r.seq);
-    if (code == EXIT_DONE && a->logits && !(r.out = fopen(a->logits, "wb")))
-        code = failed(fail(KVASIR_E_IO, "%s: %s", a->logits, strerror(errno)));
-    if (code == EXIT_DONE) {
-        status = run_logits(&r, a, ids, (int)n);
-        if (r.out && fclose(r.out) != 0 && status == KVASIR_OK)
-            status = fail(KVASIR_E_IO, "%s: %s", a->logits, strerror(errno));
-        code = status == KVASIR_OK ? report_logits(&r, a, (int)n) : failed(status);
-    }
+    int code = status == KVASIR_OK ? logits_session(&r, a, ids, (int)n) : failed(status);
     kvasir_seq_free(r.seq);
     session_close(&r.s);
     json_decref(r.rows);

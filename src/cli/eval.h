@@ -15,9 +15,6 @@ typedef struct eval_args {
 int eval_perplexity(const eval_args *a);
 int eval_divergence(const eval_args *a);
 
-/* Rows of logits for one step so that they take about 128 MiB, at most 512. */
-int eval_max_logits(const char *model_path);
-
 /* Index of the largest entry, the first of equals. */
 int eval_argmax(const float *row, int n);
 /* log of the sum of exp over a row, in double. */

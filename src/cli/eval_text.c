@@ -37,8 +37,7 @@ typedef struct text_eval {
     int n_rows;
 } text_eval;
 
-/* ---- scoring
- * --------------------------------------------------------------------------------------------------- */
+/* ---- scoring ------------------------------------------------------------------------------------------ */
 
 /* KL(p || q) = sum p (log p - log q) = sum p (x - y) - lse(x) + lse(y), with p = softmax(x), q = softmax(y).
  */
@@ -88,8 +87,7 @@ static mean mean_of(const text_eval *e, size_t field)
     return (mean){average, n > 1 ? sqrt(squares / (n - 1) / n) : NAN};
 }
 
-/* ---- reading
- * --------------------------------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------------------------ */
 
 /* Appends n tokens to every sequence in one step; with `targets` their rows are scored against them. */
 static kvasir_status feed(text_eval *e, const int32_t *ids, int n, const int32_t *targets)
@@ -133,8 +131,7 @@ static kvasir_status read_chunk(text_eval *e, int number)
     return KVASIR_OK;
 }
 
-/* ---- setting up
- * ------------------------------------------------------------------------------------------------ */
+/* ---- setting up --------------------------------------------------------------------------------------- */
 
 static kvasir_status tokenize_file(text_eval *e, const char *path)
 {
@@ -163,8 +160,7 @@ static int evaluate(text_eval *e, const char *path, const char *ref_kv)
     engine.ctx = e->ctx;
     e->running = json_array();
     if (e->ctx < 8) return usage_error("--ctx %d is too short to score anything", e->ctx);
-    int code =
-        session_open(e->args->model, &engine, &e->args->output, eval_max_logits(e->args->model), &e->s);
+    int code = session_open(e->args->model, &engine, &e->args->output, SESSION_MANY_ROWS, &e->s);
     if (code == EXIT_DONE) code = session_sequence(&e->s, NULL, &e->seq[0]);
     if (code == EXIT_DONE && ref_kv) code = session_sequence(&e->s, ref_kv, &e->seq[1]);
     if (code != EXIT_DONE) return code;
@@ -191,8 +187,7 @@ static void release(text_eval *e)
     session_close(&e->s);
 }
 
-/* ---- results
- * --------------------------------------------------------------------------------------------------- */
+/* ---- results ------------------------------------------------------------------------------------------ */
 
 int eval_perplexity(const eval_args *a)
 {
@@ -235,6 +230,7 @@ static double percentile(const text_eval *e, double share)
 
 static int report_divergence(text_eval *e, const char *ref_kv)
 {
+    if (!e->scores || e->n_scores == 0) return failed(fail(KVASIR_E_INTERNAL, "nothing was scored"));
     mean kld = mean_of(e, offsetof(score, kld));
     double ppl = exp(mean_of(e, offsetof(score, nll)).value),
            ppl_ref = exp(mean_of(e, offsetof(score, nll_ref)).value);

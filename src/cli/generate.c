@@ -40,8 +40,7 @@ kvasir_status conversation_ids(const kvasir_model *m, const char *template_text,
     return status;
 }
 
-/* ---- generation
- * ------------------------------------------------------------------------------------------------ */
+/* ---- generation --------------------------------------------------------------------------------------- */
 
 typedef struct listener {
     reply *out;

@@ -15,12 +15,12 @@ typedef struct inspect_args {
 
 #define FIELD(name) offsetof(inspect_args, name)
 static const cli_option file_options[] = {
-    {"dump-tensor", 0, NULL, "NAME", CLI_TEXT, FIELD(tensor),
+    {"dump-tensor", 0, CLI_TEXT, NULL, "NAME", FIELD(tensor),
      "Write this tensor, decoded to little-endian float32, to the file of --out", 0, 0, NULL},
-    {"out", 'o', NULL, "FILE", CLI_FILE, FIELD(out), "Where --dump-tensor writes", 0, 0, NULL},
-    {"header-only", 0, NULL, NULL, CLI_FLAG, FIELD(header_only),
+    {"out", 'o', CLI_FILE, NULL, "FILE", FIELD(out), "Where --dump-tensor writes", 0, 0, NULL},
+    {"header-only", 0, CLI_FLAG, NULL, NULL, FIELD(header_only),
      "The tensor data may be missing (a partial download)", 0, 0, NULL},
-    {"ctx", 'c', "--ctx-size", "N", CLI_COUNT, FIELD(kv.ctx),
+    {"ctx", 'c', CLI_COUNT, "--ctx-size", "N", FIELD(kv.ctx),
      "Context of the KV sizes (default: what the model was trained for)", 0, 1 << 27, NULL},
     {0},
 };
@@ -41,8 +41,7 @@ static const cli_example inspect_examples[] = {
 static const char *const kv_names[] = {"f16", "q8", "q4"};
 enum { N_KV_NAMES = 3, MAX_TYPES = 64 };
 
-/* ---- tensors
- * --------------------------------------------------------------------------------------------------- */
+/* ---- tensors ------------------------------------------------------------------------------------------ */
 
 static int dump_tensor(const kvasir_model *m, const char *name, const char *path)
 {
@@ -98,25 +97,31 @@ static const char *shape_text(const kvasir_tensor_info *t)
     return text;
 }
 
-/* ---- text
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- text --------------------------------------------------------------------------------------------- */
+
+/* Text from the file as it may be shown at a terminal: no control characters. */
+static const char *shown(const char *s)
+{
+    return s && *s ? quoted(s, strlen(s)) : "-";
+}
 
 static void print_head(const kvasir_model_info *i)
 {
     (void)printf("%s\n", i->path);
-    (void)printf("  name          %s\n", i->name && *i->name ? quoted(i->name, strlen(i->name)) : "-");
+    (void)printf("  name          %s\n", shown(i->name));
     (void)printf("  format        GGUF version %u, %d file%s, %s\n", i->gguf_version, i->n_files,
                  i->n_files == 1 ? "" : "s", bytes_text(i->file_bytes));
-    (void)printf("  architecture  %s, %s parameters in %d tensors, %s\n", i->architecture,
+    (void)printf("  architecture  %s, %s parameters in %d tensors, %s\n", shown(i->architecture),
                  count_text(i->n_parameters), i->n_tensors, bytes_text(i->tensor_bytes));
     (void)printf("  layers        %d of width %d, feed-forward %d\n", i->n_layer, i->n_embd, i->n_ff);
     (void)printf("  attention     %d heads of %d, %d for K and V", i->n_head, i->head_dim, i->n_head_kv);
     if (i->window) (void)printf(", window %d", i->window);
     (void)printf("\n  context       %s tokens in training\n", count_text((uint64_t)i->n_ctx_train));
     if (i->n_expert) (void)printf("  experts       %d, %d used for a token\n", i->n_expert, i->n_expert_used);
-    (void)printf("  tokenizer     %s%s%s, %s tokens, bos %d%s, eos %d%s\n", i->tokenizer_model,
-                 *i->tokenizer_pre ? ", split " : "", i->tokenizer_pre, count_text((uint64_t)i->n_vocab),
-                 i->bos, i->adds_bos ? " (added)" : "", i->eos, i->adds_eos ? " (added)" : "");
+    (void)printf("  tokenizer     %s%s%s, %s tokens, bos %d%s, eos %d%s\n", shown(i->tokenizer_model),
+                 *i->tokenizer_pre ? ", split " : "", *i->tokenizer_pre ? shown(i->tokenizer_pre) : "",
+                 count_text((uint64_t)i->n_vocab), i->bos, i->adds_bos ? " (added)" : "", i->eos,
+                 i->adds_eos ? " (added)" : "");
     (void)printf("  template      %s\n", i->chat_template ? bytes_text(strlen(i->chat_template)) : "none");
 }
 
@@ -153,14 +158,15 @@ static void print_all(const kvasir_model *m)
         const char *key, *type;
         char *value = NULL;
         if (kvasir_model_metadata(m, i, &key, &type, &value) != KVASIR_OK) continue;
-        (void)printf("  %-44s %-10s %s\n", key, type, value);
+        (void)printf("  %-44s %-10s %s\n", shown(key), type, value);
         kvasir_free(value);
     }
     (void)printf("\nTensors\n");
     for (int i = 0; i < info->n_tensors; i++) {
         kvasir_tensor_info t;
         if (kvasir_model_tensor(m, i, &t) == KVASIR_OK)
-            (void)printf("  %-44s %-8s %-20s %s\n", t.name, t.type, shape_text(&t), bytes_text(t.bytes));
+            (void)printf("  %-44s %-8s %-20s %s\n", shown(t.name), t.type, shape_text(&t),
+                         bytes_text(t.bytes));
     }
 }
 
@@ -180,8 +186,7 @@ static int print_text(const kvasir_model *m, const inspect_args *a)
     return finish_output(EXIT_DONE);
 }
 
-/* ---- JSON
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- JSON --------------------------------------------------------------------------------------------- */
 
 static json_t *json_tensors(const kvasir_model *m)
 {

@@ -65,8 +65,7 @@ kvasir_status cli_parse_size(const char *text, uint64_t *out)
                 quoted(text, strlen(text)));
 }
 
-/* ---- one option's argument
- * ------------------------------------------------------------------------------------- */
+/* ---- one option's argument ---------------------------------------------------------------------------- */
 
 static kvasir_status check_range(const cli_option *o, const char *text, double value)
 {
@@ -150,8 +149,7 @@ static kvasir_status store(const cli_option *o, void *field, const char *text)
     return KVASIR_OK;
 }
 
-/* ---- argp
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- argp --------------------------------------------------------------------------------------------- */
 
 typedef struct slot {
     const cli_option *option;

@@ -27,16 +27,15 @@ typedef struct cli_list {
 } cli_list;
 
 typedef struct cli_option {
-    const char *name;   /* the long name; NULL ends a table */
-    char letter;        /* the short name, 0: none */
+    const char *name; /* the long name; NULL ends a table */
+    char letter;      /* the short name, 0: none */
+    cli_type type;
     const char *others; /* other accepted names, separated by spaces: "--n-predict -ctk" */
     const char *value;  /* what the argument is called in the help; NULL for flags */
-    cli_type type;
-    size_t field; /* offsetof the field in the group's struct */
+    size_t field;       /* offsetof the field in the group's struct */
     const char *help;
-    double min, max; /* of numbers; both 0: any */
-    const char
-        *values; /* what shells offer to complete, separated by spaces; any other text is accepted too */
+    double min, max;    /* of numbers; both 0: any */
+    const char *values; /* what shells offer, separated by spaces; any other text is accepted too */
 } cli_option;
 
 /* Options that several commands share are one table, stored in a struct that the commands' structs contain.

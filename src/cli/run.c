@@ -10,30 +10,30 @@
 
 #define FIELD(name) offsetof(run_args, name)
 static const cli_option prompt_options[] = {
-    {"prompt", 'p', NULL, "TEXT", CLI_TEXT, FIELD(prompt), "The prompt; with -f it follows the file's text",
+    {"prompt", 'p', CLI_TEXT, NULL, "TEXT", FIELD(prompt), "The prompt; with -f it follows the file's text",
      0, 0, NULL},
-    {"file", 'f', NULL, "FILE", CLI_FILE, FIELD(file), "Read the prompt from a file; - is stdin", 0, 0, NULL},
-    {"system", 0, "--system-prompt -sys", "TEXT", CLI_TEXT, FIELD(system),
+    {"file", 'f', CLI_FILE, NULL, "FILE", FIELD(file), "Read the prompt from a file; - is stdin", 0, 0, NULL},
+    {"system", 0, CLI_TEXT, "--system-prompt -sys", "TEXT", FIELD(system),
      "System message of the chat template", 0, 0, NULL},
-    {"system-file", 0, "--system-prompt-file -sysf", "FILE", CLI_FILE, FIELD(system_file),
+    {"system-file", 0, CLI_FILE, "--system-prompt-file -sysf", "FILE", FIELD(system_file),
      "Read the system message from a file", 0, 0, NULL},
-    {"chat", 0, "--conversation -cnv", NULL, CLI_FLAG, FIELD(chat),
+    {"chat", 0, CLI_FLAG, "--conversation -cnv", NULL, FIELD(chat),
      "Chat, also when a prompt is given or stdin is no terminal", 0, 0, NULL},
-    {"raw", 0, "--no-conversation -no-cnv", NULL, CLI_FLAG, FIELD(raw),
+    {"raw", 0, CLI_FLAG, "--no-conversation -no-cnv", NULL, FIELD(raw),
      "Take the prompt as it is, without the chat template", 0, 0, NULL},
-    {"template", 0, "--chat-template-file", "FILE", CLI_FILE, FIELD(template_file),
+    {"template", 0, CLI_FILE, "--chat-template-file", "FILE", FIELD(template_file),
      "A chat template (Jinja) instead of the model's own", 0, 0, NULL},
-    {"no-special", 0, "--no-parse-special", NULL, CLI_FLAG, FIELD(plain),
+    {"no-special", 0, CLI_FLAG, "--no-parse-special", NULL, FIELD(plain),
      "With --raw: control tokens written in the prompt are plain text", 0, 0, NULL},
     {0},
 };
 static const cli_option reply_options[] = {
-    {"predict", 'n', "--n-predict", "N", CLI_INT, FIELD(n_predict),
+    {"predict", 'n', CLI_INT, "--n-predict", "N", FIELD(n_predict),
      "Generate at most N tokens; -1: until the model ends (default)", -1, 1 << 27, NULL},
-    {"stop", 0, "--reverse-prompt", "TEXT", CLI_LIST, FIELD(stop), "Stop before this text; may be repeated",
+    {"stop", 0, CLI_LIST, "--reverse-prompt", "TEXT", FIELD(stop), "Stop before this text; may be repeated",
      0, 0, NULL},
-    {"special", 0, NULL, NULL, CLI_FLAG, FIELD(special), "Show control tokens in the text", 0, 0, NULL},
-    {"ignore-eos", 0, NULL, NULL, CLI_FLAG, FIELD(ignore_end), "Go on after the model's end of text", 0, 0,
+    {"special", 0, CLI_FLAG, NULL, NULL, FIELD(special), "Show control tokens in the text", 0, 0, NULL},
+    {"ignore-eos", 0, CLI_FLAG, NULL, NULL, FIELD(ignore_end), "Go on after the model's end of text", 0, 0,
      NULL},
     {0},
 };
@@ -78,9 +78,12 @@ static kvasir_status read_prompt(const run_args *a, char **text, size_t *n)
         free(file);
         return fail_memory(n_file + n_prompt + 3);
     }
-    size_t gap = file ? 2 : 0;
-    if (n_file) memcpy(both, file, n_file);
-    memcpy(both + n_file, "\n\n", gap);
+    size_t gap = 0;
+    if (file) {
+        memcpy(both, file, n_file);
+        both[n_file] = both[n_file + 1] = '\n';
+        gap = 2;
+    }
     memcpy(both + n_file + gap, a->prompt, n_prompt + 1);
     free(file);
     *text = both;
@@ -224,8 +227,12 @@ static int run_main(void *args)
     session s = {0};
     catch_interrupts();
     kvasir_status status = read_texts(a, wants_chat, &texts);
-    code = status != KVASIR_OK ? failed(status) : session_open(a->model, &a->engine, &a->output, 0, &s);
-    if (code == EXIT_DONE) code = run_session(&s, a, wants_chat, &texts);
+    if (status == KVASIR_OK) {
+        code = session_open(a->model, &a->engine, &a->output, 0, &s);
+        if (code == EXIT_DONE) code = run_session(&s, a, wants_chat, &texts);
+    } else {
+        code = failed(status);
+    }
     session_close(&s);
     free(texts.template);
     free(texts.system);

@@ -1,4 +1,5 @@
 #include "cli/session.h"
+#include "base/checked.h"
 #include "base/clock.h"
 #include "base/mem.h"
 
@@ -13,41 +14,41 @@
 
 #define FIELD(name) offsetof(output_args, name)
 const cli_option output_options[] = {
-    {"json", 0, NULL, NULL, CLI_FLAG, FIELD(json), "Print one JSON document instead of text (docs/json.md)",
+    {"json", 0, CLI_FLAG, NULL, NULL, FIELD(json), "Print one JSON document instead of text (docs/json.md)",
      0, 0, NULL},
-    {"no-progress", 0, "--log-disable", NULL, CLI_FLAG, FIELD(no_progress), "Show no progress line", 0, 0,
+    {"no-progress", 0, CLI_FLAG, "--log-disable", NULL, FIELD(no_progress), "Show no progress line", 0, 0,
      NULL},
-    {"verbose", 'v', NULL, NULL, CLI_FLAG, FIELD(verbose), "Say more on stderr", 0, 0, NULL},
+    {"verbose", 'v', CLI_FLAG, NULL, NULL, FIELD(verbose), "Say more on stderr", 0, 0, NULL},
     {0},
 };
 #undef FIELD
 
 #define FIELD(name) offsetof(engine_args, name)
 const cli_option kv_options[] = {
-    {"kv", 0, "--cache-type", "T", CLI_TEXT, FIELD(kv),
+    {"kv", 0, CLI_TEXT, "--cache-type", "T", FIELD(kv),
      "Type of the KV cache: f16 (default) or f32, or two as K:V; inspect knows q8 and q4 as well, but this "
      "version does not store them",
      0, 0, "f16 f32"},
-    {"cache-type-k", 0, "-ctk", "T", CLI_TEXT, FIELD(kv_k), "Type of K alone (also -ctk)", 0, 0, "f16 f32"},
-    {"cache-type-v", 0, "-ctv", "T", CLI_TEXT, FIELD(kv_v), "Type of V alone (also -ctv)", 0, 0, "f16 f32"},
+    {"cache-type-k", 0, CLI_TEXT, "-ctk", "T", FIELD(kv_k), "Type of K alone (also -ctk)", 0, 0, "f16 f32"},
+    {"cache-type-v", 0, CLI_TEXT, "-ctv", "T", FIELD(kv_v), "Type of V alone (also -ctv)", 0, 0, "f16 f32"},
     {0},
 };
 
 const cli_option engine_options[] = {
-    {"ctx", 'c', "--ctx-size", "N", CLI_COUNT, FIELD(ctx),
+    {"ctx", 'c', CLI_COUNT, "--ctx-size", "N", FIELD(ctx),
      "Tokens of context, K and M allowed (default: what the model was trained for, or what fits the memory)",
      0, 1 << 27, NULL},
-    {"kv-memory", 0, NULL, "SIZE", CLI_SIZE, FIELD(kv_memory),
+    {"kv-memory", 0, CLI_SIZE, NULL, "SIZE", FIELD(kv_memory),
      "Budget of the KV cache in bytes, K, M, G allowed (default: half of the free memory)", 0, 0, NULL},
-    {"threads", 't', NULL, "N", CLI_INT, FIELD(threads), "Threads (default: one per usable core)", 0, 1024,
+    {"threads", 't', CLI_INT, NULL, "N", FIELD(threads), "Threads (default: one per usable core)", 0, 1024,
      NULL},
-    {"cpu", 0, NULL, "LEVEL", CLI_TEXT, FIELD(cpu),
+    {"cpu", 0, CLI_TEXT, NULL, "LEVEL", FIELD(cpu),
      "Instruction set, or auto for the best (default: KVASIR_CPU, or auto)", 0, 0,
      "auto ref avx2 avx512vnni avx512bf16 neon dotprod"},
-    {"chunk", 'b', "--batch --batch-size --ubatch-size -ub", "N", CLI_COUNT, FIELD(chunk),
+    {"chunk", 'b', CLI_COUNT, "--batch --batch-size --ubatch-size -ub", "N", FIELD(chunk),
      "Prompt tokens that are computed together (default 512); changes the speed, never the result", 0, 16384,
      NULL},
-    {"n-gpu-layers", 0, "--gpu-layers -ngl", "N", CLI_NOTHING, 0,
+    {"n-gpu-layers", 0, CLI_NOTHING, "--gpu-layers -ngl", "N", 0,
      "Accepted (also -ngl) and without effect: this version computes on the CPU", 0, 0, NULL},
     {0},
 };
@@ -55,42 +56,42 @@ const cli_option engine_options[] = {
 
 #define FIELD(name) offsetof(sampling_args, name)
 const cli_option sampling_options[] = {
-    {"temp", 0, "--temperature", "T", CLI_FLOAT, FIELD(temperature),
+    {"temp", 0, CLI_FLOAT, "--temperature", "T", FIELD(temperature),
      "Temperature; 0 takes the best token (default 0.8)", 0, 100, NULL},
-    {"top-k", 0, NULL, "N", CLI_INT, FIELD(top_k), "Keep the N best tokens; 0: all (default 40)", 0, 1 << 30,
+    {"top-k", 0, CLI_INT, NULL, "N", FIELD(top_k), "Keep the N best tokens; 0: all (default 40)", 0, 1 << 30,
      NULL},
-    {"top-p", 0, NULL, "P", CLI_FLOAT, FIELD(top_p),
+    {"top-p", 0, CLI_FLOAT, NULL, "P", FIELD(top_p),
      "Keep the best tokens that have P together; 1: all (default 0.95)", 0, 1, NULL},
-    {"min-p", 0, NULL, "P", CLI_FLOAT, FIELD(min_p),
+    {"min-p", 0, CLI_FLOAT, NULL, "P", FIELD(min_p),
      "Drop tokens below P times the best one's probability (default 0.05)", 0, 1, NULL},
-    {"typical", 0, "--typical-p", "P", CLI_FLOAT, FIELD(typical),
+    {"typical", 0, CLI_FLOAT, "--typical-p", "P", FIELD(typical),
      "Locally typical sampling; 1: off (default 1)", 0, 1, NULL},
-    {"repeat-penalty", 0, NULL, "X", CLI_FLOAT, FIELD(repeat_penalty),
+    {"repeat-penalty", 0, CLI_FLOAT, NULL, "X", FIELD(repeat_penalty),
      "Divides the logits of recent tokens; 1: off (default 1)", 0, 100, NULL},
-    {"repeat-last-n", 0, NULL, "N", CLI_INT, FIELD(repeat_last_n),
+    {"repeat-last-n", 0, CLI_INT, NULL, "N", FIELD(repeat_last_n),
      "Recent means the last N tokens; -1: all, 0: none (default 64)", -1, 1 << 30, NULL},
-    {"frequency-penalty", 0, NULL, "X", CLI_FLOAT, FIELD(frequency_penalty),
+    {"frequency-penalty", 0, CLI_FLOAT, NULL, "X", FIELD(frequency_penalty),
      "Subtracted for each recent occurrence (default 0)", -100, 100, NULL},
-    {"presence-penalty", 0, NULL, "X", CLI_FLOAT, FIELD(presence_penalty),
+    {"presence-penalty", 0, CLI_FLOAT, NULL, "X", FIELD(presence_penalty),
      "Subtracted once for a recent token (default 0)", -100, 100, NULL},
-    {"dry-multiplier", 0, NULL, "X", CLI_FLOAT, FIELD(dry_multiplier),
+    {"dry-multiplier", 0, CLI_FLOAT, NULL, "X", FIELD(dry_multiplier),
      "Strength of DRY, against repeated phrases; 0: off (default 0)", 0, 100, NULL},
-    {"dry-base", 0, NULL, "X", CLI_FLOAT, FIELD(dry_base),
+    {"dry-base", 0, CLI_FLOAT, NULL, "X", FIELD(dry_base),
      "DRY grows by this for each token of a repetition (default 1.75)", 0, 100, NULL},
-    {"dry-allowed-length", 0, NULL, "N", CLI_INT, FIELD(dry_allowed_length),
+    {"dry-allowed-length", 0, CLI_INT, NULL, "N", FIELD(dry_allowed_length),
      "Repetitions up to N tokens are free (default 2)", 0, 1 << 30, NULL},
-    {"dry-last-n", 0, "--dry-penalty-last-n", "N", CLI_INT, FIELD(dry_last_n),
+    {"dry-last-n", 0, CLI_INT, "--dry-penalty-last-n", "N", FIELD(dry_last_n),
      "DRY looks at the last N tokens; 0: all (default 0)", 0, 1 << 30, NULL},
-    {"dry-breaker", 0, "--dry-sequence-breaker", "TEXT", CLI_LIST, FIELD(dry_breakers),
+    {"dry-breaker", 0, CLI_LIST, "--dry-sequence-breaker", "TEXT", FIELD(dry_breakers),
      "Text across which DRY sees no repetition; may be repeated (default: newline, colon, quote, asterisk)",
      0, 0, NULL},
-    {"xtc-probability", 0, NULL, "P", CLI_FLOAT, FIELD(xtc_probability),
+    {"xtc-probability", 0, CLI_FLOAT, NULL, "P", FIELD(xtc_probability),
      "How often XTC drops the top choices (default 0)", 0, 1, NULL},
-    {"xtc-threshold", 0, NULL, "P", CLI_FLOAT, FIELD(xtc_threshold),
+    {"xtc-threshold", 0, CLI_FLOAT, NULL, "P", FIELD(xtc_threshold),
      "Choices above P count as top for XTC (default 0.1)", 0, 1, NULL},
-    {"logit-bias", 0, NULL, "ID=BIAS", CLI_LIST, FIELD(logit_bias),
+    {"logit-bias", 0, CLI_LIST, NULL, "ID=BIAS", FIELD(logit_bias),
      "Adds to a token's logit; ID=-inf forbids it; may be repeated", 0, 0, NULL},
-    {"seed", 's', NULL, "N", CLI_LONG, FIELD(seed),
+    {"seed", 's', CLI_LONG, NULL, "N", FIELD(seed),
      "Seed of the random choices; -1: a new one each time (default -1)", -1, 0x1p62, NULL},
     {0},
 };
@@ -135,13 +136,18 @@ const char *cpu_choice(const char *option)
     return option ? option : from_environment && *from_environment ? from_environment : NULL;
 }
 
-/* ---- session
- * --------------------------------------------------------------------------------------------------- */
+/* ---- session ------------------------------------------------------------------------------------------ */
 
 static void print_engine_note(void *user, const char *text)
 {
     (void)user;
     note("%s", text);
+}
+
+static int many_rows(const kvasir_model_info *info)
+{
+    enum { BYTES = 128 << 20, MOST = 512, LEAST = 16 };
+    return max_int(LEAST, min_int(MOST, BYTES / (4 * max_int(info->n_vocab, 1))));
 }
 
 int session_open(const char *path, const engine_args *e, const output_args *o, int max_logits, session *s)
@@ -161,7 +167,8 @@ int session_open(const char *path, const engine_args *e, const output_args *o, i
                                      .cpu = cpu_choice(e->cpu),
                                      .kv_memory = e->kv_memory,
                                      .max_batch = e->chunk,
-                                     .max_logits = max_logits,
+                                     .max_logits =
+                                         max_logits == SESSION_MANY_ROWS ? many_rows(s->info) : max_logits,
                                      .log = print_engine_note};
     status = kvasir_engine_create(&options, &s->engine);
     if (status != KVASIR_OK) return failed(status);
@@ -198,8 +205,7 @@ int session_sequence(const session *s, const char *kv, kvasir_seq **out)
     return status == KVASIR_E_UNSUPPORTED ? EXIT_USAGE : code; /* the KV type; the model has been loaded */
 }
 
-/* ---- sampling
- * -------------------------------------------------------------------------------------------------- */
+/* ---- sampling ----------------------------------------------------------------------------------------- */
 
 /* "15=2.5", "15+2.5", "15-inf", "15=-inf" */
 static kvasir_status parse_bias(const char *text, kvasir_logit_bias *out)
@@ -269,8 +275,7 @@ kvasir_status sampling_create(sampling_args *a, const kvasir_model *m, unsigned 
     return status;
 }
 
-/* ---- JSON
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- JSON --------------------------------------------------------------------------------------------- */
 
 json_t *json_memory(const kvasir_engine *e)
 {

@@ -13,11 +13,11 @@ typedef struct template_args {
 
 #define FIELD(name) offsetof(template_args, name)
 static const cli_option template_options[] = {
-    {"template", 0, "--chat-template-file", "FILE", CLI_FILE, FIELD(template_file),
+    {"template", 0, CLI_FILE, "--chat-template-file", "FILE", FIELD(template_file),
      "This template (Jinja) instead of the model's own", 0, 0, NULL},
-    {"file", 'f', NULL, "FILE", CLI_FILE, FIELD(file), "Read the variables from a file instead of stdin", 0,
+    {"file", 'f', CLI_FILE, NULL, "FILE", FIELD(file), "Read the variables from a file instead of stdin", 0,
      0, NULL},
-    {"now", 0, NULL, "TIME", CLI_TEXT, FIELD(now),
+    {"now", 0, CLI_TEXT, NULL, "TIME", FIELD(now),
      "The time that strftime_now shows, as 2026-01-15T09:05:07 (default: the clock)", 0, 0, NULL},
     {0},
 };

@@ -14,22 +14,22 @@ typedef struct tokenize_args {
 
 #define FIELD(name) offsetof(tokenize_args, name)
 static const cli_option text_options[] = {
-    {"prompt", 'p', NULL, "TEXT", CLI_TEXT, FIELD(prompt),
+    {"prompt", 'p', CLI_TEXT, NULL, "TEXT", FIELD(prompt),
      "The text (or with --decode the ids); default: stdin", 0, 0, NULL},
-    {"file", 'f', NULL, "FILE", CLI_FILE, FIELD(file), "Read it from a file; - is stdin", 0, 0, NULL},
-    {"decode", 'd', NULL, NULL, CLI_FLAG, FIELD(decode),
+    {"file", 'f', CLI_FILE, NULL, "FILE", FIELD(file), "Read it from a file; - is stdin", 0, 0, NULL},
+    {"decode", 'd', CLI_FLAG, NULL, NULL, FIELD(decode),
      "Ids to text: a JSON array, or numbers between spaces or commas", 0, 0, NULL},
-    {"jsonl", 0, NULL, NULL, CLI_FLAG, FIELD(jsonl),
+    {"jsonl", 0, CLI_FLAG, NULL, NULL, FIELD(jsonl),
      "One request a line, {\"text\":...} or {\"bytes_hex\":...} (with --decode {\"ids\":[...]}), one answer "
      "a line",
      0, 0, NULL},
-    {"pieces", 0, NULL, NULL, CLI_FLAG, FIELD(pieces), "One token a line: id and text", 0, 0, NULL},
-    {"no-special", 0, "--no-parse-special", NULL, CLI_FLAG, FIELD(plain),
+    {"pieces", 0, CLI_FLAG, NULL, NULL, FIELD(pieces), "One token a line: id and text", 0, 0, NULL},
+    {"no-special", 0, CLI_FLAG, "--no-parse-special", NULL, FIELD(plain),
      "Control tokens written in the text are plain text", 0, 0, NULL},
-    {"no-bos", 0, "--no-add-special", NULL, CLI_FLAG, FIELD(no_bos), "Add no BOS or EOS token", 0, 0, NULL},
-    {"hide-special", 0, NULL, NULL, CLI_FLAG, FIELD(hide_special), "With --decode: leave control tokens out",
+    {"no-bos", 0, CLI_FLAG, "--no-add-special", NULL, FIELD(no_bos), "Add no BOS or EOS token", 0, 0, NULL},
+    {"hide-special", 0, CLI_FLAG, NULL, NULL, FIELD(hide_special), "With --decode: leave control tokens out",
      0, 0, NULL},
-    {"pre", 0, NULL, "NAME", CLI_TEXT, FIELD(pre), "The split pattern instead of the one that the file names",
+    {"pre", 0, CLI_TEXT, NULL, "NAME", FIELD(pre), "The split pattern instead of the one that the file names",
      0, 0, NULL},
     {0},
 };
@@ -43,8 +43,7 @@ static const cli_example tokenize_examples[] = {
     {0},
 };
 
-/* ---- jsonl
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- jsonl -------------------------------------------------------------------------------------------- */
 
 static int hex_digit(char c)
 {
@@ -157,7 +156,7 @@ static int serve_lines(const kvasir_model *m, const tokenize_args *a)
                                : a->decode ? decode_request(m, a, request, &answer)
                                            : encode_request(m, a, request, &answer);
         if (status != KVASIR_OK) {
-            answer = json_pack("{s:s}", "error", kvasir_message());
+            answer = json_pack("{s:o}", "error", json_text_or_null(kvasir_message()));
             code = EXIT_FAILED;
         }
         (void)json_dumpf(answer, stdout, JSON_COMPACT);
@@ -171,8 +170,7 @@ static int serve_lines(const kvasir_model *m, const tokenize_args *a)
     return finish_output(code);
 }
 
-/* ---- one text
- * -------------------------------------------------------------------------------------------------- */
+/* ---- one text ----------------------------------------------------------------------------------------- */
 
 static int print_pieces(const kvasir_model *m, const int32_t *ids, size_t n_ids)
 {
