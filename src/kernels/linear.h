@@ -8,14 +8,25 @@
    memcmp).
 
    Quantised kinds. A weight is scale * w + offset with w a small integer. With act_block a[b] for the 32
-   elements of block b: for b = 0, 1, ...: for each group g of the block that has its own scale (one of 32, or
-   two of 16 for Q6_K): isum = sum over the group of w * a[b].q         (int32, exact) acc  = fma((float)isum,
-   scale_g * a[b].d, acc)  (the product scale_g * d is rounded first) acc  = fma(offset_g, a[b].ds, acc)
-   (kinds with an offset only) (f16 values widened exactly; products in f32, rounded). u is the unsigned
-   number that the file stores: Q4_0: w = u - 8, d      Q5_0: w = u - 16, d      Q8_0: w = q, d Q4_1, Q5_1: w
-   = u, d, offset m                   Q4_K, Q5_K: w = u, d*sc, offset -(dmin*m) Q6_K: w = u - 32, d*sc per 16
+   elements of block b:
+
+     for b = 0, 1, ...:
+         for each group g of the block that has its own scale (one of 32, or two of 16 for Q6_K):
+             isum = sum over the group of w * a[b].q         (int32, exact)
+             acc  = fma((float)isum, scale_g * a[b].d, acc)  (the product scale_g * d is rounded first)
+         acc = fma(offset, a[b].ds, acc)                     (kinds with an offset only)
+
+   (f16 values widened exactly; products in f32, rounded). u is the unsigned number that the file stores:
+
+     Q4_0        w = u - 8     d
+     Q5_0        w = u - 16    d
+     Q8_0        w = q         d
+     Q4_1, Q5_1  w = u         d, offset m
+     Q4_K, Q5_K  w = u         d*sc, offset -(dmin*m)
+     Q6_K        w = u - 32    d*sc per 16
+
    Integer units that want unsigned weights take u * q and subtract 8, 16, 128 or 32 times the sum of q, which
-   is why act_block holds that sum; signed ones take w. Both are exact.
+   is why act_block holds that sum (negated: one step less); signed ones take w. Both are exact.
 
    Float kinds (F32, F16, BF16): acc = fma(w[k], x[k], acc) for k ascending, w widened exactly. */
 #ifndef KVASIR_KERNELS_LINEAR_H
@@ -29,9 +40,9 @@ enum { PANEL_ROWS = 16, ACT_BLOCK = 32 };
 
 /* 32 activations of one token as int8 with one scale: x ~= d * q, |q| <= 127. */
 typedef struct act_block {
-    float d;        /* 0 for a block of zeros */
-    float ds;       /* d * (float)(sum of q) */
-    int32_t sum[2]; /* of q[0..15], of q[16..31] */
+    float d;              /* 0 for a block of zeros */
+    float ds;             /* d * (float)(sum of q) */
+    int32_t minus_sum[2]; /* minus the sum of q[0..15], of q[16..31] */
     int8_t q[ACT_BLOCK];
 } act_block;
 

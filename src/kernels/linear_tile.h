@@ -8,25 +8,34 @@
    and decisions vanish.
 
    The including file gives
-     INLINE                       static inline, always inlined
-     ROWS                         panel rows in a vector: 16, 8 or 4; a panel is 16/ROWS vectors
+
+     INLINE                    static inline, always inlined
+     ROWS                      panel rows in a vector: 16, 8 or 4; a panel is 16/ROWS vectors
      TILE_PANELS, TILE_ACTS, ONE_PANELS
-     ivec                         ROWS words of 4 bytes
-       i_load(p)                  aligned to 16 bytes or more
-       i_set(x)                   a 32-bit number in every word
-       i_and, i_or(a, b)          i_shr(x, n), i_shl(x, n), i_sar(x, n): words, n may vary; i_rotl(x, n): n
-   mod 32 i_merge(a, b, mask)        a | (b & mask) i_sub8(a, b)               bytes i_fifth(u, bits, j) u
-   with 16 added to byte i of each word where bit 4j+i of `bits` is set (u < 16) fvec ROWS floats f_set,
-   f_mul, f_fma(a, b, c) = a*b + c rounded once, f_neg, f_store, f_load, f_load_bf16 f_load_half(p) ROWS f16
-       f_low_half(i), f_high_half(i)  the f16 in the lower or upper half of each word
-       f_from_i(i)
-     dots                         running sums of products, possibly narrower than 32 bits
-       dots_start(t)              no products yet; where dots are as wide as t, t itself
-       dots_add(kind, s, w, x)    per row, adds the products of the four bytes of w and x
-       dots_run(kind)             how many additions s can take
-       dots_fold(t, s)            t plus the sums of s, for the s that was started with t
-       dots_signed(kind)          dots_add takes w as signed bytes (after the centre is subtracted), not as
-   unsigned u */
+
+     ivec                      ROWS words of 4 bytes
+     i_load(p)                 no alignment
+     i_set(x)                  a 32-bit number in every word
+     i_add, i_and(a, b)        words
+     i_shr, i_shl, i_sar(x, n) words; n may vary
+     i_rotl(x, n)              words, by n modulo 32
+     i_merge(a, b, mask)       a | (b & mask)
+     i_sub8(a, b)              bytes
+     i_fifth(u, bits, j)       u (< 16) with 16 added to byte i of a word where bit 4j+i of `bits` is set
+
+     fvec                      ROWS floats
+     f_set, f_mul, f_neg, f_load, f_store
+     f_fma(a, b, c)            a*b + c rounded once
+     f_load_half, f_load_bf16  ROWS f16 or bf16, widened
+     f_low_half, f_high_half   the f16 in the lower or upper half of each word of an ivec
+     f_from_i                  of an ivec
+
+     dots                      running sums of products, possibly narrower than 32 bits
+     dots_signed(kind)         products take w as signed bytes (the centre subtracted), not u as unsigned
+     dots_run(kind)            how many additions fit
+     dots_start(t)             no products yet; where dots are as wide as t, t itself
+     dots_add(kind, s, w, x)   per row, adds the products of the four bytes of w and of x
+     dots_fold(t, s)           t plus the sums of s, for the s that was started with t */
 #ifndef KVASIR_KERNELS_LINEAR_TILE_H
 #define KVASIR_KERNELS_LINEAR_TILE_H
 
@@ -43,7 +52,8 @@ enum {
     PANEL_VECS = PANEL_ROWS / ROWS, /* vectors per panel */
     MAX_VECS = ONE_PANELS > TILE_PANELS ? ONE_PANELS *PANEL_VECS : TILE_PANELS *PANEL_VECS,
     PREFETCH_AHEAD = 4096, /* bytes, in each of the streams of a single-row product */
-    ACT_CACHE = 384 << 10  /* activations that stay in the second-level cache */
+    ACT_CACHE = 384 << 10, /* activations that stay in the second-level cache */
+    FLOAT_BLOCK = 2048     /* elements of k for float kinds */
 };
 
 /* What a tile works on; strides in bytes. A panel may be named twice (the last tile of an odd number). */
@@ -53,6 +63,7 @@ typedef struct tile_job {
     const uint8_t *acts;
     size_t ld_act, ld_out; /* ld_out in floats */
     int k;
+    bool resume; /* float kinds: the sums so far are in out */
 } tile_job;
 
 typedef void tile_fn(const tile_job *job);
@@ -206,6 +217,16 @@ INLINE fvec block_offset(panel_kind kind, const unit_head *head, size_t half, in
 
 /* ---- the tile of the quantised kinds ---- */
 
+/* What products of unsigned weights have too much: minus the centre times the sum of a group's activations.
+ */
+INLINE ivec centre_term(panel_kind kind, const act_block *a, int g)
+{
+    if (dots_signed(kind) || centre(kind) == 0) return i_set(0);
+    ivec sum =
+        kind == PANEL_Q6_K ? i_set(a->minus_sum[g]) : i_add(i_set(a->minus_sum[0]), i_set(a->minus_sum[1]));
+    return i_shl(sum, __builtin_ctz((unsigned)centre(kind)));
+}
+
 /* Adds elements [32 (4 half + q)] of a unit: acc[v][n] += block of vector v * activation block a[n]. */
 INLINE void add_block(panel_kind kind, int n_vecs, int n_act, const unit_view *unit, const unit_head *head,
                       size_t half, int q, const uint8_t *acts, size_t ld_act, fvec acc[][TILE_ACTS])
@@ -219,11 +240,7 @@ INLINE void add_block(panel_kind kind, int n_vecs, int n_act, const unit_view *u
         dots part[MAX_VECS][TILE_ACTS];
         UNROLL for (int n = 0; n < n_act; n++)
         {
-            ivec start = i_set(0);
-            if (!dots_signed(kind) && centre(kind) != 0) {
-                int of_q = groups == 2 ? ACT(n)->sum[g] : ACT(n)->sum[0] + ACT(n)->sum[1];
-                start = i_set(-centre(kind) * of_q);
-            }
+            ivec start = centre_term(kind, ACT(n), g);
             UNROLL for (int v = 0; v < n_vecs; v++) sum[v][n] = start;
         }
         UNROLL for (int j = 0; j < n_words; j++)
@@ -325,7 +342,12 @@ INLINE void float_tile(panel_kind kind, int n_panels, int n_act, const tile_job 
 {
     const int n_vecs = n_panels * PANEL_VECS, step = (kind == PANEL_F32 ? 4 : 2) * PANEL_ROWS;
     fvec acc[MAX_VECS][TILE_ACTS];
-    UNROLL for (int v = 0; v < n_vecs; v++) UNROLL for (int n = 0; n < n_act; n++) acc[v][n] = f_set(0);
+    UNROLL for (int v = 0; v < n_vecs; v++)
+    {
+        const float *out = job->out[v / PANEL_VECS] + v % PANEL_VECS * ROWS;
+        UNROLL for (int n = 0; n < n_act; n++) acc[v][n] =
+            job->resume ? f_load(out + (size_t)n * job->ld_out) : f_set(0);
+    }
     size_t at = 0;
     for (int i = 0; i < job->k; i++, at += (size_t)step) {
         fvec w[MAX_VECS];
@@ -353,6 +375,8 @@ typedef struct product {
     float *out;
     size_t ld_out;
     int n_panels, n_act, k;
+    bool floats;
+    size_t weight_bytes; /* float kinds: bytes of one element of a panel's 16 rows */
 } product;
 
 /* Names panel p of the product as number i of the job. */
@@ -375,35 +399,44 @@ static void one_row(const product *g, tile_fn *tile)
     }
 }
 
-/* Rows first..last-1 of activations: each group of panels meets all of them, in tiles of about equal size. */
-static void many_rows(const product *g, int first, int last, tile_fn *const *tiles)
+/* Rows first..last-1 of activations, elements from..from+k-1 (a part of them only for float kinds): each
+   group of panels meets all of the rows, in tiles of about equal size. */
+static void many_rows(const product *g, int first, int last, int from, int k, tile_fn *const *tiles)
 {
-    tile_job job = {.ld_act = g->ld_act, .ld_out = g->ld_out, .k = g->k};
+    tile_job job = {.ld_act = g->ld_act, .ld_out = g->ld_out, .k = k, .resume = from > 0};
     const int n_tiles = (last - first + TILE_ACTS - 1) / TILE_ACTS;
     for (int p = 0; p < g->n_panels; p += TILE_PANELS) {
         for (int t = 0, row = first; t < n_tiles; t++) {
             int n = (last - row) / (n_tiles - t);
-            for (int i = 0; i < TILE_PANELS; i++) set_panel(&job, i, g, p + i, row);
-            job.acts = g->acts + (size_t)row * g->ld_act;
+            for (int i = 0; i < TILE_PANELS; i++) {
+                set_panel(&job, i, g, p + i, row);
+                job.panel[i] += (size_t)from * g->weight_bytes;
+            }
+            job.acts = g->acts + (size_t)row * g->ld_act + (size_t)from * sizeof(float);
             tiles[n](&job);
             row += n;
         }
     }
 }
 
-/* tiles[n] takes n rows of activations; tiles[0] is the tile for a product that has only one. */
+/* tiles[n] takes n rows of activations; tiles[0] is the tile for a product that has only one. Both a group of
+   panels and the rows it meets are to stay in the second-level cache: rows are taken in chunks, and float
+   weights, which are large, in blocks of k, between which the sums wait in `out`. */
 static void multiply(const product *g, tile_fn *const *tiles)
 {
     if (g->n_act == 1) {
         one_row(g, tiles[0]);
         return;
     }
-    int fit = (int)(ACT_CACHE / g->ld_act) / TILE_ACTS * TILE_ACTS, most = max_int(fit, TILE_ACTS);
-    int n_chunks = (g->n_act + most - 1) / most;
+    const int k = g->floats ? min_int(g->k, FLOAT_BLOCK) : g->k;
+    const size_t row_bytes = g->floats ? (size_t)k * sizeof(float) : g->ld_act;
+    const int most = max_int((int)(ACT_CACHE / row_bytes) / TILE_ACTS, 1) * TILE_ACTS;
+    const int n_chunks = (g->n_act + most - 1) / most;
     for (int c = 0, first = 0; c < n_chunks; c++) {
-        int n = (int)ceil_div((size_t)(g->n_act - first), (size_t)(n_chunks - c));
-        many_rows(g, first, first + n, tiles);
-        first += n;
+        int last = first + (g->n_act - first) / (n_chunks - c);
+        for (int from = 0; from < g->k; from += k)
+            many_rows(g, first, last, from, min_int(k, g->k - from), tiles);
+        first = last;
     }
 }
 
@@ -420,9 +453,18 @@ static void multiply(const product *g, tile_fn *const *tiles)
                             int n_act, float *out, size_t ld_out)                                            \
     {                                                                                                        \
         static tile_fn *const tiles[] = {tile_##kind##_one, TILE_ACTS_LIST(tile_##kind)};                    \
-        product g = {                                                                                        \
-            panels, acts, panel_bytes(PANEL_##kind, k), ld_act * (act_bytes), out, ld_out, n_panels,         \
-            n_act,  k};                                                                                      \
+        product g = {.panels = panels,                                                                       \
+                     .acts = acts,                                                                           \
+                     .panel_bytes = panel_bytes(PANEL_##kind, k),                                            \
+                     .ld_act = ld_act * (act_bytes),                                                         \
+                     .out = out,                                                                             \
+                     .ld_out = ld_out,                                                                       \
+                     .n_panels = n_panels,                                                                   \
+                     .n_act = n_act,                                                                         \
+                     .k = k,                                                                                 \
+                     .floats = panel_kind_is_float(PANEL_##kind),                                            \
+                     .weight_bytes =                                                                         \
+                         panel_kind_is_float(PANEL_##kind) ? panel_bytes(PANEL_##kind, 32) / 32 : 0};        \
         multiply(&g, tiles);                                                                                 \
     }
 

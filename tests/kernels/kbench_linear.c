@@ -85,7 +85,8 @@ static void bench_kind(const kcheck *k, job *j, float *out2)
     double one = gemv_gbs(j, n_panels, NULL), two = gemv_gbs(j, n_panels, out2);
     double cached = gemv_gbs(j, (int)((512 << 10) / panel_bytes(j->kind, j->k)) + 1, NULL);
     double many = gemm_gops(j, 512);
-    printf("  %-5s k %4d  1 row: %5.1f GB/s (%3.0f%%), 2 threads %5.1f, cached %5.1f;  G op/s at 2: %5.0f, 6: %5.0f, 12: "
+    printf("  %-5s k %4d  1 row: %5.1f GB/s (%3.0f%%), 2 threads %5.1f, cached %5.1f;  G op/s at 2: %5.0f, "
+           "6: %5.0f, 12: "
            "%5.0f, "
            "16: %5.0f, 512: %5.0f (%.0f%% of peak)\n",
            panel_kind_name(j->kind), j->k, one, 100 * one / k->limits.read_gbs, two, cached, gemm_gops(j, 2),

@@ -23,6 +23,10 @@ INLINE ivec i_set(int32_t x)
 {
     return vdupq_n_s32(x);
 }
+INLINE ivec i_add(ivec a, ivec b)
+{
+    return vaddq_s32(a, b);
+}
 INLINE ivec i_and(ivec a, ivec b)
 {
     return vandq_s32(a, b);

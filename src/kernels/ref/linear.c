@@ -66,9 +66,9 @@ static void quantise_block(const float *x, act_block *out)
     if (!(best >= 0)) out->d = amax / 127.0f; /* a NaN among the values */
     for (int i = 0; i < ACT_BLOCK; i++) {
         out->q[i] = in_range(best_q[i]);
-        out->sum[i / 16] += out->q[i];
+        out->minus_sum[i / 16] -= out->q[i];
     }
-    out->ds = out->d * (float)(out->sum[0] + out->sum[1]);
+    out->ds = out->d * (float)-(out->minus_sum[0] + out->minus_sum[1]);
 }
 
 static void quantise(const float *x, int k, act_block *out)

@@ -6,17 +6,21 @@
    were (rounded up to 64 bytes), one forward pass reads everything in the order of use, and packing moves
    words without looking at them:
 
-     type   words per row and block, in order                                  lone f16
-     Q4_0   4: nibbles; word j holds elements 4j.. (low) and 16+4j.. (high)    d
+     type   words per row and block, in order                                lone f16
+     Q4_0   4: nibbles; word j has elements 4j.. (low) and 16+4j.. (high)    d
      Q4_1   1: d, m as two f16; 4: nibbles as in Q4_0
-     Q5_0   1: fifth bits, bit e of element e; 4: nibbles                      d
+     Q5_0   1: fifth bits, bit e of element e; 4: nibbles                    d
      Q5_1   1: d, m; 1: fifth bits; 4: nibbles
-     Q8_0   8: bytes; word j holds elements 4j.. ; as q ^ 0x80 (u = q + 128)   d
-     Q4_K   1: d, dmin; 3: 6-bit scales and mins; 32: nibbles; sub-blocks of 32 elements 2i (low) and 2i+1
-   (high) share words 8i..8i+7 Q5_K   1: d, dmin; 3: scales and mins; 8: fifth bits, bit s of a byte for
-   sub-block s; 32: nibbles as in Q4_K Q6_K   32: low nibbles; 16: upper two bits; 4: 16 signed scales d Per
-   half h (128 elements), sub-block q = 0..3: nibble q/2 of words 16h + 8(q&1) + j, bits 2q of words 32 + 8h +
-   j F32, F16, BF16: [k][16 rows] */
+     Q8_0   8: bytes; word j has elements 4j.. ; as q ^ 0x80 (u = q + 128)   d
+     Q4_K   1: d, dmin; 3: scales and minimums of 6 bits; 32: nibbles
+     Q5_K   1: d, dmin; 3: scales and minimums; 8: fifth bits; 32: nibbles
+     Q6_K   32: low nibbles; 16: upper two bits; 4: 16 signed scales         d
+     F32, F16, BF16: [k][16 rows]
+
+   Q4_K, Q5_K: sub-blocks 2i (low nibbles) and 2i+1 (high) of 32 elements share nibble words 8i..8i+7; the
+   fifth bits of sub-block s are bit s of the bytes.
+   Q6_K: per half h (128 elements) and sub-block q = 0..3, word j has nibble q/2 of word 16h + 8(q%2) + j and
+   bits 2q, 2q+1 of word 32 + 8h + j. */
 #include "kernels/linear.h"
 
 #include "base/checked.h"

@@ -22,6 +22,10 @@ INLINE ivec i_set(int32_t x)
 {
     return _mm256_set1_epi32(x);
 }
+INLINE ivec i_add(ivec a, ivec b)
+{
+    return _mm256_add_epi32(a, b);
+}
 INLINE ivec i_and(ivec a, ivec b)
 {
     return _mm256_and_si256(a, b);
@@ -201,8 +205,8 @@ INLINE void store_bytes(const __m256 x[4], float inverse, act_block *out)
     __m256i sums = _mm256_madd_epi16(_mm256_maddubs_epi16(ones, bytes), _mm256_set1_epi16(1));
     sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0x4e));
     sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0xb1));
-    out->sum[0] = _mm256_cvtsi256_si32(sums);
-    out->sum[1] = _mm_cvtsi128_si32(_mm256_extracti128_si256(sums, 1));
+    out->minus_sum[0] = -_mm256_cvtsi256_si32(sums);
+    out->minus_sum[1] = -_mm_cvtsi128_si32(_mm256_extracti128_si256(sums, 1));
 }
 
 enum { CANDIDATES = 6, CANDIDATE_ROOM = 8 };
@@ -241,7 +245,7 @@ static void quantise_block(const float *values, act_block *out)
     }
     out->d = most >= 0 ? amax / 127.0f * (a[best] / b[best]) : amax / 127.0f;
     store_bytes(y, ratio[best], out);
-    out->ds = out->d * (float)(out->sum[0] + out->sum[1]);
+    out->ds = out->d * (float)-(out->minus_sum[0] + out->minus_sum[1]);
 }
 
 static void quantise(const float *x, int k, act_block *out)

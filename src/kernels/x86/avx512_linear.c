@@ -21,6 +21,10 @@ INLINE ivec i_set(int32_t x)
 {
     return _mm512_set1_epi32(x);
 }
+INLINE ivec i_add(ivec a, ivec b)
+{
+    return _mm512_add_epi32(a, b);
+}
 INLINE ivec i_and(ivec a, ivec b)
 {
     return _mm512_and_si512(a, b);
