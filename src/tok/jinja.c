@@ -59,8 +59,7 @@ kvasir_status j_take(jrun *r, size_t count, size_t size, void *out)
     return KVASIR_OK;
 }
 
-/* ---- output
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- output ------------------------------------------------------------------------------------------- */
 
 static kvasir_status reserve(jrun *r, size_t n)
 {
@@ -110,8 +109,7 @@ kvasir_status j_cut(jrun *r, size_t mark, jval *out)
     return j_string(r, n ? r->out + mark : "", n, out);
 }
 
-/* ---- the way in
- * ------------------------------------------------------------------------------------------------- */
+/* ---- the way in --------------------------------------------------------------------------------------- */
 
 static kvasir_status render(jrun *r, const char *context, size_t n_context)
 {

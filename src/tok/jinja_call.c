@@ -16,8 +16,7 @@ const jfunction *j_find(const jfunction *table, size_t n, const jstr *name)
     return NULL;
 }
 
-/* ---- arguments
- * -------------------------------------------------------------------------------------------------- */
+/* ---- arguments ---------------------------------------------------------------------------------------- */
 
 /* The number of the parameter with this name, -1 if there is none; *count is how many there are. */
 static int param_index(const char *params, const jstr *name, size_t *count)
@@ -72,8 +71,7 @@ kvasir_status j_arg_text(jrun *r, jval v, const jstr **out)
     return KVASIR_OK;
 }
 
-/* ---- globals
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- globals ------------------------------------------------------------------------------------------ */
 
 static kvasir_status call_range(jrun *r, jval self, const jargs *a, jval *out)
 {
@@ -183,8 +181,7 @@ jval j_global(const jstr *name)
     return f ? (jval){.kind = J_FUNCTION, .function = f} : (jval){.kind = J_MISSING};
 }
 
-/* ---- the loop object
- * -------------------------------------------------------------------------------------------- */
+/* ---- the loop object ---------------------------------------------------------------------------------- */
 
 kvasir_status j_loop_peek(jrun *r, jloop *loop)
 {
@@ -262,8 +259,7 @@ kvasir_status j_loop_attribute(jrun *r, jloop *loop, const jstr *name, jval *out
     return KVASIR_OK;
 }
 
-/* ---- attributes
- * ------------------------------------------------------------------------------------------------- */
+/* ---- attributes --------------------------------------------------------------------------------------- */
 
 static kvasir_status bind(jrun *r, jval self, const jfunction *method, jval *out)
 {
@@ -338,8 +334,7 @@ kvasir_status j_attribute(jrun *r, jval v, const jstr *name, jval *out)
     return method ? bind(r, v, method, out) : KVASIR_OK;
 }
 
-/* ---- calls
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- calls -------------------------------------------------------------------------------------------- */
 
 static kvasir_status call_method(jrun *r, const jbound *b, const jargs *a, jval *out)
 {

@@ -44,33 +44,47 @@ static uint64_t hash_number(jval v)
     return mix(bits);
 }
 
-static uint64_t hash_of(jval v)
+static uint64_t hash_flat(jval v)
 {
     if (j_is_number(v)) return hash_number(v);
     if (v.kind == J_STRING || v.kind == J_BYTES) return hash_bytes(v.s->s, v.s->n) + (v.kind == J_BYTES);
-    if (v.kind == J_TUPLE) {
-        uint64_t h = 0x51ed270b;
-        for (size_t i = 0; i < v.list->n; i++) h = mix(h ^ hash_of(v.list->v[i]));
-        return h;
-    }
     if (v.kind == J_NONE || v.kind == J_UNDEFINED) return (uint64_t)v.kind;
     if (v.kind == J_RANGE) return mix((uint64_t)v.range->n);
     return mix((uint64_t)(uintptr_t)v.list);
 }
 
-static bool hashable(jval v, int depth)
+/* *is false: the value is or has in it a list or dictionary. Each value is a step: a tuple in a tuple may
+   well be there a million times. */
+static kvasir_status hash_of(jrun *r, jval v, uint64_t *out, bool *is)
 {
-    if (v.kind == J_LIST || v.kind == J_DICT || depth > 100 ||
-        (v.kind == J_VIEW && v.view->kind != VIEW_VALUES))
-        return false;
-    for (size_t i = 0; v.kind == J_TUPLE && i < v.list->n; i++)
-        if (!hashable(v.list->v[i], depth + 1)) return false;
-    return true;
+    TRY(j_step(r, 1));
+    *is = v.kind != J_LIST && v.kind != J_DICT && !(v.kind == J_VIEW && v.view->kind != VIEW_VALUES);
+    if (v.kind != J_TUPLE) {
+        *out = hash_flat(v);
+        return v.kind == J_STRING ? j_step(r, v.s->n / 64) : KVASIR_OK;
+    }
+    *out = 0x51ed270b;
+    TRY(j_down(r));
+    for (size_t i = 0; *is && i < v.list->n; i++) {
+        uint64_t member;
+        TRY(hash_of(r, v.list->v[i], &member, is));
+        *out = mix(*out ^ member);
+    }
+    j_up(r);
+    return KVASIR_OK;
 }
 
-bool j_hashable(jval v)
+static kvasir_status hash_key(jrun *r, jval key, uint64_t *out)
 {
-    return hashable(v, 0);
+    bool is;
+    TRY(hash_of(r, key, out, &is));
+    return is ? KVASIR_OK : j_fail(r, "unhashable type: '%s'", j_type_name(key));
+}
+
+kvasir_status j_hashable(jrun *r, jval v, bool *out)
+{
+    uint64_t hash;
+    return hash_of(r, v, &hash, out);
 }
 
 kvasir_status j_new_dict(jrun *r, size_t room, jdict **out)
@@ -134,8 +148,8 @@ static kvasir_status grow(jrun *r, jdict *d)
 kvasir_status j_dict_put(jrun *r, jdict *d, jval key, jval value)
 {
     size_t place;
-    if (!hashable(key, 0)) return j_fail(r, "unhashable type: '%s'", j_type_name(key));
-    uint64_t hash = hash_of(key);
+    uint64_t hash;
+    TRY(hash_key(r, key, &hash));
     TRY(probe(r, d, key, hash, &place));
     if (d->index[place]) {
         d->v[d->index[place] - 1].value = value;
@@ -153,9 +167,10 @@ kvasir_status j_dict_put(jrun *r, jdict *d, jval key, jval value)
 kvasir_status j_dict_get(jrun *r, const jdict *d, jval key, jval *out)
 {
     size_t place;
+    uint64_t hash;
     *out = (jval){.kind = J_MISSING};
-    if (!hashable(key, 0)) return j_fail(r, "unhashable type: '%s'", j_type_name(key));
-    TRY(probe(r, d, key, hash_of(key), &place));
+    TRY(hash_key(r, key, &hash));
+    TRY(probe(r, d, key, hash, &place));
     if (d->index[place]) *out = d->v[d->index[place] - 1].value;
     return KVASIR_OK;
 }

@@ -94,8 +94,7 @@ static kvasir_status eval_item(jrun *r, const jnode *node, jval *out)
     return j_slice(r, v, part[0], part[1], part[2], out);
 }
 
-/* ---- calls
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- calls -------------------------------------------------------------------------------------------- */
 
 static kvasir_status add_rest(jrun *r, const jnode *rest, jargs *out)
 {
@@ -188,8 +187,7 @@ static kvasir_status eval_test(jrun *r, const jnode *node, jval *out)
     return KVASIR_OK;
 }
 
-/* ---- all of them
- * ------------------------------------------------------------------------------------------------ */
+/* ---- all of them -------------------------------------------------------------------------------------- */
 
 static kvasir_status eval_unary(jrun *r, const jnode *node, jval *out)
 {

@@ -18,8 +18,7 @@ kvasir_status j_enter_scope(jrun *r, const jscope *s)
     return KVASIR_OK;
 }
 
-/* ---- variables
- * -------------------------------------------------------------------------------------------------- */
+/* ---- variables ---------------------------------------------------------------------------------------- */
 
 static kvasir_status assign_items(jrun *r, const jnode *target, jval v)
 {
@@ -96,8 +95,7 @@ static kvasir_status exec_if(jrun *r, const jnode *node)
     return node->b ? j_exec(r, node->b) : KVASIR_OK;
 }
 
-/* ---- functions' variables
- * --------------------------------------------------------------------------------------- */
+/* ---- functions' variables ----------------------------------------------------------------------------- */
 
 static kvasir_status new_activation(jrun *r, const jfunc *f, jactivation *up, jactivation **out)
 {
@@ -121,8 +119,7 @@ static void drop_activation(jrun *r, const jfunc *f, jactivation *env)
     r->spare[f->id] = env;
 }
 
-/* ---- loops
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- loops -------------------------------------------------------------------------------------------- */
 
 typedef struct filtered {
     const jnode *node;
@@ -235,8 +232,7 @@ kvasir_status j_call_loop(jrun *r, jloop *loop, const jargs *a, jval *out)
     return j_cut(r, mark, out);
 }
 
-/* ---- macros
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- macros ------------------------------------------------------------------------------------------- */
 
 static kvasir_status new_macro(jrun *r, const jnode *node, jval *out)
 {
@@ -381,8 +377,7 @@ static kvasir_status exec_call_block(jrun *r, const jnode *node)
     return emit_result(r, text);
 }
 
-/* ---- all of them
- * ------------------------------------------------------------------------------------------------ */
+/* ---- all of them -------------------------------------------------------------------------------------- */
 
 static kvasir_status exec_print(jrun *r, const jnode *node)
 {

@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- numbers
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- numbers ------------------------------------------------------------------------------------------ */
 
 static kvasir_status do_abs(jrun *r, jval self, const jargs *a, jval *out)
 {
@@ -230,8 +229,7 @@ static kvasir_status do_filesizeformat(jrun *r, jval self, const jargs *a, jval 
     return j_cut(r, mark, out);
 }
 
-/* ---- text
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- text --------------------------------------------------------------------------------------------- */
 
 static kvasir_status text_in_case(jrun *r, jval self, jcase how, jval *out)
 {
@@ -409,8 +407,7 @@ static kvasir_status do_format(jrun *r, jval self, const jargs *a, jval *out)
     return j_printf(r, s, args, out);
 }
 
-/* ---- HTML and URLs
- * ---------------------------------------------------------------------------------------------- */
+/* ---- HTML and URLs ------------------------------------------------------------------------------------ */
 
 static kvasir_status escape_text(jrun *r, const jstr *s, jval *out)
 {
@@ -584,8 +581,7 @@ static kvasir_status do_xmlattr(jrun *r, jval self, const jargs *a, jval *out)
     return j_cut(r, mark, out);
 }
 
-/* ---- the rest
- * --------------------------------------------------------------------------------------------------- */
+/* ---- the rest ----------------------------------------------------------------------------------------- */
 
 static kvasir_status do_default(jrun *r, jval self, const jargs *a, jval *out)
 {

@@ -21,8 +21,7 @@ typedef struct spec {
     char type;
 } spec;
 
-/* ---- padding
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- padding ------------------------------------------------------------------------------------------ */
 
 static kvasir_status emit_fill(jrun *r, const spec *p, size_t n)
 {
@@ -50,8 +49,7 @@ static kvasir_status emit_text(jrun *r, const spec *p, const jstr *s)
     return emit_padded(r, p, p->align ? p->align : '<', "", s->s, n);
 }
 
-/* ---- numbers
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- numbers ------------------------------------------------------------------------------------------ */
 
 /* printf's point is the locale's; here it is a point. */
 static void plain_point(char *s)
@@ -184,8 +182,7 @@ static kvasir_status emit_real(jrun *r, const spec *p, double f)
     return emit_number(r, p, minus, "", digits);
 }
 
-/* ---- format specifications
- * -------------------------------------------------------------------------------------- */
+/* ---- format specifications ---------------------------------------------------------------------------- */
 
 static bool read_width(const jstr *s, size_t *i, size_t *out)
 {
@@ -266,8 +263,7 @@ kvasir_status j_format_value(jrun *r, jval v, const jstr *text)
     return emit_real(r, &p, j_double(v));
 }
 
-/* ---- str.format
- * ------------------------------------------------------------------------------------------------- */
+/* ---- str.format --------------------------------------------------------------------------------------- */
 
 typedef struct formatter {
     jrun *r;
@@ -457,9 +453,7 @@ kvasir_status j_str_format_map(jrun *r, jval self, const jargs *a, jval *out)
     return j_cut(r, mark, out);
 }
 
-/* ---- %
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- % ------------------------------------------------------------------------------------------------ */
 
 typedef struct percent {
     jrun *r;

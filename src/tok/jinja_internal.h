@@ -1,11 +1,11 @@
 /* What the files of the Jinja interpreter share: values, nodes, the state of one rendering, and who does
    what.
 
-   A template becomes a tree of nodes (jinja_lex, jinja_expr, jinja_parse). A second pass gives every name its
-   place, with the rules by which Jinja compiles names to Python variables (jinja_scope). Rendering walks the
-   tree (jinja_exec, jinja_eval). Strings are valid UTF-8 throughout and know their length in code points.
-   Everything made while rendering lies in one arena; text is written to the end of one buffer, and what is to
-   become a string is cut off there again (j_mark, j_cut). */
+   A template becomes a tree of nodes (jinja_lex, jinja_parser, jinja_expr, jinja_parse). A second pass gives
+   every name its place, with the rules by which Jinja compiles names to Python variables (jinja_scope).
+   Rendering walks the tree (jinja_exec, jinja_eval). Strings are valid UTF-8 throughout and know their length
+   in code points. Everything made while rendering lies in one arena; text is written to the end of one
+   buffer, and what is to become a string is cut off there again (j_mark, j_cut). */
 #ifndef KVASIR_TOK_JINJA_INTERNAL_H
 #define KVASIR_TOK_JINJA_INTERNAL_H
 
@@ -15,8 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* ---- values
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------------------------- */
 
 /* Python's integers have no end; here they have 127 bits and passing that is an error. */
 __extension__ typedef __int128 jint;
@@ -193,8 +192,7 @@ static inline double j_double(jval v)
     return v.kind == J_FLOAT ? v.f : (double)j_integer(v);
 }
 
-/* ---- the tree
- * --------------------------------------------------------------------------------------------------- */
+/* ---- the tree ----------------------------------------------------------------------------------------- */
 
 typedef enum jnode_type {
     N_CONST,
@@ -313,8 +311,7 @@ struct jinja {
     uint32_t n_funcs;
 };
 
-/* ---- lexing and parsing
- * ----------------------------------------------------------------------------------------- */
+/* ---- lexing and parsing ------------------------------------------------------------------------------- */
 
 typedef enum jtoken_type {
     T_EOF,
@@ -395,7 +392,9 @@ typedef struct jparser {
 
 kvasir_status j_next(jparser *p);
 kvasir_status j_look(jparser *p, jtoken **out);
+bool j_is_name(const jtoken *t, const char *name);
 bool j_at_name(const jparser *p, const char *name);
+const char *j_describe(jtoken_type type); /* for messages */
 kvasir_status j_skip_name(jparser *p, const char *name, bool *skipped);
 kvasir_status j_expect(jparser *p, jtoken_type type);
 kvasir_status j_syntax(const jparser *p, uint32_t line, const char *format, ...)
@@ -404,6 +403,7 @@ kvasir_status j_enter(jparser *p);
 void j_leave(jparser *p);
 /* One jstr per different name, so that names compare by address. */
 kvasir_status j_intern(jparser *p, const char *s, size_t n, const jstr **out);
+kvasir_status j_new_string(jparser *p, const char *s, size_t n, const jstr **out);
 kvasir_status j_node(jparser *p, jnode_type type, uint32_t line, jnode **out);
 /* Sets the height from the children; an error when it passes the bound. */
 kvasir_status j_close(const jparser *p, jnode *node);
@@ -423,8 +423,7 @@ kvasir_status j_parse_filters(jparser *p, jnode *node, bool first_here, jnode **
 /* Gives every name its place. Run once, after parsing. */
 kvasir_status j_resolve_names(jparser *p, jinja *j);
 
-/* ---- one rendering
- * ---------------------------------------------------------------------------------------------- */
+/* ---- one rendering ------------------------------------------------------------------------------------ */
 
 typedef struct jactivation {
     struct jactivation *up;
@@ -496,8 +495,7 @@ static inline size_t j_mark(const jrun *r)
 /* What was emitted since the mark, as a string; it is no longer in the output. */
 kvasir_status j_cut(jrun *r, size_t mark, jval *out);
 
-/* ---- jinja_value: making and comparing values
- * ------------------------------------------------------------------- */
+/* ---- jinja_value: making and comparing values --------------------------------------------------------- */
 
 kvasir_status j_string(jrun *r, const char *s, size_t n, jval *out);
 kvasir_status j_text(jrun *r, const char *s, jval *out);
@@ -532,10 +530,10 @@ kvasir_status j_dict_get_text(jrun *r, const jdict *d, const jstr *key, jval *ou
 size_t j_dict_size(const jdict *d);
 jval j_dict_key(const jdict *d, size_t i);
 jval j_dict_value(const jdict *d, size_t i);
-bool j_hashable(jval v);
+/* Whether the value can be a key. */
+kvasir_status j_hashable(jrun *r, jval v, bool *out);
 
-/* ---- jinja_repr, jinja_json, jinja_format: values to text
- * ------------------------------------------------------- */
+/* ---- jinja_repr, jinja_json, jinja_format: values to text --------------------------------------------- */
 
 kvasir_status j_emit_str(jrun *r, jval v);
 kvasir_status j_emit_repr(jrun *r, jval v);
@@ -563,8 +561,7 @@ kvasir_status j_str_format_map(jrun *r, jval self, const jargs *a, jval *out);
 kvasir_status j_format_value(jrun *r, jval v, const jstr *spec);
 kvasir_status j_strftime(jrun *r, jval self, const jargs *a, jval *out);
 
-/* ---- jinja_iter
- * ------------------------------------------------------------------------------------------------- */
+/* ---- jinja_iter --------------------------------------------------------------------------------------- */
 
 /* Gives the next value, or J_MISSING at the end. */
 typedef kvasir_status (*jnext)(jrun *r, jiter *it, jval *out);
@@ -587,8 +584,7 @@ kvasir_status j_to_list(jrun *r, jval v, jlist **out);
 /* reversed(): J_ITER, or J_MISSING when the value is not reversible. */
 kvasir_status j_reversed(jrun *r, jval v, jval *out);
 
-/* ---- jinja_ops: operators, subscripts
- * --------------------------------------------------------------------------- */
+/* ---- jinja_ops: operators, subscripts ----------------------------------------------------------------- */
 
 kvasir_status j_binary(jrun *r, jnode_type op, jval a, jval b, jval *out);
 kvasir_status j_negate(jrun *r, bool minus, jval v, jval *out);
@@ -599,8 +595,7 @@ kvasir_status j_safe_attribute(jrun *r, jval v, const jstr *name, jval *out);
 kvasir_status j_get_item(jrun *r, jval v, jval key, jval *out);
 kvasir_status j_get_attr(jrun *r, jval v, const jstr *name, jval *out);
 
-/* ---- jinja_call: calls, globals
- * --------------------------------------------------------------------------------- */
+/* ---- jinja_call: calls, globals ----------------------------------------------------------------------- */
 
 /* The attribute that Python's type of v has under this name; J_MISSING if none. */
 kvasir_status j_attribute(jrun *r, jval v, const jstr *name, jval *out);
@@ -622,8 +617,7 @@ const jfunction *j_find_method(jkind kind, const jstr *name);
 /* Calls a test and gives its answer. */
 kvasir_status j_run_test(jrun *r, const jfunction *test, jval v, const jargs *a, bool *out);
 
-/* ---- jinja_eval, jinja_exec
- * ------------------------------------------------------------------------------------- */
+/* ---- jinja_eval, jinja_exec --------------------------------------------------------------------------- */
 
 kvasir_status j_eval(jrun *r, const jnode *node, jval *out);
 kvasir_status j_eval_args(jrun *r, const jnode_args *from, jargs *out);
@@ -641,8 +635,7 @@ static inline jval *j_slot(jrun *r, jref ref)
     return &e->slots[ref.slot];
 }
 
-/* ---- jinja_unicode, jinja_strings: text as Python sees it
- * ------------------------------------------------------- */
+/* ---- jinja_unicode, jinja_strings: text as Python sees it --------------------------------------------- */
 
 /* Decodes the code point at s[*at] (valid UTF-8) and moves on. */
 uint32_t j_decode(const char *s, size_t *at);

@@ -14,8 +14,7 @@ static kvasir_status too_large(jrun *r)
     return j_fail(r, "an integer is too large");
 }
 
-/* ---- sequences
- * -------------------------------------------------------------------------------------------------- */
+/* ---- sequences ---------------------------------------------------------------------------------------- */
 
 static kvasir_status emit_side(jrun *r, const jstr *s, bool escape)
 {
@@ -63,8 +62,7 @@ static bool is_row(jval v)
     return v.kind == J_STRING || v.kind == J_LIST || v.kind == J_TUPLE;
 }
 
-/* ---- numbers
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- numbers ------------------------------------------------------------------------------------------ */
 
 static jint floor_div(jint a, jint b)
 {
@@ -205,8 +203,7 @@ kvasir_status j_negate(jrun *r, bool minus, jval v, jval *out)
     return KVASIR_OK;
 }
 
-/* ---- slices
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- slices ------------------------------------------------------------------------------------------- */
 
 static kvasir_status slice_bound(jrun *r, jval v, jint otherwise, jint n, jint low, jint high, jint *out)
 {
@@ -287,8 +284,7 @@ kvasir_status j_slice(jrun *r, jval v, jval start_v, jval stop_v, jval step_v, j
     return j_step(r, (size_t)count / 16);
 }
 
-/* ---- subscripts
- * ------------------------------------------------------------------------------------------------- */
+/* ---- subscripts --------------------------------------------------------------------------------------- */
 
 static kvasir_status index_of(jrun *r, jval v, jint i, jval *out)
 {
@@ -319,7 +315,11 @@ static kvasir_status item_of(jrun *r, jval v, jval key, jval *out)
 {
     *out = (jval){.kind = J_MISSING};
     if (v.kind == J_UNDEFINED) return j_use_undefined(r, v);
-    if (v.kind == J_DICT) return j_hashable(key) ? j_dict_get(r, v.dict, key, out) : KVASIR_OK;
+    if (v.kind == J_DICT) {
+        bool is;
+        TRY(j_hashable(r, key, &is));
+        return is ? j_dict_get(r, v.dict, key, out) : KVASIR_OK;
+    }
     return j_is_integral(key) ? index_of(r, v, j_integer(key), out) : KVASIR_OK;
 }
 

@@ -45,8 +45,7 @@ static kvasir_status new_statement(jparser *p, jnode_type type, bool with_block,
     return (*out)->block ? KVASIR_OK : fail_memory(sizeof(jblock));
 }
 
-/* ---- what can be assigned to
- * ------------------------------------------------------------------------------------ */
+/* ---- what can be assigned to -------------------------------------------------------------------------- */
 
 static kvasir_status check_target(const jparser *p, const jnode *node)
 {
@@ -95,8 +94,7 @@ static kvasir_status parse_set_target(jparser *p, jnode **out)
     return j_next(p);
 }
 
-/* ---- statements
- * ------------------------------------------------------------------------------------------------- */
+/* ---- statements --------------------------------------------------------------------------------------- */
 
 static kvasir_status parse_set(jparser *p, jnode **out)
 {
@@ -321,8 +319,7 @@ static kvasir_status parse_statement(jparser *p, jnode **out)
     return j_syntax(p, 0, "unknown tag %s", quoted(p->now.s, p->now.n));
 }
 
-/* ---- the template
- * ----------------------------------------------------------------------------------------------- */
+/* ---- the template ------------------------------------------------------------------------------------- */
 
 static kvasir_status parse_data(jparser *p, jnode **out)
 {

@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- reading numbers
- * -------------------------------------------------------------------------------------------- */
+/* ---- reading numbers ---------------------------------------------------------------------------------- */
 
 /* strtod reads the point that the locale has; so the digits are given to it without point, the exponent
  * corrected. */
@@ -53,8 +52,7 @@ bool j_read_int(const char *s, size_t n, unsigned base, jint *out)
     return n > 0;
 }
 
-/* ---- writing numbers
- * -------------------------------------------------------------------------------------------- */
+/* ---- writing numbers ---------------------------------------------------------------------------------- */
 
 char *j_int_digits(jint i, unsigned base, char to[J_INT_DIGITS + 1])
 {
@@ -124,8 +122,7 @@ kvasir_status j_emit_float(jrun *r, double f)
     return j_emit_text(r, n > whole ? digits + whole : "0");
 }
 
-/* ---- repr
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- repr --------------------------------------------------------------------------------------------- */
 
 static kvasir_status emit_hex(jrun *r, uint32_t c)
 {

@@ -65,8 +65,7 @@ typedef struct pass {
     size_t serial;
 } pass;
 
-/* ---- symbols
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- symbols ------------------------------------------------------------------------------------------ */
 
 static size_t hash_of(const scope *s, const jstr *name)
 {
@@ -169,8 +168,7 @@ static kvasir_status note_parameter(pass *t, scope *s, const jstr *name)
     return set_state(t, y, (state){.known = true, .stored = true, .how = START_PARAMETER});
 }
 
-/* ---- looking at a scope, not into those inside it
- * --------------------------------------------------------------- */
+/* ---- looking at a scope, not into those inside it ----------------------------------------------------- */
 
 static kvasir_status look_expr(pass *t, scope *s, const jnode *node);
 static kvasir_status look(pass *t, scope *s, const jnode *node);
@@ -357,8 +355,7 @@ static bool reads(const jnode *node, const jstr *name, bool *over)
     return node->type == N_FILTER_BLOCK && reads(node->b, name, over);
 }
 
-/* ---- giving places
- * ---------------------------------------------------------------------------------------------- */
+/* ---- giving places ------------------------------------------------------------------------------------ */
 
 static kvasir_status place(pass *t, scope *s, jnode *node, bool soft);
 

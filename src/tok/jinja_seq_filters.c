@@ -4,8 +4,7 @@
 
 #include <string.h>
 
-/* ---- attributes of items
- * ---------------------------------------------------------------------------------------- */
+/* ---- attributes of items ------------------------------------------------------------------------------ */
 
 /* How to get at what an item is sorted, grouped or mapped by: "a.b.0". */
 typedef struct getter {
@@ -66,8 +65,7 @@ static kvasir_status get(jrun *r, const getter *g, jval item, jval *out)
     return g->ignore_case ? lower_text(r, out) : KVASIR_OK;
 }
 
-/* ---- sorting
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- sorting ------------------------------------------------------------------------------------------ */
 
 /* Stable merge sort of pairs by their first member; `reverse` keeps the order of equal ones, too. */
 static kvasir_status sort_range(jrun *r, jval *v, jval *spare, size_t n, bool reverse)
@@ -236,8 +234,7 @@ static kvasir_status do_max(jrun *r, jval self, const jargs *a, jval *out)
     return extreme(r, self, a, true, out);
 }
 
-/* ---- ends, order, sums
- * ------------------------------------------------------------------------------------------ */
+/* ---- ends, order, sums -------------------------------------------------------------------------------- */
 
 static kvasir_status do_first(jrun *r, jval self, const jargs *a, jval *out)
 {
@@ -319,8 +316,7 @@ static kvasir_status do_join(jrun *r, jval self, const jargs *a, jval *out)
     return j_cut(r, mark, out);
 }
 
-/* ---- lazy ones
- * -------------------------------------------------------------------------------------------------- */
+/* ---- lazy ones ---------------------------------------------------------------------------------------- */
 
 /* What a lazy filter remembers until it is asked. */
 typedef struct lazy {

@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-/* ---- case, classes, stripping, padding
- * -------------------------------------------------------------------------- */
+/* ---- case, classes, stripping, padding ---------------------------------------------------------------- */
 
 static kvasir_status in_case(jrun *r, jval self, jcase how, jval *out)
 {
@@ -123,8 +122,7 @@ static kvasir_status expandtabs(jrun *r, jval self, const jargs *a, jval *out)
     return j_cut(r, mark, out);
 }
 
-/* ---- finding
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- finding ------------------------------------------------------------------------------------------ */
 
 /* The part of the text that optional start and end arguments name. False: they lie the wrong way round. */
 static kvasir_status part_of(jrun *r, const jstr *s, jval start_v, jval end_v, size_t *skipped, jstr *out,
@@ -258,8 +256,7 @@ static kvasir_status removesuffix(jrun *r, jval self, const jargs *a, jval *out)
     return j_part(r, self.s, 0, self.s->n - (has_end(self.s, end, false) ? end->n : 0), out);
 }
 
-/* ---- taking apart, putting together
- * ----------------------------------------------------------------------------- */
+/* ---- taking apart, putting together ------------------------------------------------------------------- */
 
 typedef struct parts {
     jval *v;

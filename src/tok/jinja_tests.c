@@ -55,7 +55,9 @@ SIMPLE(is_callable, self.kind == J_FUNCTION || self.kind == J_METHOD || self.kin
 /* Is it the name of a filter, of a test? */
 static kvasir_status name_is(jrun *r, jval v, const jfunction *(*find)(const jstr *name), jval *out)
 {
-    if (!j_hashable(v)) return j_fail(r, "unhashable type: '%s'", j_type_name(v));
+    bool is;
+    TRY(j_hashable(r, v, &is));
+    if (!is) return j_fail(r, "unhashable type: '%s'", j_type_name(v));
     *out = j_bool(v.kind == J_STRING && find(v.s));
     return KVASIR_OK;
 }

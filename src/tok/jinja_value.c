@@ -4,8 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- making
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- making ------------------------------------------------------------------------------------------- */
 
 static kvasir_status new_str(jrun *r, const char *s, size_t n, size_t chars, jval *out)
 {
@@ -90,8 +89,7 @@ kvasir_status j_use_undefined(jrun *r, jval v)
     return j_fail(r, "%s object has no element %s", u->of_type, text);
 }
 
-/* ---- asking
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- asking ------------------------------------------------------------------------------------------- */
 
 const char *j_type_name(jval v)
 {
@@ -213,8 +211,7 @@ bool j_same(jval a, jval b)
     }
 }
 
-/* ---- comparing
- * -------------------------------------------------------------------------------------------------- */
+/* ---- comparing ---------------------------------------------------------------------------------------- */
 
 /* -1, 0, 1; 2 when one is not a number (NaN). Exact, also where an integer has no double. */
 static int order_numbers(jval a, jval b)

@@ -104,8 +104,7 @@ static void test_snippets(void **state)
     free(context);
 }
 
-/* ---- limits and hostile input
- * ----------------------------------------------------------------------------------- */
+/* ---- limits and hostile input ------------------------------------------------------------------------- */
 
 static void assert_renders(const char *template, const char *context, const char *expected)
 {
