@@ -21,6 +21,7 @@ logs=$PWD/build-logs
 mkdir -p "$logs"
 passed=0 failed=0 skipped=0
 jobs=$(nproc)
+limit=900 # seconds for one stage's tests
 
 # stage NAME: runs the function of that name with its output in a log. It may write "passed failed skipped" to $counts;
 # without that the stage counts as one check.
@@ -60,8 +61,8 @@ configure() {
 meson_tests() {
     local folder=$1 out=$logs/meson-summary status
     shift
-    # The time limit that counts is this script's; sanitizers and emulation are slow.
-    meson test -C "$folder" --no-rebuild --print-errorlogs --num-processes "$jobs" --timeout-multiplier 0 "$@" | tee "$out"
+    # Sanitizers and emulation are slow: no limits for single tests, one for the stage.
+    timeout -k 5 "$limit" meson test -C "$folder" --no-rebuild --print-errorlogs --num-processes "$jobs" --timeout-multiplier 0 "$@" | tee "$out"
     status=${PIPESTATUS[0]}
     awk '/^(Ok|Expected Fail):/ { p += $NF } /^(Fail|Unexpected Pass|Timeout):/ { f += $NF } /^Skipped:/ { s += $NF }
          END { print p + 0, f + 0, s + 0 }' "$out" >"$counts"
@@ -78,7 +79,7 @@ pytest_e2e() {
     local folder=$1 xml=$logs/e2e.xml status
     shift
     KVASIR_BIN=$PWD/$folder/src/cli/kvasir KVASIR_BUILD=$PWD/$folder KVASIR_SOURCE=$PWD \
-        /usr/bin/python3 -m pytest -q -p no:cacheprovider --junitxml "$xml" "$@" tests/e2e
+        timeout -k 5 "$limit" /usr/bin/python3 -m pytest -q -p no:cacheprovider --junitxml "$xml" "$@" tests/e2e
     status=$?
     /usr/bin/python3 - "$xml" >"$counts" <<'END'
 import sys, xml.etree.ElementTree as tree
