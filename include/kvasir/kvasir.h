@@ -295,7 +295,7 @@ KVASIR_API kvasir_status kvasir_generate(kvasir_engine *e, kvasir_seq *s, const 
 /* ---- bench: the machine's limits and the kernels beside them ----------------------------------------------------- */
 
 typedef struct kvasir_bench_row {
-    const char *name, *unit; /* "gemv q4_K 1536x8960", "GB/s" */
+    const char *name, *unit; /* "gemv Q4_K", "GB/s"; valid during the call */
     double value, limit;     /* limit 0: the row is a limit itself */
     int threads;
 } kvasir_bench_row;

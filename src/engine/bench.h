@@ -1,0 +1,69 @@
+/* Private to bench*.c: how something is measured. */
+#ifndef KVASIR_ENGINE_BENCH_H
+#define KVASIR_ENGINE_BENCH_H
+
+#include "base/team.h"
+#include "kernels/limits.h"
+#include "kvasir/kvasir.h"
+#include "ops/ops.h"
+
+enum {
+    BENCH_K = 1536,                                          /* row length of weights and activations */
+    BENCH_ROWS = 512,                                        /* activation rows of a GEMM */
+    BENCH_TILE_PANELS = 8,                                   /* of a GEMM's tile, as in ops/linear.c */
+    BENCH_OUT = BENCH_ROWS * BENCH_TILE_PANELS * PANEL_ROWS, /* floats of one thread's results */
+    BENCH_FEW_ROWS = 32, /* activation rows that stay in the second cache and do not fit the first */
+    BENCH_CACHED = BENCH_FEW_ROWS * BENCH_K * (int)sizeof(float), /* bytes of them */
+    BENCH_KERNEL_ROWS = 3 * PANEL_KINDS + 8                       /* that bench_kernels gives */
+};
+
+typedef struct bench {
+    team *one, *all; /* the same team when there is one thread */
+    kernels kernels;
+    limit_kernels loops;
+    double row_seconds;
+    kvasir_bench_fn on_row;
+    void *user;
+    void *room; /* what all of these lie in */
+    size_t room_bytes;
+    unsigned char *memory; /* memory_bytes, more than the caches: what tiles walk through */
+    size_t memory_bytes;
+    float *x;     /* BENCH_ROWS x BENCH_K */
+    act_block *q; /* the same as blocks */
+    float *out;   /* BENCH_OUT for each thread */
+    /* The limits: of one thread, of all. Per second: bytes, operations, operations. */
+    double read[2], int8[2], f32[2];
+    double cached; /* bytes per second that one thread reads again and again in BENCH_CACHED */
+} bench;
+
+/* What a row measures: pieces of equal work that a team's threads take in turn. */
+typedef struct tiles {
+    bench *b;
+    team *team;
+    /* One piece. `i` counts on from batch to batch, so that pieces which are places in memory have left the
+       caches when they come round again. */
+    void (*run)(const struct tiles *t, size_t i, int tid);
+    double work;     /* of one tile: bytes, operations, elements */
+    panel_kind kind; /* what `run` may need to know */
+    size_t bytes;
+    size_t first; /* of this batch; bench_rate moves it on */
+    int count;
+} tiles;
+
+/* Work per second: the best of many short batches, since others may use the machine too. */
+double bench_rate(tiles *t);
+
+/* Gives the caller of kvasir_bench a row. */
+void bench_row(const bench *b, const team *who, const char *name, const char *unit, double value,
+               double limit);
+
+/* Where tile i lies when tiles of t->bytes fill the first `room` bytes of the memory again and again. */
+static inline unsigned char *bench_place(const tiles *t, size_t i, size_t room)
+{
+    return t->b->memory + i % (room / t->bytes) * t->bytes;
+}
+
+/* bench_kernels.c: the rows behind the limits. */
+void bench_kernels(bench *b);
+
+#endif

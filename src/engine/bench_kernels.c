@@ -1,0 +1,233 @@
+/* Each kernel beside the limit that bounds it. */
+#include "engine/bench.h"
+
+#include <stdio.h>
+
+enum {
+    STREAM_PANELS = 16, /* of a GEMV's tile */
+    HEAD_DIM = 128,
+    GROUP = 6,     /* query heads of a kv-head */
+    QUERIES = 192, /* of a prompt, in one call */
+    DECODE_PAGES = 16,
+    PREFILL_PAGES = 4,
+    PAGE_BYTES = HEAD_DIM * KV_PAGE * 2 /* of K, of V */
+};
+
+static float *out_of(const tiles *t, int tid)
+{
+    return t->b->out + (size_t)tid * BENCH_OUT;
+}
+
+/* ---- linear ---- */
+
+static void multiply(const tiles *t, const void *panels, int n_panels, int n_act, int tid)
+{
+    const bench *b = t->b;
+    bool floats = panel_kind_is_float(t->kind);
+    b->kernels.linear.gemm[t->kind](panels, n_panels, BENCH_K,
+                                    floats ? (const void *)b->x : (const void *)b->q,
+                                    floats ? BENCH_K : BENCH_K / ACT_BLOCK, n_act, out_of(t, tid),
+                                    (size_t)n_panels * PANEL_ROWS);
+}
+
+static void run_gemv(const tiles *t, size_t i, int tid)
+{
+    multiply(t, bench_place(t, i, t->b->memory_bytes), STREAM_PANELS, 1, tid);
+}
+
+static void run_gemm(const tiles *t, size_t i, int tid)
+{
+    multiply(t, bench_place(t, i, t->b->memory_bytes), BENCH_TILE_PANELS, BENCH_ROWS, tid);
+}
+
+static quant_type type_of(panel_kind kind)
+{
+    int type = 0;
+    while (panel_kind_of((quant_type)type) != (int)kind) type++; /* each kind is some type's */
+    return (quant_type)type;
+}
+
+static size_t row_bytes(panel_kind kind)
+{
+    const quant_traits *traits = quant_traits_of(type_of(kind));
+    return BENCH_K / (size_t)traits->block_elements * (size_t)traits->block_bytes;
+}
+
+/* From the first half of the memory to the second. */
+static void run_pack(const tiles *t, size_t i, int tid)
+{
+    size_t half = t->b->memory_bytes / 2 & ~(size_t)63;
+    unsigned char *rows = bench_place(t, i, half);
+    panel_pack(t->kind, rows, row_bytes(t->kind), PANEL_ROWS, BENCH_K, rows + half);
+}
+
+static void linear_row(bench *b, tiles *t, const char *verb, const char *unit, double limit)
+{
+    char name[64];
+    (void)snprintf(name, sizeof name, "%s %s", verb, panel_kind_name(t->kind));
+    bench_row(b, b->all, name, unit, bench_rate(t) * 1e-9, limit * 1e-9);
+}
+
+static void bench_linear(bench *b)
+{
+    for (int kind = 0; kind < PANEL_KINDS; kind++) {
+        size_t bytes = panel_bytes((panel_kind)kind, BENCH_K) * STREAM_PANELS;
+        tiles t = {.b = b,
+                   .team = b->all,
+                   .run = run_gemv,
+                   .work = (double)bytes,
+                   .kind = (panel_kind)kind,
+                   .bytes = bytes};
+        linear_row(b, &t, "gemv", "GB/s", b->read[1]);
+    }
+    for (int kind = 0; kind < PANEL_KINDS; kind++) {
+        bool floats = panel_kind_is_float((panel_kind)kind);
+        tiles t = {.b = b,
+                   .team = b->all,
+                   .run = run_gemm,
+                   .work = 2.0 * BENCH_TILE_PANELS * PANEL_ROWS * BENCH_K * BENCH_ROWS,
+                   .kind = (panel_kind)kind,
+                   .bytes = panel_bytes((panel_kind)kind, BENCH_K) * BENCH_TILE_PANELS};
+        linear_row(b, &t, "gemm", floats ? "GFLOP/s" : "Gop/s", floats ? b->f32[1] : b->int8[1]);
+    }
+    for (int kind = 0; kind < PANEL_KINDS; kind++) {
+        size_t bytes = row_bytes((panel_kind)kind) * PANEL_ROWS;
+        tiles t = {.b = b,
+                   .team = b->all,
+                   .run = run_pack,
+                   .work = (double)bytes,
+                   .kind = (panel_kind)kind,
+                   .bytes = panel_bytes((panel_kind)kind, BENCH_K)};
+        linear_row(b, &t, "pack", "GB/s", b->read[1]);
+    }
+}
+
+/* ---- attention ---- */
+
+/* n queries over a run of pages. The state that they leave is the next tile's start: it only has to be
+ * finite. */
+static void attend(const tiles *t, const unsigned char *pages, int n_pages, int n, int tid)
+{
+    static const uint8_t lo[QUERIES];
+    uint8_t hi[QUERIES];
+    float *o = out_of(t, tid), *m = o + QUERIES * HEAD_DIM, *s = m + QUERIES;
+    for (int i = 0; i < n; i++) {
+        hi[i] = KV_PAGE;
+        m[i] = s[i] = 0;
+    }
+    attn_queries a = {.n = n,
+                      .head_dim = HEAD_DIM,
+                      .q = t->b->x,
+                      .ldq = HEAD_DIM,
+                      .lo = lo,
+                      .hi = hi,
+                      .m = m,
+                      .s = s,
+                      .o = o,
+                      .ldo = HEAD_DIM};
+    for (int i = 0; i < n_pages; i++, pages += 2 * PAGE_BYTES) {
+        a.next_k = i + 1 < n_pages ? pages + 2 * PAGE_BYTES : NULL;
+        t->b->kernels.attn.page_f16(&a, (const uint16_t *)(const void *)pages,
+                                    (const uint16_t *)(const void *)(pages + PAGE_BYTES));
+    }
+}
+
+static void run_decode(const tiles *t, size_t i, int tid)
+{
+    attend(t, bench_place(t, i, t->b->memory_bytes), DECODE_PAGES, GROUP, tid);
+}
+
+static void run_prefill(const tiles *t, size_t i, int tid)
+{
+    attend(t, t->b->memory, PREFILL_PAGES, QUERIES, tid);
+}
+
+static void bench_attention(bench *b)
+{
+    const size_t bytes = (size_t)DECODE_PAGES * 2 * PAGE_BYTES;
+    const double flops = 4.0 * QUERIES * HEAD_DIM * KV_PAGE * PREFILL_PAGES; /* scores and sums of values */
+    tiles decode = {.b = b, .team = b->all, .run = run_decode, .work = (double)bytes, .bytes = bytes};
+    tiles prefill = {.b = b, .team = b->all, .run = run_prefill, .work = flops};
+    /* The results of the products above may be huge; states go on from finite numbers. */
+    for (size_t i = 0; i < (size_t)team_size(b->all) * BENCH_OUT; i++) b->out[i] = 0;
+    bench_row(b, b->all, "attention decode f16", "GB/s", bench_rate(&decode) * 1e-9, b->read[1] * 1e-9);
+    bench_row(b, b->all, "attention prefill f16", "GFLOP/s", bench_rate(&prefill) * 1e-9, b->f32[1] * 1e-9);
+}
+
+/* ---- rows ---- */
+
+/* The row operations take BENCH_FEW_ROWS rows of BENCH_K activations to as many rows of the results, or
+   change those in place. They run on one thread. */
+static const float *x_row(const tiles *t, int i)
+{
+    return t->b->x + i % BENCH_FEW_ROWS * BENCH_K;
+}
+
+static float *out_row(const tiles *t, int i)
+{
+    return t->b->out + i * BENCH_K;
+}
+
+static void run_quantise(const tiles *t, size_t i, int tid)
+{
+    for (int r = 0; r < BENCH_FEW_ROWS; r++)
+        t->b->kernels.linear.quantise(x_row(t, r), BENCH_K, (act_block *)(void *)out_row(t, r));
+}
+
+static void run_rmsnorm(const tiles *t, size_t i, int tid)
+{
+    for (int r = 0; r < BENCH_FEW_ROWS; r++)
+        t->b->kernels.vec.rmsnorm(x_row(t, r), x_row(t, 0), 1e-6f, BENCH_K, out_row(t, r));
+}
+
+static void run_silu(const tiles *t, size_t i, int tid)
+{
+    for (int r = 0; r < BENCH_FEW_ROWS; r++)
+        t->b->kernels.vec.silu_mul(x_row(t, r), x_row(t, r + 1), out_row(t, r), BENCH_K);
+}
+
+static void run_gelu(const tiles *t, size_t i, int tid)
+{
+    for (int r = 0; r < BENCH_FEW_ROWS; r++)
+        t->b->kernels.vec.gelu_mul(x_row(t, r), x_row(t, r + 1), out_row(t, r), BENCH_K);
+}
+
+static void run_softmax(const tiles *t, size_t i, int tid)
+{
+    for (int r = 0; r < BENCH_FEW_ROWS; r++) t->b->kernels.vec.softmax(out_row(t, r), BENCH_K);
+}
+
+/* A cosine of 0.8 and a sine of 0.6: turned again and again, a row keeps its length. */
+static void run_rope(const tiles *t, size_t i, int tid)
+{
+    const float *table = out_row(t, BENCH_FEW_ROWS);
+    for (int r = 0; r < BENCH_FEW_ROWS; r++)
+        t->b->kernels.vec.rope_half(out_row(t, r), BENCH_K / HEAD_DIM, HEAD_DIM, HEAD_DIM, table);
+}
+
+/* Bytes that must be read, once each (what is written goes the other way); all of them are in the second
+ * cache. */
+static void bench_small(bench *b)
+{
+    static const struct {
+        const char *name;
+        void (*run)(const tiles *t, size_t i, int tid);
+        int inputs;
+    } list[] = {
+        {"quantise", run_quantise, 1}, {"rmsnorm", run_rmsnorm, 1}, {"silu_mul", run_silu, 2},
+        {"gelu_mul", run_gelu, 2},     {"softmax", run_softmax, 1}, {"rope", run_rope, 1},
+    };
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        tiles t = {.b = b, .team = b->one, .run = list[i].run, .work = (double)list[i].inputs * BENCH_CACHED};
+        for (int j = 0; j < BENCH_FEW_ROWS * BENCH_K; j++) b->out[j] = b->x[j];
+        for (int j = 0; j < HEAD_DIM; j++) b->out[BENCH_FEW_ROWS * BENCH_K + j] = j % 2 ? 0.6f : 0.8f;
+        bench_row(b, b->one, list[i].name, "GB/s", bench_rate(&t) * 1e-9, b->cached * 1e-9);
+    }
+}
+
+void bench_kernels(bench *b)
+{
+    bench_linear(b);
+    bench_attention(b);
+    bench_small(b);
+}
