@@ -1,5 +1,5 @@
 /* Each kernel beside the limit that bounds it. */
-#include "engine/bench.h"
+#include "ops/bench_internal.h"
 
 #include <stdio.h>
 

@@ -1,10 +1,10 @@
 /* Private to bench*.c: how something is measured. */
-#ifndef KVASIR_ENGINE_BENCH_H
-#define KVASIR_ENGINE_BENCH_H
+#ifndef KVASIR_OPS_BENCH_INTERNAL_H
+#define KVASIR_OPS_BENCH_INTERNAL_H
 
 #include "base/team.h"
 #include "kernels/limits.h"
-#include "kvasir/kvasir.h"
+#include "ops/bench.h"
 #include "ops/ops.h"
 
 enum {
@@ -53,7 +53,7 @@ typedef struct tiles {
 /* Work per second: the best of many short batches, since others may use the machine too. */
 double bench_rate(tiles *t);
 
-/* Gives the caller of kvasir_bench a row. */
+/* Gives the caller of bench_run a row. */
 void bench_row(const bench *b, const team *who, const char *name, const char *unit, double value,
                double limit);
 
