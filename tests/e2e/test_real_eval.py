@@ -1,0 +1,78 @@
+"""Real models against llama.cpp's figures (shared/fixtures/real, its README says how they were made): perplexity chunk by
+chunk, and answers that lie far back in the prompt.
+
+Without KVASIR_TEST_ALL=1 only the smallest model reads, and only two chunks."""
+import array
+import hashlib
+import json
+import os
+
+import pytest
+
+from conftest import data, kvasir_json, real_model
+
+ALL = bool(os.environ.get("KVASIR_TEST_ALL"))
+LONG = pytest.mark.skipif(not ALL, reason="takes minutes: KVASIR_TEST_ALL=1")
+HOUR = 3600  # sanitizers and busy machines are slow; nothing here measures time
+PPL_TOLERANCE = 0.01
+
+
+def reference(name):
+    path = data(f"real/{name}.json")
+    return json.loads(path.read_text()) if path else None
+
+
+def flag(command, name):
+    words = command.split()
+    return words[words.index(name) + 1]
+
+
+def perplexities():
+    """A case for each run of the reference: the row and how many of its chunks to read."""
+    for row in reference("ppl"):
+        ctx, chunks = int(flag(row["command"], "-c")), int(flag(row["command"], "--chunks"))
+        name = f"{row['model'].split('-')[0]}-{ctx}"
+        if row["model"].startswith("smollm2"):
+            yield pytest.param(row, ctx, 2, id=f"{name}-short")
+        yield pytest.param(row, ctx, chunks, id=name, marks=LONG)
+
+
+@pytest.mark.parametrize("row, ctx, chunks", perplexities())
+def test_perplexity(row, ctx, chunks):
+    text = data("real/" + flag(row["command"], "-f"))
+    document = kvasir_json("eval", real_model(row["model"]), "--ppl", text, "--ctx", ctx, "--chunks", chunks,
+                           "--kv", flag(row["command"], "-ctk"), timeout=HOUR)
+    assert document["chunks"] == chunks and document["tokens"] == chunks * (ctx - 1 - ctx // 2)
+    # One figure after each chunk; the last is the result.
+    assert document["chunk_ppl"] == pytest.approx(row["chunk_ppl"][:chunks], rel=PPL_TOLERANCE)
+    assert document["ppl"] == pytest.approx(document["chunk_ppl"][-1], rel=1e-9)
+
+
+def needles():
+    """The prompts that the reference answered, and those a little longer: how far back is it still found?"""
+    fixture = reference("needle")
+    for case in fixture["cases"] if fixture else []:
+        if case["size"] in ("2k", "8k"):
+            yield pytest.param(fixture, case, id=f"{case['size']}-{case['depth']}%", marks=LONG)
+
+
+def needle_prompt(fixture, case):
+    at, begin = case["insert_at"], case["offset"]
+    text = data("real/" + case["file"]).read_bytes()[begin:begin + case["bytes"]]
+    body = text[:at].decode() + case["needle"] + "\n" + text[at:].decode()
+    return fixture["chat_before"] + fixture["intro"] + body + "\n" + case["question"] + fixture["chat_after"]
+
+
+@pytest.mark.parametrize("fixture, case", needles())
+def test_needle(fixture, case, tmp_path):
+    model = real_model(fixture["model"])
+    prompt = tmp_path / "prompt.txt"
+    prompt.write_text(needle_prompt(fixture, case))
+    ids = kvasir_json("tokenize", model, "-f", prompt)["ids"]
+    assert len(ids) == case["n_prompt"]
+    assert hashlib.sha256(array.array("i", ids).tobytes()).hexdigest() == case["ids_sha256"]
+    document = kvasir_json("run", model, "--raw", "-f", prompt, "-n", 24, "--temp", 0, "--kv", "f16", "--special",
+                           "-c", case["n_prompt"] + 32, timeout=HOUR)
+    assert document["prompt_tokens"] == case["n_prompt"] and document["kv"]["type_k"] == "f16"
+    if case.get("peer", {"right": True})["right"]:
+        assert case["answer"] in document["text"]
