@@ -2,16 +2,18 @@
    instruction set: x86/avx512_linear.c, x86/avx2_linear.c, arm/neon_linear.c and arm/dotprod_linear.c define
    what is listed here and then include this file. All levels thus follow the same steps by construction.
 
-   A tile is TILE_PANELS panels (ONE_PANELS for a single row of activations) times up to TILE_ACTS rows of
-   activations, whose sums stay in registers while the panels' blocks go by. The tile functions take the kind
-   and the tile's size as constants and are inlined into one small function per kind and size, so loops unroll
-   and decisions vanish.
+   A tile is TILE_PANELS panels times up to TILE_ACTS rows of activations, whose sums stay in registers while
+   the panels' blocks go by. A single row of activations, which is to run at the memory's speed, takes one
+   panel of a quantised kind at a time (one stream through the weights; the integer sums of many blocks
+   overlap), and FLOAT_PANELS of a float kind, whose sums are one long chain per row. The tile functions take
+   the kind and the tile's size as constants and are inlined into one small function per kind and size, so
+   loops unroll and decisions vanish.
 
    The including file gives
 
      INLINE                    static inline, always inlined
      ROWS                      panel rows in a vector: 16, 8 or 4; a panel is 16/ROWS vectors
-     TILE_PANELS, TILE_ACTS, ONE_PANELS
+     TILE_PANELS, TILE_ACTS, FLOAT_PANELS
 
      ivec                      ROWS words of 4 bytes
      i_load(p)                 no alignment
@@ -50,8 +52,8 @@
 enum {
     WORD_BYTES = 4 * PANEL_ROWS,    /* one word of each of a panel's rows */
     PANEL_VECS = PANEL_ROWS / ROWS, /* vectors per panel */
-    MAX_VECS = ONE_PANELS > TILE_PANELS ? ONE_PANELS *PANEL_VECS : TILE_PANELS *PANEL_VECS,
-    PREFETCH_AHEAD = 4096, /* bytes, in each of the streams of a single-row product */
+    MAX_VECS = (FLOAT_PANELS > TILE_PANELS ? FLOAT_PANELS : TILE_PANELS) * PANEL_VECS,
+    PREFETCH_AHEAD = 8192, /* bytes, for a single row of activations */
     ACT_CACHE = 384 << 10, /* activations that stay in the second-level cache */
     FLOAT_BLOCK = 2048     /* elements of k for float kinds */
 };
@@ -375,6 +377,7 @@ typedef struct product {
     float *out;
     size_t ld_out;
     int n_panels, n_act, k;
+    int at_once; /* panels in a tile for a single row of activations */
     bool floats;
     size_t weight_bytes; /* float kinds: bytes of one element of a panel's 16 rows */
 } product;
@@ -387,14 +390,14 @@ static inline void set_panel(tile_job *job, int i, const product *g, int p, int 
     job->out[i] = g->out + (size_t)row * g->ld_out + (size_t)p * PANEL_ROWS;
 }
 
-/* One row of activations: the panels are read as ONE_PANELS streams, each through its own part of the
- * weights. */
+/* One row of activations: the panels are read as `at_once` streams, each through its own part of the weights.
+ */
 static void one_row(const product *g, tile_fn *tile)
 {
     tile_job job = {.acts = g->acts, .ld_act = g->ld_act, .ld_out = g->ld_out, .k = g->k};
-    int part = (g->n_panels + ONE_PANELS - 1) / ONE_PANELS;
+    const int part = (g->n_panels + g->at_once - 1) / g->at_once;
     for (int p = 0; p < part; p++) {
-        for (int i = 0; i < ONE_PANELS; i++) set_panel(&job, i, g, p + i * part, 0);
+        for (int i = 0; i < g->at_once; i++) set_panel(&job, i, g, p + i * part, 0);
         tile(&job);
     }
 }
@@ -446,25 +449,31 @@ static void multiply(const product *g, tile_fn *const *tiles)
         family##_tile(PANEL_##kind, n_panels, n_act, job);                                                   \
     }
 
-#define GEMM(kind, family, act_bytes)                                                                        \
-    TILE(kind, family, one, ONE_PANELS, 1)                                                                   \
+enum { quant_at_once = 1, float_at_once = FLOAT_PANELS };
+
+static product product_of(panel_kind kind, const void *panels, int n_panels, int k, const void *acts,
+                          size_t ld_act, int n_act, float *out, size_t ld_out)
+{
+    product g = {.panels = panels, .acts = acts, .panel_bytes = panel_bytes(kind, k), .out = out};
+    g.n_panels = n_panels;
+    g.n_act = n_act;
+    g.k = k;
+    g.ld_out = ld_out;
+    g.floats = panel_kind_is_float(kind);
+    g.ld_act = ld_act * (g.floats ? sizeof(float) : sizeof(act_block));
+    g.at_once = g.floats ? float_at_once : quant_at_once;
+    g.weight_bytes = g.floats ? PANEL_ROWS * (kind == PANEL_F32 ? 4 : 2) : 0;
+    return g;
+}
+
+#define GEMM(kind, family)                                                                                   \
+    TILE(kind, family, one, family##_at_once, 1)                                                             \
     FOR_TILE_ACTS(TILE, kind, family)                                                                        \
     static void gemm_##kind(const void *panels, int n_panels, int k, const void *acts, size_t ld_act,        \
                             int n_act, float *out, size_t ld_out)                                            \
     {                                                                                                        \
         static tile_fn *const tiles[] = {tile_##kind##_one, TILE_ACTS_LIST(tile_##kind)};                    \
-        product g = {.panels = panels,                                                                       \
-                     .acts = acts,                                                                           \
-                     .panel_bytes = panel_bytes(PANEL_##kind, k),                                            \
-                     .ld_act = ld_act * (act_bytes),                                                         \
-                     .out = out,                                                                             \
-                     .ld_out = ld_out,                                                                       \
-                     .n_panels = n_panels,                                                                   \
-                     .n_act = n_act,                                                                         \
-                     .k = k,                                                                                 \
-                     .floats = panel_kind_is_float(PANEL_##kind),                                            \
-                     .weight_bytes =                                                                         \
-                         panel_kind_is_float(PANEL_##kind) ? panel_bytes(PANEL_##kind, 32) / 32 : 0};        \
+        product g = product_of(PANEL_##kind, panels, n_panels, k, acts, ld_act, n_act, out, ld_out);         \
         multiply(&g, tiles);                                                                                 \
     }
 
@@ -495,17 +504,17 @@ static void multiply(const product *g, tile_fn *const *tiles)
 #define TILE_ACTS_LIST(x) LIST_2(x)
 #endif
 
-GEMM(F32, float, sizeof(float))
-GEMM(F16, float, sizeof(float))
-GEMM(BF16, float, sizeof(float))
-GEMM(Q4_0, quant, sizeof(act_block))
-GEMM(Q4_1, quant, sizeof(act_block))
-GEMM(Q5_0, quant, sizeof(act_block))
-GEMM(Q5_1, quant, sizeof(act_block))
-GEMM(Q8_0, quant, sizeof(act_block))
-GEMM(Q4_K, quant, sizeof(act_block))
-GEMM(Q5_K, quant, sizeof(act_block))
-GEMM(Q6_K, quant, sizeof(act_block))
+GEMM(F32, float)
+GEMM(F16, float)
+GEMM(BF16, float)
+GEMM(Q4_0, quant)
+GEMM(Q4_1, quant)
+GEMM(Q5_0, quant)
+GEMM(Q5_1, quant)
+GEMM(Q8_0, quant)
+GEMM(Q4_K, quant)
+GEMM(Q5_K, quant)
+GEMM(Q6_K, quant)
 
 static void set_gemms(linear_kernels *t)
 {

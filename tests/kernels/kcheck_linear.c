@@ -209,11 +209,13 @@ static void check_act_block(kcheck *k, const float *x, const act_block *a, const
 {
     int sum[2] = {0};
     double error = 0, plain = 0, amax = 0;
-    for (int i = 0; i < ACT_BLOCK; i++) amax = fmax(amax, fabs((double)x[i]));
     bool range = true;
+    for (int i = 0; i < ACT_BLOCK; i++) amax = fmax(amax, fabs((double)x[i]));
     for (int i = 0; i < ACT_BLOCK; i++) {
         sum[i / 16] += a->q[i];
-        range = range && a->q[i] >= -127;
+        if (a->q[i] < -127) range = false;
+    }
+    for (int i = 0; i < ACT_BLOCK; i++) {
         double step = amax / 127, e = (double)x[i] - (double)a->d * a->q[i],
                p = x[i] - step * rint(x[i] / step);
         error += e / amax * (e / amax);

@@ -5,10 +5,10 @@
 
 #include <arm_neon.h>
 
-#define INLINE      static inline __attribute__((always_inline))
-#define ROWS        4
-#define TILE_PANELS 1
-#define ONE_PANELS  1
+#define INLINE       static inline __attribute__((always_inline))
+#define ROWS         4
+#define TILE_PANELS  1
+#define FLOAT_PANELS 2
 
 #include "kernels/linear.h"
 

@@ -2,11 +2,11 @@
    (vpmaddubsw), which saturates: how many pairs fit is worked out per kind below. */
 #include <immintrin.h>
 
-#define INLINE      static inline __attribute__((always_inline))
-#define ROWS        8
-#define TILE_PANELS 1
-#define TILE_ACTS   3
-#define ONE_PANELS  2
+#define INLINE       static inline __attribute__((always_inline))
+#define ROWS         8
+#define TILE_PANELS  1
+#define TILE_ACTS    3
+#define FLOAT_PANELS 4
 
 #include "kernels/linear.h"
 

@@ -1,11 +1,11 @@
 /* "linear" with AVX-512 VNNI: a vector is a whole panel's 16 rows. */
 #include <immintrin.h>
 
-#define INLINE      static inline __attribute__((always_inline))
-#define ROWS        16
-#define TILE_PANELS 2
-#define TILE_ACTS   6
-#define ONE_PANELS  4
+#define INLINE       static inline __attribute__((always_inline))
+#define ROWS         16
+#define TILE_PANELS  2
+#define TILE_ACTS    6
+#define FLOAT_PANELS 4
 
 #include "kernels/linear.h"
 
