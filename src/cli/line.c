@@ -10,6 +10,9 @@
 
 #ifdef HAVE_LIBEDIT
 #include <histedit.h>
+#include <locale.h>
+#include <poll.h>
+#include <wchar.h>
 #endif
 
 enum { HISTORY_LINES = 500 };
@@ -35,9 +38,37 @@ static char *current_prompt(EditLine *e)
     return (char *)(uintptr_t)(r ? r->prompt : "");
 }
 
+/* One character for libedit. A signal that comes just before a blocking read would be lost until the next
+   key, so this looks up every WAIT_MS whether Ctrl-C was pressed. */
+static int read_character(EditLine *e, wchar_t *out)
+{
+    enum { WAIT_MS = 50 };
+    mbstate_t state = {0};
+    (void)e;
+    for (;;) {
+        struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
+        int ready = poll(&in, 1, WAIT_MS);
+        if (interrupted()) {
+            errno = EINTR;
+            return -1;
+        }
+        if (ready <= 0) continue;
+        char byte;
+        ssize_t n = read(STDIN_FILENO, &byte, 1);
+        if (n <= 0) return (int)n;
+        size_t length = mbrtowc(out, &byte, 1, &state);
+        if (length == (size_t)-1)
+            state = (mbstate_t){0}; /* no character: left out */
+        else if (length != (size_t)-2)
+            return 1;
+    }
+}
+
 static void open_editor(line_reader *r)
 {
     HistEvent event;
+    /* libedit takes bytes for characters unless the locale says otherwise. */
+    if (!setlocale(LC_CTYPE, "") || MB_CUR_MAX == 1) (void)setlocale(LC_CTYPE, "C.UTF-8");
     r->editor = el_init("kvasir", stdin, stderr, stderr);
     r->history = history_init();
     if (!r->editor || !r->history) return;
@@ -45,6 +76,7 @@ static void open_editor(line_reader *r)
     (void)history(r->history, &event, H_SETUNIQUE, 1);
     (void)el_set(r->editor, EL_CLIENTDATA, r);
     (void)el_set(r->editor, EL_PROMPT, current_prompt);
+    (void)el_set(r->editor, EL_GETCFN, read_character);
     (void)el_set(r->editor, EL_EDITOR, "emacs");
     (void)el_set(r->editor, EL_HIST, history, r->history);
     (void)el_set(r->editor, EL_BIND, "^R", "em-inc-search-prev", NULL);

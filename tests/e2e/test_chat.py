@@ -7,6 +7,7 @@ import select
 import subprocess
 import termios
 import time
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +68,9 @@ class Terminal:
         end = time.monotonic() + timeout
         while self.process.poll() is None and time.monotonic() < end:
             self.read(0.1)
+        if self.process.poll() is None:
+            where = [(task.name, (task / "wchan").read_text()) for task in Path(f"/proc/{self.process.pid}/task").iterdir()]
+            raise AssertionError(f"still running, threads in {where}; seen at the end: {self.seen[-300:]!r}")
         while self.read(0.2):
             pass
         os.close(self.master)
@@ -229,6 +233,17 @@ def test_lines_and_commands(chat, tmp_path):
     assert messages_of(terminal, tmp_path / "c.json")[0]["content"] == "first line\nsecond line"
     terminal.type(CTRL_D)
     assert terminal.end() == 0
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_typed_characters(chat, tmp_path, locale):
+    """More than ASCII, and the editing keys: a character is deleted whole, the history comes back."""
+    terminal = chat(LC_ALL=locale)
+    ask(terminal, "Zoë 日本X\x7f語")
+    terminal.type("\x10")  # Ctrl-P, the line before
+    ask(terminal, "!")
+    messages = messages_of(terminal, tmp_path / "c.json")
+    assert [m["content"] for m in messages if m["role"] == "user"] == ["Zoë 日本語", "Zoë 日本語!"]
 
 
 def test_first_message_from_the_command_line(tmp_path):
