@@ -1,4 +1,5 @@
 #include "base/team.h"
+#include "base/cpu.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -12,11 +13,12 @@
 #include <unistd.h>
 
 /* A waiting thread spins this many rounds, then sleeps in the kernel. Between two regions of one step the
-   wait is microseconds; between two requests it may be hours. */
-enum { SPIN_ROUNDS = 20000, CACHE_LINE = 64 };
+   wait is microseconds; between two requests it may be hours. With more threads than cores a spinning thread keeps the one
+   that it waits for from running, so it sleeps almost at once. */
+enum { SPIN_ROUNDS = 20000, CROWDED_ROUNDS = 50, CACHE_LINE = 64 };
 
 struct team {
-    int n;
+    int n, spin_rounds;
     pthread_t *thread;
     void (*fn)(void *arg, int tid);
     void *arg;
@@ -54,7 +56,7 @@ static void advance(team *t, atomic_uint *word)
 /* Returns once *word differs from `seen`. */
 static void wait_change(team *t, atomic_uint *word, unsigned seen)
 {
-    for (int i = 0; i < SPIN_ROUNDS; i++) {
+    for (int i = 0; i < t->spin_rounds; i++) {
         if (atomic_load_explicit(word, memory_order_acquire) != seen) return;
         pause_cpu();
     }
@@ -115,6 +117,7 @@ kvasir_status team_create(int n, team **out)
     if (!t) return fail_memory(sizeof *t);
     memset(t, 0, sizeof *t);
     t->n = 1;
+    t->spin_rounds = n > cpu_count() ? CROWDED_ROUNDS : SPIN_ROUNDS;
     t->thread = mem_alloc((size_t)n, sizeof *t->thread);
     if (!t->thread) {
         team_free(t);

@@ -121,12 +121,8 @@ static void note_slow_types(const kvasir_engine *e, const loaded *l)
 {
     char text[256];
     if (!e->log || !l->weights.has_raw) return;
-    const char *type = "";
-    for (int i = 0; i < gguf_n_tensors(l->model->gguf) && !*type; i++) {
-        const gguf_tensor *t = gguf_tensor_at(l->model->gguf, i);
-        if (panel_kind_of(t->type) < 0 && t->n_rows > 1) type = quant_traits_of((uint32_t)t->type)->name;
-    }
-    (void)snprintf(text, sizeof text, "weights of type %s have no fast kernel yet and are decoded as they are used: correct, but slow", type);
+    (void)snprintf(text, sizeof text, "weights of type %s have no fast kernel yet and are decoded as they are used: correct, but slow",
+                   weights_raw_type(&l->weights));
     e->log(e->log_user, text);
 }
 

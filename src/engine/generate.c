@@ -38,7 +38,7 @@ static kvasir_status prepare(generation *g)
     TRY(stopper_create(g->o->stop, g->o->n_stop, &g->stopper));
     g->room = TOK_STREAM_ROOM + stopper_holds(g->stopper) + TOK_STREAM_ROOM;
     g->text = mem_alloc(g->room, 1);
-    g->room_ids = g->o->n_predict ? g->o->n_predict : FIRST_IDS;
+    g->room_ids = FIRST_IDS;
     g->ids = mem_alloc((size_t)g->room_ids, sizeof *g->ids);
     return g->text && g->ids ? KVASIR_OK : fail_memory((size_t)g->room_ids * sizeof *g->ids);
 }
@@ -136,6 +136,7 @@ kvasir_status kvasir_generate(kvasir_engine *e, kvasir_seq *s, const kvasir_gene
     generation g = {.e = e, .s = s, .o = o};
     const float *logits = NULL;
     double start = clock_now();
+    if (ids) *ids = NULL, *n_ids = 0;
     TRY(check(s, o));
     kvasir_status status = prepare(&g);
     if (status == KVASIR_OK) status = prefill(&g, &logits);

@@ -61,7 +61,7 @@ static void fill_info(kvasir_model *m)
         i->adds_eos = tok_adds_eos(m->tok);
         i->n_vocab = tok_size(m->tok);
     }
-    if (m->runs) fill_hparams(i, &m->hparams);
+    if (m->has_hparams) fill_hparams(i, &m->hparams);
     i->n_problems = m->n_problems;
 }
 
@@ -84,7 +84,7 @@ static kvasir_status check_weights(kvasir_model *m)
     weights w;
     TRY(weights_bind(m->gguf, &m->hparams, &w));
     weights_free(&w);
-    m->runs = true;
+    m->runs = m->tok != NULL;
     return KVASIR_OK;
 }
 

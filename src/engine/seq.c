@@ -36,10 +36,10 @@ static loaded *find_loaded(const kvasir_engine *e, const kvasir_model *m)
 static kvasir_status new_seq(kvasir_engine *e, loaded *l, int n_ctx, kvasir_seq **out)
 {
     kvasir_seq *s = mem_alloc(1, sizeof *s);
-    int32_t *ids = mem_alloc((size_t)n_ctx, sizeof *ids);
+    int32_t *ids = region_reserve((size_t)n_ctx * sizeof *ids, false); /* a long context costs nothing until it fills */
     if (!s || !ids) {
         mem_free(s);
-        mem_free(ids);
+        region_free(ids, (size_t)n_ctx * sizeof *ids);
         return fail_memory((size_t)n_ctx * sizeof *ids);
     }
     *s = (kvasir_seq){.engine = e, .loaded = l, .ids = ids, .n_ctx = n_ctx};
@@ -81,7 +81,7 @@ void kvasir_seq_free(kvasir_seq *s)
     if (!s) return;
     s->engine->n_seqs--;
     kv_seq_free(s->kv);
-    mem_free(s->ids);
+    region_free(s->ids, (size_t)s->n_ctx * sizeof *s->ids);
     mem_free(s);
 }
 

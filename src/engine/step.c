@@ -86,20 +86,39 @@ static op_pages pages_of(const kvasir_seq *s, int il)
                       .k_page = v.k->page_bytes[KV_OPEN], .v_page = v.v->page_bytes[KV_OPEN], .f32 = v.k->type == KV_F32};
 }
 
-/* Takes up to max_batch rows from the items in order. Returns how many items take part; their rows are reserved. */
+/* Reserves rows for *n tokens, or for fewer where the budget has no room for all of them at once: sliding windows let go
+   of old rows after every piece, so smaller pieces may fit. */
+static kvasir_status reserve(kv_seq *s, int *n)
+{
+    kvasir_status status = kv_seq_reserve(s, *n);
+    while (status == KVASIR_E_MEMORY && *n > 1) {
+        *n /= 2;
+        status = kv_seq_reserve(s, *n);
+    }
+    return status;
+}
+
+/* Takes up to max_batch rows from the items in order, fewer when memory is short. Returns how many items take part; their
+   rows are reserved. An item's last rows never come after a later item's: hand_out counts on that. */
 static kvasir_status gather_piece(kvasir_engine *e, loaded *l, kvasir_work *work, int n_work, const pending *todo,
                                   int *taken, int *n_items)
 {
     step *s = &l->step;
     int n = 0;
+    bool closed = false;
     s->n_rows = s->n_logits = 0;
     for (int i = 0; i < n_work; i++) {
-        taken[i] = min_int(todo[i].to - todo[i].from, e->max_batch - s->n_rows);
-        if (work[i].seq->loaded != l || taken[i] <= 0) {
+        int most = min_int(todo[i].to - todo[i].from, e->max_batch - s->n_rows);
+        taken[i] = 0;
+        if (work[i].seq->loaded != l || most <= 0 || closed) continue;
+        taken[i] = most;
+        kvasir_status status = reserve(work[i].seq->kv, &taken[i]);
+        closed = taken[i] < most || status != KVASIR_OK;
+        if (status == KVASIR_E_MEMORY && n > 0) { /* those before it may make room */
             taken[i] = 0;
             continue;
         }
-        TRY(kv_seq_reserve(work[i].seq->kv, taken[i]));
+        TRY(status);
         for (int il = 0; il < l->weights.h.n_layer; il++)
             l->items[(size_t)il * (size_t)e->max_batch + (size_t)n] =
                 (attn_item){.pages = pages_of(work[i].seq, il), .row0 = s->n_rows, .n = taken[i], .pos0 = todo[i].from};
@@ -190,6 +209,7 @@ kvasir_status kvasir_step(kvasir_engine *e, kvasir_work *work, int n_work)
             s->n_ids += work[i].n;
         } else {
             int kept;
+            (void)kv_seq_commit(s->kv, 0); /* gives back what was reserved */
             if (kv_seq_length(s->kv) > s->n_ids) (void)kv_seq_truncate(s->kv, s->n_ids, &kept);
         }
     }

@@ -162,6 +162,14 @@ size_t weights_bytes(const weights *w)
     return bytes;
 }
 
+const char *weights_raw_type(const weights *w)
+{
+    for (int i = 0; i < w->n_bindings; i++)
+        if (w->bindings[i].matrix && w->bindings[i].matrix->kind < 0)
+            return quant_traits_of((uint32_t)w->bindings[i].tensor->type)->name;
+    return NULL;
+}
+
 void weights_free(weights *w)
 {
     region_free(w->region, w->region_bytes);

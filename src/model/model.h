@@ -139,6 +139,8 @@ size_t weights_bytes(const weights *w);
 /* Reads and packs everything with the team. `progress` is called on the calling thread and may cancel. */
 kvasir_status weights_load(weights *w, team *t, kvasir_progress_fn progress, void *user);
 void weights_free(weights *w);
+/* The type of the first matrix that is kept in its file's form, NULL where there is none. */
+const char *weights_raw_type(const weights *w);
 
 /* Used by the families' bind functions. The name is a format with the layer number. Optional tensors that are absent leave
    NULL, or rows == 0. */

@@ -4,7 +4,18 @@
 
 #include "test.h"
 
+#include "base/cpu.h"
+
 #include <jansson.h>
+
+/* Whether this machine has a level of kernels: "auto", "ref", "avx2" ... */
+static inline int level_is_here(const char *name)
+{
+    cpu_level level;
+    return cpu_level_parse(name, &level) == KVASIR_OK;
+}
+
+enum { EXIT_SKIPPED = 77 };
 
 typedef struct model_case {
     const char *name, *architecture, *weights;
