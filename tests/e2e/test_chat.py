@@ -85,7 +85,7 @@ def chat(tmp_path, request):
     open_terminals = []
 
     def start(*args, model=None, **env):
-        terminal = Terminal("run", model or tiny("llama-tied"), "--template", TEMPLATE, "--temp", "0", "--ignore-eos", "-n", "8", *args,
+        terminal = Terminal("run", model or tiny("llama-tied"), "--template", TEMPLATE, "--temp", "0", "--ignore-eos", "-n", "8", "-t", "1", *args,
                             out=tmp_path / "answers", **env)
         open_terminals.append(terminal)
         terminal.expect("/help lists commands")
