@@ -45,8 +45,7 @@ static void must(kvasir_status status)
 
 static void append(const bench *b, int n)
 {
-    kvasir_work work = {
-        .seq = b->seq, .ids = b->ids + kvasir_seq_length(b->seq), .n = n, .want = KVASIR_WANT_LAST};
+    kvasir_work work = {.seq = b->seq, .ids = b->ids + kvasir_seq_length(b->seq), .n = n, .want = KVASIR_WANT_LAST};
     must(kvasir_step(b->engine, &work, 1));
 }
 

@@ -51,8 +51,7 @@ int main(int argc, char **argv)
     int code = status == KVASIR_OK ? EXIT_SUCCESS : give_up(status);
     if (code == EXIT_SUCCESS)
         (void)fprintf(stderr, "\n%d tokens read, %d written, %.1f per second\n", stats.prompt_tokens,
-                      stats.generated_tokens,
-                      stats.decode_s > 0 ? (stats.generated_tokens - 1) / stats.decode_s : 0);
+                      stats.generated_tokens, stats.decode_s > 0 ? (stats.generated_tokens - 1) / stats.decode_s : 0);
 
     kvasir_free(ids);
     kvasir_seq_free(seq);

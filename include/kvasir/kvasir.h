@@ -16,16 +16,16 @@ extern "C" {
 #endif
 
 /* Every call that can fail returns one of these. X(name, number, text) */
-#define KVASIR_STATUS_MAP(X)                                                                                 \
-    X(OK, 0, "done")                                                                                         \
-    X(E_ARGUMENT, 1, "wrong argument")                                                                       \
-    X(E_FORMAT, 2, "bad file")                                                                               \
-    X(E_UNSUPPORTED, 3, "not supported")                                                                     \
-    X(E_MEMORY, 4, "out of memory")                                                                          \
-    X(E_CONTEXT, 5, "does not fit in the context")                                                           \
-    X(E_IO, 6, "input or output failed")                                                                     \
-    X(E_CANCELLED, 7, "cancelled")                                                                           \
-    X(E_TEMPLATE, 8, "the chat template failed")                                                             \
+#define KVASIR_STATUS_MAP(X)                                                                                           \
+    X(OK, 0, "done")                                                                                                   \
+    X(E_ARGUMENT, 1, "wrong argument")                                                                                 \
+    X(E_FORMAT, 2, "bad file")                                                                                         \
+    X(E_UNSUPPORTED, 3, "not supported")                                                                               \
+    X(E_MEMORY, 4, "out of memory")                                                                                    \
+    X(E_CONTEXT, 5, "does not fit in the context")                                                                     \
+    X(E_IO, 6, "input or output failed")                                                                               \
+    X(E_CANCELLED, 7, "cancelled")                                                                                     \
+    X(E_TEMPLATE, 8, "the chat template failed")                                                                       \
     X(E_INTERNAL, 9, "internal error")
 
 typedef enum kvasir_status {
@@ -133,8 +133,8 @@ KVASIR_API int kvasir_token_ends(const kvasir_model *m, int32_t id); /* end of g
    NULL: the model's own; model NULL: `text` alone. bos_token and eos_token come from the model unless given.
    now: seconds since 1970 in local time that strftime_now shows, 0 for the clock. *out is the caller's. A template's raise_exception gives
    KVASIR_E_TEMPLATE and its message. */
-KVASIR_API kvasir_status kvasir_template_render(const kvasir_model *m, const char *text, const char *json,
-                                                int64_t now, char **out, size_t *n_out);
+KVASIR_API kvasir_status kvasir_template_render(const kvasir_model *m, const char *text, const char *json, int64_t now,
+                                                char **out, size_t *n_out);
 
 /* ---- engine: threads, packed weights, the KV pool ---------------------------------------------------------------- */
 
@@ -171,7 +171,7 @@ KVASIR_API void kvasir_engine_get_info(const kvasir_engine *e, kvasir_engine_inf
 typedef struct kvasir_seq kvasir_seq;
 
 typedef struct kvasir_seq_options {
-    int n_ctx;      /* the most tokens it may hold; 0: what the model was trained for, or what fits the budget if less */
+    int n_ctx; /* the most tokens it may hold; 0: what the model was trained for, or what fits the budget if less */
     const char *kv; /* "f16" (default), "f32", "q8", "q8:q4", ... */
 } kvasir_seq_options;
 
@@ -232,9 +232,9 @@ typedef struct kvasir_sampler_options {
     float repeat_penalty; /* 0 or 1: off */
     int repeat_last_n;    /* 0: 64, -1: everything */
     float frequency_penalty, presence_penalty;
-    float dry_multiplier, dry_base; /* base 0: 1.75 */
-    int dry_allowed_length;         /* 0: 2 */
-    int dry_last_n;                 /* 0: everything */
+    float dry_multiplier, dry_base;  /* base 0: 1.75 */
+    int dry_allowed_length;          /* 0: 2 */
+    int dry_last_n;                  /* 0: everything */
     const char *const *dry_breakers; /* NULL: newline, colon, quote, asterisk */
     int n_dry_breakers;
     float xtc_probability, xtc_threshold;
@@ -271,10 +271,10 @@ typedef struct kvasir_generate_options {
     int n_predict;           /* 0: until the end or the context is full */
     const char *const *stop; /* stop strings; they may span tokens */
     int n_stop;
-    int special;             /* show control tokens in the text */
-    int ignore_end;          /* go on after end-of-generation tokens */
-    int chunk;               /* prompt tokens per step, 0: max_batch */
-    kvasir_sampler *sampler; /* NULL: greedy */
+    int special;                   /* show control tokens in the text */
+    int ignore_end;                /* go on after end-of-generation tokens */
+    int chunk;                     /* prompt tokens per step, 0: max_batch */
+    kvasir_sampler *sampler;       /* NULL: greedy */
     kvasir_progress_fn on_prefill; /* prompt tokens done of all */
     kvasir_text_fn on_text;
     void *user; /* of both callbacks */

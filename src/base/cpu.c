@@ -14,12 +14,8 @@
 #endif
 
 static const char *const level_name[CPU_LEVELS] = {
-    [CPU_REF] = "ref",
-    [CPU_AVX2] = "avx2",
-    [CPU_AVX512VNNI] = "avx512vnni",
-    [CPU_AVX512BF16] = "avx512bf16",
-    [CPU_NEON] = "neon",
-    [CPU_DOTPROD] = "dotprod",
+    [CPU_REF] = "ref",   [CPU_AVX2] = "avx2",       [CPU_AVX512VNNI] = "avx512vnni", [CPU_AVX512BF16] = "avx512bf16",
+    [CPU_NEON] = "neon", [CPU_DOTPROD] = "dotprod",
 };
 
 #if defined(__x86_64__)
@@ -35,8 +31,7 @@ static unsigned xcr0(void)
 cpu_level cpu_best(void)
 {
     unsigned a, b, c, d, b7, c7, d7;
-    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !(c & bit_AVX) || !(c & bit_FMA) ||
-        !(c & bit_F16C))
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !(c & bit_AVX) || !(c & bit_FMA) || !(c & bit_F16C))
         return CPU_REF;
     unsigned os = xcr0();
     if ((os & 6) != 6 || !__get_cpuid_count(7, 0, &a, &b7, &c7, &d7) || !(b7 & bit_AVX2)) return CPU_REF;

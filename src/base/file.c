@@ -68,8 +68,7 @@ kvasir_status file_read(const file *f, uint64_t offset, void *to, size_t n)
 {
     if (offset > f->size || n > f->size - offset)
         return fail(KVASIR_E_FORMAT, "%s: ends at byte %llu, but bytes %llu to %llu are needed", f->name,
-                    (unsigned long long)f->size, (unsigned long long)offset,
-                    (unsigned long long)(offset + n));
+                    (unsigned long long)f->size, (unsigned long long)offset, (unsigned long long)(offset + n));
     if (f->fd < 0) {
         if (n) memcpy(to, f->data + offset, n);
         return KVASIR_OK;
@@ -78,8 +77,8 @@ kvasir_status file_read(const file *f, uint64_t offset, void *to, size_t n)
         ssize_t got = pread(f->fd, (char *)to + done, n - done, (off_t)(offset + done));
         if (got < 0 && errno == EINTR) continue;
         if (got < 0)
-            return fail(KVASIR_E_IO, "%s: reading at byte %llu: %s", f->name,
-                        (unsigned long long)(offset + done), strerror(errno));
+            return fail(KVASIR_E_IO, "%s: reading at byte %llu: %s", f->name, (unsigned long long)(offset + done),
+                        strerror(errno));
         if (got == 0)
             return fail(KVASIR_E_FORMAT, "%s: shrank while it was being read: ends at byte %llu now", f->name,
                         (unsigned long long)(offset + done));

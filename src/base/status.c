@@ -17,8 +17,8 @@ static _Thread_local unsigned quoted_next;
 const char *kvasir_status_name(kvasir_status status)
 {
     switch (status) {
-#define X(name, number, text)                                                                                \
-    case KVASIR_##name:                                                                                      \
+#define X(name, number, text)                                                                                          \
+    case KVASIR_##name:                                                                                                \
         return "KVASIR_" #name;
         KVASIR_STATUS_MAP(X)
 #undef X
@@ -29,8 +29,8 @@ const char *kvasir_status_name(kvasir_status status)
 const char *kvasir_strerror(kvasir_status status)
 {
     switch (status) {
-#define X(name, number, text)                                                                                \
-    case KVASIR_##name:                                                                                      \
+#define X(name, number, text)                                                                                          \
+    case KVASIR_##name:                                                                                                \
         return text;
         KVASIR_STATUS_MAP(X)
 #undef X

@@ -17,15 +17,15 @@ kvasir_status fail_memory(size_t bytes);
 const char *quoted(const char *s, size_t n);
 
 #ifdef __clang_analyzer__ /* what it cannot see: a failure is never KVASIR_OK */
-#define fail(code, ...) (fail(code, __VA_ARGS__), (code))
+#define fail(code, ...)    (fail(code, __VA_ARGS__), (code))
 #define fail_memory(bytes) (fail_memory(bytes), KVASIR_E_MEMORY)
 #endif
 
 /* Returns early with the status of a call that failed. */
-#define TRY(call)                                                                                            \
-    do {                                                                                                     \
-        kvasir_status try_status_ = (call);                                                                  \
-        if (try_status_ != KVASIR_OK) return try_status_;                                                    \
+#define TRY(call)                                                                                                      \
+    do {                                                                                                               \
+        kvasir_status try_status_ = (call);                                                                            \
+        if (try_status_ != KVASIR_OK) return try_status_;                                                              \
     } while (0)
 
 #endif

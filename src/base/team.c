@@ -49,8 +49,7 @@ static void pause_cpu(void)
 static void advance(team *t, atomic_uint *word)
 {
     atomic_fetch_add(word, 1);
-    if (atomic_load(&t->sleepers) > 0)
-        (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 0x7fffffff, NULL, NULL, 0);
+    if (atomic_load(&t->sleepers) > 0) (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 0x7fffffff, NULL, NULL, 0);
 }
 
 /* Returns once *word differs from `seen`. */
@@ -130,8 +129,7 @@ kvasir_status team_create(int n, team **out)
         if (error) {
             mem_free(s);
             team_free(t);
-            return fail(KVASIR_E_MEMORY, "thread %d of %d could not be started: %s", i + 1, n,
-                        strerror(error));
+            return fail(KVASIR_E_MEMORY, "thread %d of %d could not be started: %s", i + 1, n, strerror(error));
         }
         t->n = i + 1;
     }

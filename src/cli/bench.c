@@ -12,13 +12,12 @@ typedef struct bench_args {
 
 #define FIELD(name) offsetof(bench_args, name)
 static const cli_option bench_options[] = {
-    {"threads", 't', CLI_INT, NULL, "N", FIELD(threads), "Threads (default: one per usable core)", 0, 1024,
-     NULL},
+    {"threads", 't', CLI_INT, NULL, "N", FIELD(threads), "Threads (default: one per usable core)", 0, 1024, NULL},
     {"cpu", 0, CLI_TEXT, NULL, "LEVEL", FIELD(cpu),
      "Instruction set, or auto for the best (default: KVASIR_CPU, or auto)", 0, 0,
      "auto ref avx2 avx512vnni avx512bf16 neon dotprod"},
-    {"seconds", 0, CLI_FLOAT, NULL, "S", FIELD(seconds), "Measure for about this long in all (default 10)",
-     0.1, 3600, NULL},
+    {"seconds", 0, CLI_FLOAT, NULL, "S", FIELD(seconds), "Measure for about this long in all (default 10)", 0.1, 3600,
+     NULL},
     {0},
 };
 static const cli_group bench_groups[] = {{"Measuring", bench_options, 0},
@@ -47,8 +46,8 @@ static void print_row(void *user, const kvasir_bench_row *r)
 static void collect_row(void *user, const kvasir_bench_row *r)
 {
     (void)json_array_append_new(
-        user, json_pack("{s:s, s:s, s:f, s:o, s:o, s:i}", "name", r->name, "unit", r->unit, "value", r->value,
-                        "limit", r->limit > 0 ? json_real(r->limit) : json_null(), "share",
+        user, json_pack("{s:s, s:s, s:f, s:o, s:o, s:i}", "name", r->name, "unit", r->unit, "value", r->value, "limit",
+                        r->limit > 0 ? json_real(r->limit) : json_null(), "share",
                         r->limit > 0 ? json_real(r->value / r->limit) : json_null(), "threads", r->threads));
 }
 

@@ -135,8 +135,8 @@ static void cmd_branch(chat_state *c, const char *rest)
         if (*end) return;
     }
     for (int i = 0; i < c->n_branches; i++)
-        (void)fprintf(stderr, "%c branch %d: %zu messages, %d tokens, KV %s\n", i == c->current ? '*' : ' ',
-                      i, json_array_size(c->branches[i].messages), kvasir_seq_length(c->branches[i].seq),
+        (void)fprintf(stderr, "%c branch %d: %zu messages, %d tokens, KV %s\n", i == c->current ? '*' : ' ', i,
+                      json_array_size(c->branches[i].messages), kvasir_seq_length(c->branches[i].seq),
                       bytes_text(kvasir_seq_kv_bytes(c->branches[i].seq)));
 }
 
@@ -169,8 +169,7 @@ static int messages_ok(const json_t *messages)
     if (!json_is_array(messages)) return 0;
     json_array_foreach(messages, i, m)
     {
-        if (!json_is_string(json_object_get(m, "role")) || !json_is_string(json_object_get(m, "content")))
-            return 0;
+        if (!json_is_string(json_object_get(m, "role")) || !json_is_string(json_object_get(m, "content"))) return 0;
     }
     return 1;
 }
@@ -260,8 +259,7 @@ static void cmd_undo(chat_state *c, const char *rest)
     else
         (void)kvasir_seq_truncate(now(c)->seq, 0);
     kvasir_free(ids);
-    (void)fprintf(stderr, "the last exchange is undone; %zu messages, %d tokens\n", n,
-                  kvasir_seq_length(now(c)->seq));
+    (void)fprintf(stderr, "the last exchange is undone; %zu messages, %d tokens\n", n, kvasir_seq_length(now(c)->seq));
 }
 
 static void cmd_stats(chat_state *c, const char *rest)
@@ -271,12 +269,10 @@ static void cmd_stats(chat_state *c, const char *rest)
     kvasir_engine_get_info(c->s->engine, &info);
     (void)fprintf(stderr, "branch %d: %zu messages, %d of %d tokens, KV %s:%s %s\n", c->current,
                   json_array_size(now(c)->messages), kvasir_seq_length(seq), kvasir_seq_ctx(seq),
-                  kvasir_seq_kv_type(seq, 0), kvasir_seq_kv_type(seq, 1),
-                  bytes_text(kvasir_seq_kv_bytes(seq)));
-    (void)fprintf(stderr, "KV %s of %s, weights %s, process %s (peak %s), %d threads, %s\n",
-                  bytes_text(info.kv_used), bytes_text(info.kv_budget), bytes_text(info.weights_bytes),
-                  bytes_text(info.resident_bytes), bytes_text(info.peak_resident_bytes), info.n_threads,
-                  info.cpu_level);
+                  kvasir_seq_kv_type(seq, 0), kvasir_seq_kv_type(seq, 1), bytes_text(kvasir_seq_kv_bytes(seq)));
+    (void)fprintf(stderr, "KV %s of %s, weights %s, process %s (peak %s), %d threads, %s\n", bytes_text(info.kv_used),
+                  bytes_text(info.kv_budget), bytes_text(info.weights_bytes), bytes_text(info.resident_bytes),
+                  bytes_text(info.peak_resident_bytes), info.n_threads, info.cpu_level);
     if (c->last.generated_tokens == 0) return;
     (void)fprintf(stderr, "last turn: %d tokens were held, ", c->last_reused);
     print_summary(c->s, &c->last);
@@ -397,15 +393,13 @@ static void converse(chat_state *c, line_reader *reader)
 
 int chat(session *s, run_args *a, const char *template_text, const char *system_text, const char *first)
 {
-    chat_state c = {
-        .s = s, .args = a, .template_text = template_text, .system_text = system_text, .n_branches = 1};
+    chat_state c = {.s = s, .args = a, .template_text = template_text, .system_text = system_text, .n_branches = 1};
     line_reader *reader = line_open();
     int code = reader ? session_sequence(s, NULL, &c.branches[0].seq) : failed(fail_memory(0));
     if (code == EXIT_DONE) {
         c.branches[0].messages = fresh_messages(&c);
         (void)fprintf(stderr, "%s%s, %d tokens of context, KV %s. /help lists commands.%s\n", dim_on(),
-                      s->info->name && *s->info->name ? quoted(s->info->name, strlen(s->info->name))
-                                                      : s->path,
+                      s->info->name && *s->info->name ? quoted(s->info->name, strlen(s->info->name)) : s->path,
                       kvasir_seq_ctx(c.branches[0].seq), s->kv, dim_off());
         if (first && *first) send_message(&c, first, strlen(first));
         converse(&c, reader);

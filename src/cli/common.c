@@ -283,8 +283,7 @@ int print_json(json_t *document)
 int finish_output(int status)
 {
     if (fflush(stdout) == 0 && !ferror(stdout)) return status;
-    if (errno != EPIPE)
-        note("writing the output failed: %s", strerror(errno)); /* a closed pipe: nobody wants more */
+    if (errno != EPIPE) note("writing the output failed: %s", strerror(errno)); /* a closed pipe: nobody wants more */
     return status == EXIT_DONE ? EXIT_FAILED : status;
 }
 

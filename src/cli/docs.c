@@ -92,9 +92,8 @@ static void man_exit_status(void)
 
 static void man_environment(void)
 {
-    (void)printf(
-        ".SH ENVIRONMENT\n.TP\n.B KVASIR_CPU\nThe instruction set that is used when \\-\\-cpu is not given.\n"
-        ".TP\n.B NO_COLOR\nWhen set, nothing is coloured.\n");
+    (void)printf(".SH ENVIRONMENT\n.TP\n.B KVASIR_CPU\nThe instruction set that is used when \\-\\-cpu is not given.\n"
+                 ".TP\n.B NO_COLOR\nWhen set, nothing is coloured.\n");
 }
 
 static void man_head(const char *page, const char *summary)
@@ -136,10 +135,9 @@ static int man_command(const cli_command *c)
 static int man_main(void)
 {
     man_head("kvasir", "long-context language models on this machine");
-    (void)printf(
-        ".SH SYNOPSIS\n.B kvasir\n\\fICOMMAND\\fR [\\fIMODEL.gguf\\fR] [\\fIoptions\\fR]\n.SH DESCRIPTION\n"
-        "Kvasir runs language models from GGUF files, with the KV cache planned to the byte.\n"
-        "Results go to standard output, everything else to standard error.\n.SH COMMANDS\n");
+    (void)printf(".SH SYNOPSIS\n.B kvasir\n\\fICOMMAND\\fR [\\fIMODEL.gguf\\fR] [\\fIoptions\\fR]\n.SH DESCRIPTION\n"
+                 "Kvasir runs language models from GGUF files, with the KV cache planned to the byte.\n"
+                 "Results go to standard output, everything else to standard error.\n.SH COMMANDS\n");
     for (int i = 0; cli_commands[i]; i++) {
         (void)printf(".TP\n.BR kvasir\\-%s (1)\n", cli_commands[i]->name);
         man_text(cli_commands[i]->summary);
@@ -187,11 +185,10 @@ static void bash_value(void *user, const cli_group *g, const cli_option *o)
 
 static int bash_completion(void)
 {
-    (void)printf(
-        "# bash completion for kvasir, made from its option tables\n_kvasir() {\n"
-        "  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]}\n"
-        "  COMPREPLY=()\n  compopt -o filenames 2>/dev/null\n"
-        "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n    COMPREPLY=($(compgen -W '");
+    (void)printf("# bash completion for kvasir, made from its option tables\n_kvasir() {\n"
+                 "  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]}\n"
+                 "  COMPREPLY=()\n  compopt -o filenames 2>/dev/null\n"
+                 "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n    COMPREPLY=($(compgen -W '");
     for (int i = 0; cli_commands[i]; i++) (void)printf("%s ", cli_commands[i]->name);
     (void)printf("help version' -- \"$word\"))\n    return\n  fi\n  case \"$command $before\" in\n");
     for (int i = 0; cli_commands[i]; i++)

@@ -14,17 +14,16 @@ static const cli_option logits_options[] = {
      "Token ids to read: a JSON array or numbers between spaces; - is stdin", 0, 0, NULL},
     {"at", 0, CLI_TEXT, NULL, "LIST", FIELD(at),
      "Positions whose logits are wanted: 0,20,41 or all (default: the last)", 0, 0, "all"},
-    {"logits", 0, CLI_FILE, NULL, "FILE", FIELD(logits), "Write the rows of logits, little-endian float32", 0,
-     0, NULL},
-    {"greedy", 0, CLI_INT, NULL, "N", FIELD(greedy), "Then N steps that take the best token, a row each", 0,
-     1 << 27, NULL},
+    {"logits", 0, CLI_FILE, NULL, "FILE", FIELD(logits), "Write the rows of logits, little-endian float32", 0, 0, NULL},
+    {"greedy", 0, CLI_INT, NULL, "N", FIELD(greedy), "Then N steps that take the best token, a row each", 0, 1 << 27,
+     NULL},
     {0},
 };
 static const cli_option text_options[] = {
     {"ppl", 0, CLI_FILE, "--perplexity", "FILE", FIELD(ppl),
      "Perplexity of a text in chunks of --ctx tokens (default 2048)", 0, 0, NULL},
-    {"kld", 0, CLI_FILE, NULL, "FILE", FIELD(kld),
-     "Divergence of --kv from --ref-kv on a text, token by token", 0, 0, NULL},
+    {"kld", 0, CLI_FILE, NULL, "FILE", FIELD(kld), "Divergence of --kv from --ref-kv on a text, token by token", 0, 0,
+     NULL},
     {"ref-kv", 0, CLI_TEXT, NULL, "T", FIELD(ref_kv), "KV type that --kld compares with (default f16)", 0, 0,
      "f16 f32"},
     {"chunks", 0, CLI_INT, NULL, "N", FIELD(chunks), "The first N chunks only", 0, 1 << 27, NULL},
@@ -87,16 +86,15 @@ static kvasir_status keep_row(logits_run *r, int position, const float *row)
     if (r->text)
         (void)printf("%8d  best %6d  logit %9.4f  p %.4f\n", position, r->last_best, logit, exp(logit - sum));
     else
-        (void)json_array_append_new(r->rows, json_pack("{s:i, s:i, s:o, s:o}", "position", position, "argmax",
-                                                       r->last_best, "logit", json_number(logit), "logsumexp",
-                                                       json_number(sum)));
+        (void)json_array_append_new(r->rows,
+                                    json_pack("{s:i, s:i, s:o, s:o}", "position", position, "argmax", r->last_best,
+                                              "logit", json_number(logit), "logsumexp", json_number(sum)));
     return KVASIR_OK;
 }
 
 /* Reads the ids and keeps the rows of the positions in `at` (ascending). Runs of positions are asked for
    together, a lone one as the last of a piece: how a prompt is cut does not change a bit. */
-static kvasir_status read_ids(logits_run *r, const int32_t *ids, int n, const int32_t *at, int n_at,
-                              int chunk)
+static kvasir_status read_ids(logits_run *r, const int32_t *ids, int n, const int32_t *at, int n_at, int chunk)
 {
     progress bar = progress_start("reading:", "tokens");
     for (int pos = 0, next = 0; pos < n;) {
@@ -112,8 +110,7 @@ static kvasir_status read_ids(logits_run *r, const int32_t *ids, int n, const in
                                               : KVASIR_WANT_NONE};
         TRY(kvasir_step(r->s.engine, &work, 1));
         int rows = run ? run : reaches;
-        for (int i = 0; i < rows; i++)
-            TRY(keep_row(r, at[next + i], work.logits + (size_t)i * (size_t)r->n_vocab));
+        for (int i = 0; i < rows; i++) TRY(keep_row(r, at[next + i], work.logits + (size_t)i * (size_t)r->n_vocab));
         next += rows;
         pos += piece;
         progress_update(&bar, (uint64_t)pos, (uint64_t)n, NULL);
@@ -145,8 +142,8 @@ static kvasir_status positions(const eval_args *a, int n, int32_t **at, size_t *
         TRY(parse_ids(a->at, strlen(a->at), at, n_at));
         for (size_t i = 0; i < *n_at; i++)
             if ((*at)[i] >= n || (i > 0 && (*at)[i] <= (*at)[i - 1]))
-                return fail(KVASIR_E_ARGUMENT,
-                            "--at: the positions are to ascend and be below %d, the number of ids", n);
+                return fail(KVASIR_E_ARGUMENT, "--at: the positions are to ascend and be below %d, the number of ids",
+                            n);
         return KVASIR_OK;
     }
     *n_at = all ? (size_t)n : 1;
@@ -169,8 +166,8 @@ static kvasir_status run_logits(logits_run *r, const eval_args *a, const int32_t
     if (status == KVASIR_OK && a->greedy && (n_at == 0 || at[n_at - 1] != n - 1))
         status = fail(KVASIR_E_ARGUMENT, "--greedy goes on from the last position: add %d to --at", n - 1);
     if (status == KVASIR_OK && (int64_t)n + a->greedy > kvasir_seq_ctx(r->seq))
-        status = fail(KVASIR_E_CONTEXT, "%d ids and %d greedy steps do not fit the context of %d tokens", n,
-                      a->greedy, kvasir_seq_ctx(r->seq));
+        status = fail(KVASIR_E_CONTEXT, "%d ids and %d greedy steps do not fit the context of %d tokens", n, a->greedy,
+                      kvasir_seq_ctx(r->seq));
     if (status == KVASIR_OK) status = read_ids(r, ids, n, at, (int)n_at, chunk);
     if (status == KVASIR_OK) status = greedy_steps(r, a->greedy);
     mem_free(at);
@@ -212,8 +209,7 @@ static int eval_logits(const eval_args *a)
     logits_run r = {.rows = json_array(), .greedy = json_array(), .text = !a->output.json};
     kvasir_status status = read_text(a->ids, &text, &n_text);
     if (status == KVASIR_OK) status = parse_ids(text, n_text, &ids, &n);
-    if (status == KVASIR_OK && (n == 0 || n > INT32_MAX))
-        status = fail(KVASIR_E_ARGUMENT, "%s holds no ids", a->ids);
+    if (status == KVASIR_OK && (n == 0 || n > INT32_MAX)) status = fail(KVASIR_E_ARGUMENT, "%s holds no ids", a->ids);
     int code = status == KVASIR_OK ? logits_session(&r, a, ids, (int)n) : failed(status);
     kvasir_seq_free(r.seq);
     session_close(&r.s);
@@ -229,8 +225,7 @@ static int eval_main(void *args)
     const eval_args *a = args;
     int tasks = (a->ids != NULL) + (a->ppl != NULL) + (a->kld != NULL);
     if (tasks != 1) return usage_error("one of --ids FILE, --ppl FILE and --kld FILE says what to evaluate");
-    if (!a->ids && (a->at || a->logits || a->greedy))
-        return usage_error("--at, --logits and --greedy go with --ids");
+    if (!a->ids && (a->at || a->logits || a->greedy)) return usage_error("--at, --logits and --greedy go with --ids");
     if (a->ids && a->chunks) return usage_error("--chunks goes with --ppl and --kld");
     if (a->ref_kv && !a->kld) return usage_error("--ref-kv goes with --kld");
     return a->ids ? eval_logits(a) : a->ppl ? eval_perplexity(a) : eval_divergence(a);

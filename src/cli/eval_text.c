@@ -25,8 +25,7 @@ typedef struct text_eval {
     int n_seq, ctx, n_chunks, n_vocab, rows_per_step, chunk;
     int32_t *ids;
     size_t n_ids;
-    team *
-        team; /* scores rows in parallel: each row by one thread, so the sums do not depend on their number */
+    team *team; /* scores rows in parallel: each row by one thread, so the sums do not depend on their number */
     score *scores;
     int n_scores;
     progress bar;
@@ -94,8 +93,8 @@ static kvasir_status feed(text_eval *e, const int32_t *ids, int n, const int32_t
 {
     kvasir_work work[MAX_SEQS];
     for (int i = 0; i < e->n_seq; i++)
-        work[i] = (kvasir_work){
-            .seq = e->seq[i], .ids = ids, .n = n, .want = targets ? KVASIR_WANT_ALL : KVASIR_WANT_NONE};
+        work[i] =
+            (kvasir_work){.seq = e->seq[i], .ids = ids, .n = n, .want = targets ? KVASIR_WANT_ALL : KVASIR_WANT_NONE};
     TRY(kvasir_step(e->s.engine, work, e->n_seq));
     if (targets) {
         for (int i = 0; i < e->n_seq; i++) e->rows[i] = work[i].logits;
@@ -120,8 +119,7 @@ static kvasir_status read_chunk(text_eval *e, int number)
         pos += piece;
         char extra[64] = "";
         if (e->n_scores)
-            (void)snprintf(extra, sizeof extra, "perplexity %.4f",
-                           exp(mean_of(e, offsetof(score, nll)).value));
+            (void)snprintf(extra, sizeof extra, "perplexity %.4f", exp(mean_of(e, offsetof(score, nll)).value));
         progress_update(&e->bar, (uint64_t)number * (uint64_t)last + (uint64_t)pos,
                         (uint64_t)e->n_chunks * (uint64_t)last, e->n_scores ? extra : NULL);
     }
@@ -144,8 +142,8 @@ static kvasir_status tokenize_file(text_eval *e, const char *path)
     if (e->s.info->adds_eos && e->n_ids && e->ids[e->n_ids - 1] == e->s.info->eos) e->n_ids--;
     size_t chunks = e->n_ids / (size_t)e->ctx;
     if (chunks == 0)
-        return fail(KVASIR_E_ARGUMENT, "%s has %zu tokens, and one chunk takes %d; a smaller --ctx helps",
-                    path, e->n_ids, e->ctx);
+        return fail(KVASIR_E_ARGUMENT, "%s has %zu tokens, and one chunk takes %d; a smaller --ctx helps", path,
+                    e->n_ids, e->ctx);
     e->n_chunks = (int)min_size(chunks, e->args->chunks ? (size_t)e->args->chunks : INT32_MAX);
     e->scores = mem_alloc((size_t)e->n_chunks * (size_t)e->ctx / 2, sizeof *e->scores);
     return e->scores ? KVASIR_OK : fail_memory((size_t)e->n_chunks * (size_t)e->ctx / 2 * sizeof *e->scores);
@@ -198,15 +196,15 @@ int eval_perplexity(const eval_args *a)
         double ppl = exp(nll.value), error = ppl * nll.error;
         if (a->output.json) {
             json_t *d = json_document("eval");
-            (void)json_object_update_new(
-                d, json_pack("{s:o, s:o, s:o, s:i, s:i, s:i, s:O, s:s}", "ppl", json_number(ppl), "ppl_error",
-                             json_number(error), "nll", json_number(nll.value), "tokens", e.n_scores, "ctx",
-                             e.ctx, "chunks", e.n_chunks, "chunk_ppl", e.running, "kv", e.s.kv));
+            (void)json_object_update_new(d, json_pack("{s:o, s:o, s:o, s:i, s:i, s:i, s:O, s:s}", "ppl",
+                                                      json_number(ppl), "ppl_error", json_number(error), "nll",
+                                                      json_number(nll.value), "tokens", e.n_scores, "ctx", e.ctx,
+                                                      "chunks", e.n_chunks, "chunk_ppl", e.running, "kv", e.s.kv));
             (void)json_object_set_new(d, "memory", json_memory(e.s.engine));
             code = print_json(d);
         } else {
-            (void)printf("perplexity %.4f +/- %.4f over %d tokens in %d chunks of %d, KV %s\n", ppl, error,
-                         e.n_scores, e.n_chunks, e.ctx, e.s.kv);
+            (void)printf("perplexity %.4f +/- %.4f over %d tokens in %d chunks of %d, KV %s\n", ppl, error, e.n_scores,
+                         e.n_chunks, e.ctx, e.s.kv);
             code = finish_output(EXIT_DONE);
         }
     }
@@ -232,17 +230,15 @@ static int report_divergence(text_eval *e, const char *ref_kv)
 {
     if (!e->scores || e->n_scores == 0) return failed(fail(KVASIR_E_INTERNAL, "nothing was scored"));
     mean kld = mean_of(e, offsetof(score, kld));
-    double ppl = exp(mean_of(e, offsetof(score, nll)).value),
-           ppl_ref = exp(mean_of(e, offsetof(score, nll_ref)).value);
+    double ppl = exp(mean_of(e, offsetof(score, nll)).value), ppl_ref = exp(mean_of(e, offsetof(score, nll_ref)).value);
     int same = 0;
     for (int i = 0; i < e->n_scores; i++) same += e->scores[i].same_top;
     double same_top = (double)same / e->n_scores;
     qsort(e->scores, (size_t)e->n_scores, sizeof *e->scores, compare_kld);
-    double median = percentile(e, 0.5), p99 = percentile(e, 0.99), p999 = percentile(e, 0.999),
-           max = percentile(e, 1);
+    double median = percentile(e, 0.5), p99 = percentile(e, 0.99), p999 = percentile(e, 0.999), max = percentile(e, 1);
     if (!e->args->output.json) {
-        (void)printf("KV %s against %s over %d tokens in %d chunks of %d\n", e->s.kv, ref_kv, e->n_scores,
-                     e->n_chunks, e->ctx);
+        (void)printf("KV %s against %s over %d tokens in %d chunks of %d\n", e->s.kv, ref_kv, e->n_scores, e->n_chunks,
+                     e->ctx);
         (void)printf("  divergence   mean %.6f +/- %.6f, median %.6f, 99%% %.6f, 99.9%% %.6f, largest %.6f\n",
                      kld.value, kld.error, median, p99, p999, max);
         (void)printf("  same best    %.3f%%\n", 100 * same_top);
@@ -250,15 +246,14 @@ static int report_divergence(text_eval *e, const char *ref_kv)
         return finish_output(EXIT_DONE);
     }
     json_t *d = json_document("eval");
-    (void)json_object_update_new(
-        d, json_pack("{s:s, s:s, s:i, s:i, s:i, s:f, s:o, s:o, s:O}", "ref_kv", ref_kv, "kv", e->s.kv,
-                     "tokens", e->n_scores, "ctx", e->ctx, "chunks", e->n_chunks, "same_top", same_top, "ppl",
-                     json_number(ppl), "ppl_ref", json_number(ppl_ref), "chunk_ppl", e->running));
+    (void)json_object_update_new(d, json_pack("{s:s, s:s, s:i, s:i, s:i, s:f, s:o, s:o, s:O}", "ref_kv", ref_kv, "kv",
+                                              e->s.kv, "tokens", e->n_scores, "ctx", e->ctx, "chunks", e->n_chunks,
+                                              "same_top", same_top, "ppl", json_number(ppl), "ppl_ref",
+                                              json_number(ppl_ref), "chunk_ppl", e->running));
     (void)json_object_set_new(d, "kld",
-                              json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "mean", json_number(kld.value),
-                                        "error", json_number(kld.error), "median", json_number(median), "p99",
-                                        json_number(p99), "p999", json_number(p999), "max",
-                                        json_number(max)));
+                              json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "mean", json_number(kld.value), "error",
+                                        json_number(kld.error), "median", json_number(median), "p99", json_number(p99),
+                                        "p999", json_number(p999), "max", json_number(max)));
     (void)json_object_set_new(d, "memory", json_memory(e->s.engine));
     return print_json(d);
 }

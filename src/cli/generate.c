@@ -24,8 +24,8 @@ static void drop_doubled(const kvasir_model_info *info, int32_t *ids, size_t *n)
     if (info->adds_eos && *n >= 1 && ids[*n - 1] == info->eos) --*n;
 }
 
-kvasir_status conversation_ids(const kvasir_model *m, const char *template_text, const json_t *messages,
-                               int ask, int32_t **ids, size_t *n_ids)
+kvasir_status conversation_ids(const kvasir_model *m, const char *template_text, const json_t *messages, int ask,
+                               int32_t **ids, size_t *n_ids)
 {
     json_t *context = json_pack("{s:O, s:b}", "messages", messages, "add_generation_prompt", ask);
     char *json = context ? json_dumps(context, JSON_COMPACT) : NULL, *text = NULL;
@@ -76,8 +76,8 @@ static int on_text(void *user, const char *text, size_t n)
     return interrupted();
 }
 
-kvasir_status generate(const session *s, kvasir_seq *seq, run_args *a, const int32_t *ids, size_t n_ids,
-                       unsigned turn, int stream, reply *out)
+kvasir_status generate(const session *s, kvasir_seq *seq, run_args *a, const int32_t *ids, size_t n_ids, unsigned turn,
+                       int stream, reply *out)
 {
     kvasir_sampler *sampler = NULL;
     *out = (reply){.text = mem_text("", 0), .room = 1};
@@ -148,6 +148,6 @@ void print_summary(const session *s, const kvasir_stats *stats)
     if (timed > 0 && stats->decode_s > 0)
         (void)fprintf(stderr, ", %.1f ms/token (%.1f t/s)", 1000 * stats->decode_s / timed,
                       tokens_per_second(timed, stats->decode_s));
-    (void)fprintf(stderr, "; depth %d; KV %s of %s; stopped by %s%s\n", stats->depth,
-                  bytes_text(stats->kv_bytes), bytes_text(info.kv_budget), stop_name(stats->stop), dim_off());
+    (void)fprintf(stderr, "; depth %d; KV %s of %s; stopped by %s%s\n", stats->depth, bytes_text(stats->kv_bytes),
+                  bytes_text(info.kv_budget), stop_name(stats->stop), dim_off());
 }

@@ -15,8 +15,8 @@ typedef struct run_args {
 
 /* The ids of a conversation: `messages` (a JSON array) in the model's chat template, or in `template_text` if
    given. With `ask` the start of the assistant's answer follows. *ids is the caller's (kvasir_free). */
-kvasir_status conversation_ids(const kvasir_model *m, const char *template_text, const json_t *messages,
-                               int ask, int32_t **ids, size_t *n_ids);
+kvasir_status conversation_ids(const kvasir_model *m, const char *template_text, const json_t *messages, int ask,
+                               int32_t **ids, size_t *n_ids);
 
 /* Appends {"role": role, "content": text} to the messages. */
 kvasir_status add_message(json_t *messages, const char *role, const char *text, size_t n);
@@ -31,8 +31,8 @@ typedef struct reply {
 
 /* Appends ids to the sequence and generates. With `stream` the text goes to stdout as it comes. On failure
    (Ctrl-C too) `out` holds what had come. Freed by reply_free in any case. */
-kvasir_status generate(const session *s, kvasir_seq *seq, run_args *a, const int32_t *ids, size_t n_ids,
-                       unsigned turn, int stream, reply *out);
+kvasir_status generate(const session *s, kvasir_seq *seq, run_args *a, const int32_t *ids, size_t n_ids, unsigned turn,
+                       int stream, reply *out);
 void reply_free(reply *r);
 
 /* One line on stderr: tokens, speed, depth, KV. */

@@ -18,8 +18,8 @@ static const cli_option file_options[] = {
     {"dump-tensor", 0, CLI_TEXT, NULL, "NAME", FIELD(tensor),
      "Write this tensor, decoded to little-endian float32, to the file of --out", 0, 0, NULL},
     {"out", 'o', CLI_FILE, NULL, "FILE", FIELD(out), "Where --dump-tensor writes", 0, 0, NULL},
-    {"header-only", 0, CLI_FLAG, NULL, NULL, FIELD(header_only),
-     "The tensor data may be missing (a partial download)", 0, 0, NULL},
+    {"header-only", 0, CLI_FLAG, NULL, NULL, FIELD(header_only), "The tensor data may be missing (a partial download)",
+     0, 0, NULL},
     {"ctx", 'c', CLI_COUNT, "--ctx-size", "N", FIELD(kv.ctx),
      "Context of the KV sizes (default: what the model was trained for)", 0, 1 << 27, NULL},
     {0},
@@ -31,8 +31,7 @@ static const cli_group inspect_groups[] = {
     {0},
 };
 static const cli_example inspect_examples[] = {
-    {"kvasir inspect model.gguf",
-     "Sizes, tensors by type, tokenizer, KV cost. -v adds every tensor and key."},
+    {"kvasir inspect model.gguf", "Sizes, tensors by type, tokenizer, KV cost. -v adds every tensor and key."},
     {"kvasir inspect model.gguf --json | jq .kv_bytes_per_token", "What one token of context costs."},
     {"kvasir inspect model.gguf --dump-tensor output_norm.weight --out norm.f32", "One tensor as float32."},
     {0},
@@ -59,8 +58,7 @@ static int dump_tensor(const kvasir_model *m, const char *name, const char *path
         note("%s: %s, %s floats written to %s", name, t.type, count_text(t.n_elements), path);
         return EXIT_DONE;
     }
-    return usage_error("%s has no tensor %s; kvasir inspect -v lists them", info->path,
-                       quoted(name, strlen(name)));
+    return usage_error("%s has no tensor %s; kvasir inspect -v lists them", info->path, quoted(name, strlen(name)));
 }
 
 typedef struct type_sum {
@@ -92,8 +90,7 @@ static const char *shape_text(const kvasir_tensor_info *t)
     int used = 0;
     text[0] = 0;
     for (int d = 0; d < t->n_dims; d++)
-        used +=
-            snprintf(text + used, sizeof text - (size_t)used, d ? " x %lld" : "%lld", (long long)t->shape[d]);
+        used += snprintf(text + used, sizeof text - (size_t)used, d ? " x %lld" : "%lld", (long long)t->shape[d]);
     return text;
 }
 
@@ -134,8 +131,7 @@ static void print_kv(const kvasir_model *m, const inspect_args *a)
     kvasir_kv_info kv;
     (void)printf("\nKV cache        per token  at %s tokens\n", count_text((uint64_t)ctx));
     for (int i = 0; i < N_KV_NAMES + 1; i++) {
-        if (i == N_KV_NAMES &&
-            (strcmp(type, "f16") == 0 || strcmp(type, "q8") == 0 || strcmp(type, "q4") == 0))
+        if (i == N_KV_NAMES && (strcmp(type, "f16") == 0 || strcmp(type, "q8") == 0 || strcmp(type, "q4") == 0))
             continue;
         if (kvasir_model_kv(m, names[i], ctx, &kv) == KVASIR_OK)
             (void)printf("  %-12s %10.1f B  %s\n", names[i], kv.bytes_per_token, bytes_text(kv.bytes_at_ctx));
@@ -165,8 +161,7 @@ static void print_all(const kvasir_model *m)
     for (int i = 0; i < info->n_tensors; i++) {
         kvasir_tensor_info t;
         if (kvasir_model_tensor(m, i, &t) == KVASIR_OK)
-            (void)printf("  %-44s %-8s %-20s %s\n", shown(t.name), t.type, shape_text(&t),
-                         bytes_text(t.bytes));
+            (void)printf("  %-44s %-8s %-20s %s\n", shown(t.name), t.type, shape_text(&t), bytes_text(t.bytes));
     }
 }
 
@@ -196,10 +191,9 @@ static json_t *json_tensors(const kvasir_model *m)
         if (kvasir_model_tensor(m, i, &t) != KVASIR_OK) continue;
         json_t *shape = json_array();
         for (int d = 0; d < t.n_dims; d++) (void)json_array_append_new(shape, json_integer(t.shape[d]));
-        (void)json_array_append_new(list, json_pack("{s:o, s:s, s:o, s:o, s:o, s:i}", "name",
-                                                    json_text_or_null(t.name), "type", t.type, "shape", shape,
-                                                    "bytes", json_bytes(t.bytes), "offset",
-                                                    json_bytes(t.offset), "file", t.file));
+        (void)json_array_append_new(list, json_pack("{s:o, s:s, s:o, s:o, s:o, s:i}", "name", json_text_or_null(t.name),
+                                                    "type", t.type, "shape", shape, "bytes", json_bytes(t.bytes),
+                                                    "offset", json_bytes(t.offset), "file", t.file));
     }
     return list;
 }
@@ -227,11 +221,10 @@ static json_t *json_streams(const kvasir_model *m, const char *type)
     for (int i = 0; i < kv.n_streams; i++) {
         kvasir_kv_stream s;
         if (kvasir_model_kv_stream(m, type, i, &s) != KVASIR_OK) continue;
-        (void)json_array_append_new(list, json_pack("{s:i, s:s, s:s, s:i, s:f, s:o, s:i, s:i}", "layer",
-                                                    s.layer, "name", s.name, "type", s.type, "rows_per_token",
-                                                    s.n_heads, "row_bytes", s.row_bytes / s.n_heads,
-                                                    "page_bytes", json_bytes(s.page_bytes), "head_dim",
-                                                    s.head_dim, "window", s.window));
+        (void)json_array_append_new(
+            list, json_pack("{s:i, s:s, s:s, s:i, s:f, s:o, s:i, s:i}", "layer", s.layer, "name", s.name, "type",
+                            s.type, "rows_per_token", s.n_heads, "row_bytes", s.row_bytes / s.n_heads, "page_bytes",
+                            json_bytes(s.page_bytes), "head_dim", s.head_dim, "window", s.window));
     }
     return list;
 }
@@ -259,21 +252,19 @@ static int print_document(const kvasir_model *m, const inspect_args *a)
     for (int k = 0; k < i->n_problems; k++)
         (void)json_array_append_new(problems, json_text_or_null(kvasir_model_problem(m, k)));
     (void)json_object_update_new(
-        d, json_pack("{s:o, s:o, s:o, s:i, s:i, s:o, s:o, s:o}", "path", json_text_or_null(i->path),
-                     "architecture", json_text_or_null(i->architecture), "name", json_text_or_null(i->name),
-                     "gguf_version", (int)i->gguf_version, "files", i->n_files, "parameters",
-                     json_bytes(i->n_parameters), "file_bytes", json_bytes(i->file_bytes), "tensor_bytes",
-                     json_bytes(i->tensor_bytes)));
-    (void)json_object_update_new(d, json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "layers",
-                                              i->n_layer, "embd", i->n_embd, "heads", i->n_head, "heads_kv",
-                                              i->n_head_kv, "head_dim", i->head_dim, "ff", i->n_ff,
-                                              "ctx_train", i->n_ctx_train, "experts", i->n_expert,
-                                              "experts_used", i->n_expert_used, "window", i->window));
-    (void)json_object_set_new(
-        d, "tokenizer",
-        json_pack("{s:o, s:o, s:i, s:i, s:i, s:b, s:b}", "model", json_text_or_null(i->tokenizer_model),
-                  "pre", json_text_or_null(i->tokenizer_pre), "size", i->n_vocab, "bos", i->bos, "eos",
-                  i->eos, "adds_bos", i->adds_bos, "adds_eos", i->adds_eos));
+        d, json_pack("{s:o, s:o, s:o, s:i, s:i, s:o, s:o, s:o}", "path", json_text_or_null(i->path), "architecture",
+                     json_text_or_null(i->architecture), "name", json_text_or_null(i->name), "gguf_version",
+                     (int)i->gguf_version, "files", i->n_files, "parameters", json_bytes(i->n_parameters), "file_bytes",
+                     json_bytes(i->file_bytes), "tensor_bytes", json_bytes(i->tensor_bytes)));
+    (void)json_object_update_new(
+        d, json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "layers", i->n_layer, "embd", i->n_embd,
+                     "heads", i->n_head, "heads_kv", i->n_head_kv, "head_dim", i->head_dim, "ff", i->n_ff, "ctx_train",
+                     i->n_ctx_train, "experts", i->n_expert, "experts_used", i->n_expert_used, "window", i->window));
+    (void)json_object_set_new(d, "tokenizer",
+                              json_pack("{s:o, s:o, s:i, s:i, s:i, s:b, s:b}", "model",
+                                        json_text_or_null(i->tokenizer_model), "pre",
+                                        json_text_or_null(i->tokenizer_pre), "size", i->n_vocab, "bos", i->bos, "eos",
+                                        i->eos, "adds_bos", i->adds_bos, "adds_eos", i->adds_eos));
     (void)json_object_set_new(d, "chat_template", json_text_or_null(i->chat_template));
     (void)json_object_set_new(d, "kv_streams", json_streams(m, type));
     (void)json_object_set_new(d, "kv_bytes_per_token", json_kv_costs(m, ctx, 0));
@@ -289,8 +280,7 @@ static int inspect_main(void *args)
 {
     const inspect_args *a = args;
     if (!a->tensor != !a->out) return usage_error("--dump-tensor NAME and --out FILE go together");
-    if (a->tensor && a->header_only)
-        return usage_error("--dump-tensor needs the data that --header-only does without");
+    if (a->tensor && a->header_only) return usage_error("--dump-tensor needs the data that --header-only does without");
     output_apply(&a->output);
     kvasir_model *m = NULL;
     kvasir_model_options o = {.header_only = a->header_only, .inspect_only = 1};

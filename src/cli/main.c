@@ -7,8 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-extern const cli_command run_command, inspect_command, tokenize_command, template_command, eval_command,
-    bench_command;
+extern const cli_command run_command, inspect_command, tokenize_command, template_command, eval_command, bench_command;
 
 const cli_command *const cli_commands[] = {
     &run_command, &inspect_command, &tokenize_command, &template_command, &eval_command, &bench_command, NULL,
@@ -16,12 +15,11 @@ const cli_command *const cli_commands[] = {
 
 static void print_help(FILE *to)
 {
-    (void)fprintf(
-        to, "Usage: kvasir COMMAND [MODEL.gguf] [options]\n\nRuns language models from GGUF files.\n\n");
+    (void)fprintf(to, "Usage: kvasir COMMAND [MODEL.gguf] [options]\n\nRuns language models from GGUF files.\n\n");
     for (int i = 0; cli_commands[i]; i++)
         (void)fprintf(to, "  %-10s %s\n", cli_commands[i]->name, cli_commands[i]->summary);
-    (void)fprintf(to, "  %-10s %s\n  %-10s %s\n", "help",
-                  "List the commands, or explain one: kvasir help run", "version", "Print the version");
+    (void)fprintf(to, "  %-10s %s\n  %-10s %s\n", "help", "List the commands, or explain one: kvasir help run",
+                  "version", "Print the version");
     (void)fprintf(to, "\nkvasir COMMAND --help has the options and examples.\n");
 }
 
@@ -58,8 +56,7 @@ int main(int argc, char **argv)
         print_help(stderr);
         return EXIT_USAGE;
     }
-    if (strcmp(first, "help") == 0 || strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0)
-        return help(argc, argv);
+    if (strcmp(first, "help") == 0 || strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0) return help(argc, argv);
     if (strcmp(first, "version") == 0 || strcmp(first, "--version") == 0 || strcmp(first, "-V") == 0) {
         (void)printf("kvasir %s\n", kvasir_version());
         return finish_output(EXIT_DONE);

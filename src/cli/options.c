@@ -10,8 +10,7 @@
 #include <string.h>
 
 enum {
-    KEY_BASE =
-        1000, /* keys of options without a letter: KEY_BASE + number; argp wants them beyond the characters */
+    KEY_BASE = 1000, /* keys of options without a letter: KEY_BASE + number; argp wants them beyond the characters */
     MAX_OPTIONS = 256,
     WORD_BYTES = 64
 };
@@ -56,13 +55,11 @@ kvasir_status cli_parse_size(const char *text, uint64_t *out)
         for (int j = 0; suffixes[i][j]; j++)
             if (strcasecmp(end, suffixes[i][j]) == 0) {
                 double bytes = ldexp(value, 10 * (int)i);
-                if (bytes > 0x1p62)
-                    return fail(KVASIR_E_ARGUMENT, "'%s' is too large", quoted(text, strlen(text)));
+                if (bytes > 0x1p62) return fail(KVASIR_E_ARGUMENT, "'%s' is too large", quoted(text, strlen(text)));
                 *out = (uint64_t)bytes;
                 return KVASIR_OK;
             }
-    return fail(KVASIR_E_ARGUMENT, "'%s' is not a size (a number, then K, M or G)",
-                quoted(text, strlen(text)));
+    return fail(KVASIR_E_ARGUMENT, "'%s' is not a size (a number, then K, M or G)", quoted(text, strlen(text)));
 }
 
 /* ---- one option's argument ---------------------------------------------------------------------------- */
@@ -70,8 +67,8 @@ kvasir_status cli_parse_size(const char *text, uint64_t *out)
 static kvasir_status check_range(const cli_option *o, const char *text, double value)
 {
     if ((o->min == 0 && o->max == 0) || (value >= o->min && value <= o->max)) return KVASIR_OK;
-    return fail(KVASIR_E_ARGUMENT, "--%s %s is out of range (%g to %g)", o->name, quoted(text, strlen(text)),
-                o->min, o->max);
+    return fail(KVASIR_E_ARGUMENT, "--%s %s is out of range (%g to %g)", o->name, quoted(text, strlen(text)), o->min,
+                o->max);
 }
 
 static kvasir_status parse_number(const cli_option *o, const char *text, void *field)
@@ -107,8 +104,7 @@ static kvasir_status parse_size_option(const cli_option *o, const char *text, vo
         *(uint64_t *)field = size;
         return check_range(o, text, (double)size);
     }
-    if (size > INT_MAX)
-        return fail(KVASIR_E_ARGUMENT, "--%s %s is too large", o->name, quoted(text, strlen(text)));
+    if (size > INT_MAX) return fail(KVASIR_E_ARGUMENT, "--%s %s is too large", o->name, quoted(text, strlen(text)));
     *(int *)field = (int)size;
     return check_range(o, text, (double)size);
 }
@@ -192,9 +188,7 @@ static void collect_option(void *user, const cli_group *group, const cli_option 
     while (cli_next_word(&others, word, sizeof word))
         if (word[0] == '-' && word[1] == '-') { /* -ctk and the like are rewritten before argp sees them */
             const char *name = arena_text(&words, word + 2, strlen(word + 2));
-            if (name)
-                add_argp_option(s,
-                                (struct argp_option){name, key, NULL, OPTION_ALIAS, NULL, s->group_number});
+            if (name) add_argp_option(s, (struct argp_option){name, key, NULL, OPTION_ALIAS, NULL, s->group_number});
         }
 }
 
@@ -224,8 +218,7 @@ static error_t on_argp(int key, char *text, struct argp_state *state)
     const slot *found = slot_of_key(s, key);
     if (!found) return ARGP_ERR_UNKNOWN;
     const cli_option *o = found->option;
-    if (store(o, s->args + found->group->base + o->field, text) != KVASIR_OK)
-        argp_error(state, "%s", kvasir_message());
+    if (store(o, s->args + found->group->base + o->field, text) != KVASIR_OK) argp_error(state, "%s", kvasir_message());
     return 0;
 }
 
@@ -281,11 +274,9 @@ static char *help_text(const cli_command *c)
     FILE *f = open_memstream(&text, &n);
     if (!f) return NULL;
     (void)fprintf(f, "%s.\n\n%s\vExamples:\n", c->summary, c->about);
-    for (const cli_example *e = c->examples; e->command; e++)
-        (void)fprintf(f, "\n  %s\n      %s", e->command, e->says);
-    (void)fprintf(
-        f, "\n\nExit status: 0 done, 1 failed while running, 2 wrong usage, 3 bad or unsupported model file, "
-           "4 does not fit in memory or in the context, 5 a check failed, 130 stopped by Ctrl-C.");
+    for (const cli_example *e = c->examples; e->command; e++) (void)fprintf(f, "\n  %s\n      %s", e->command, e->says);
+    (void)fprintf(f, "\n\nExit status: 0 done, 1 failed while running, 2 wrong usage, 3 bad or unsupported model file, "
+                     "4 does not fit in memory or in the context, 5 a check failed, 130 stopped by Ctrl-C.");
     (void)fclose(f);
     return text;
 }
@@ -300,8 +291,7 @@ void cli_parse(const cli_command *c, int argc, char **argv, void *args)
     if (c->defaults) c->defaults(args);
     cli_each_option(c, collect_option, s);
     rewrite_dash_names(s, argc, argv);
-    if (c->argument)
-        (void)snprintf(argument, sizeof argument, c->argument_optional ? "[%s]" : "%s", c->argument);
+    if (c->argument) (void)snprintf(argument, sizeof argument, c->argument_optional ? "[%s]" : "%s", c->argument);
     struct argp argp = {.options = s->options, .parser = on_argp, .args_doc = argument, .doc = doc};
     argp_err_exit_status = EXIT_USAGE;
     error_t error = argp_parse(&argp, argc, argv, 0, NULL, s);

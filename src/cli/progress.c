@@ -40,12 +40,10 @@ void progress_update(progress *p, uint64_t done, uint64_t total, const char *ext
     format_time((double)(total - done) / rate, left, sizeof left);
     if (strcmp(p->unit, "B") == 0)
         (void)fprintf(stderr, "\r\033[K%s %s of %s (%.0f%%), %s/s, %s left", p->label, bytes_text(done),
-                      bytes_text(total), 100.0 * (double)done / (double)total, bytes_text((uint64_t)rate),
-                      left);
+                      bytes_text(total), 100.0 * (double)done / (double)total, bytes_text((uint64_t)rate), left);
     else
-        (void)fprintf(stderr, "\r\033[K%s %s of %s %s (%.0f%%), %.1f %s/s, %s left", p->label,
-                      count_text(done), count_text(total), p->unit, 100.0 * (double)done / (double)total,
-                      rate, p->unit, left);
+        (void)fprintf(stderr, "\r\033[K%s %s of %s %s (%.0f%%), %.1f %s/s, %s left", p->label, count_text(done),
+                      count_text(total), p->unit, 100.0 * (double)done / (double)total, rate, p->unit, left);
     if (extra) (void)fprintf(stderr, ", %s", extra);
     p->visible = 1;
     p->shown = now;

@@ -10,11 +10,11 @@
 
 #define FIELD(name) offsetof(run_args, name)
 static const cli_option prompt_options[] = {
-    {"prompt", 'p', CLI_TEXT, NULL, "TEXT", FIELD(prompt), "The prompt; with -f it follows the file's text",
-     0, 0, NULL},
+    {"prompt", 'p', CLI_TEXT, NULL, "TEXT", FIELD(prompt), "The prompt; with -f it follows the file's text", 0, 0,
+     NULL},
     {"file", 'f', CLI_FILE, NULL, "FILE", FIELD(file), "Read the prompt from a file; - is stdin", 0, 0, NULL},
-    {"system", 0, CLI_TEXT, "--system-prompt -sys", "TEXT", FIELD(system),
-     "System message of the chat template", 0, 0, NULL},
+    {"system", 0, CLI_TEXT, "--system-prompt -sys", "TEXT", FIELD(system), "System message of the chat template", 0, 0,
+     NULL},
     {"system-file", 0, CLI_FILE, "--system-prompt-file -sysf", "FILE", FIELD(system_file),
      "Read the system message from a file", 0, 0, NULL},
     {"chat", 0, CLI_FLAG, "--conversation -cnv", NULL, FIELD(chat),
@@ -30,11 +30,10 @@ static const cli_option prompt_options[] = {
 static const cli_option reply_options[] = {
     {"predict", 'n', CLI_INT, "--n-predict", "N", FIELD(n_predict),
      "Generate at most N tokens; -1: until the model ends (default)", -1, 1 << 27, NULL},
-    {"stop", 0, CLI_LIST, "--reverse-prompt", "TEXT", FIELD(stop), "Stop before this text; may be repeated",
-     0, 0, NULL},
-    {"special", 0, CLI_FLAG, NULL, NULL, FIELD(special), "Show control tokens in the text", 0, 0, NULL},
-    {"ignore-eos", 0, CLI_FLAG, NULL, NULL, FIELD(ignore_end), "Go on after the model's end of text", 0, 0,
+    {"stop", 0, CLI_LIST, "--reverse-prompt", "TEXT", FIELD(stop), "Stop before this text; may be repeated", 0, 0,
      NULL},
+    {"special", 0, CLI_FLAG, NULL, NULL, FIELD(special), "Show control tokens in the text", 0, 0, NULL},
+    {"ignore-eos", 0, CLI_FLAG, NULL, NULL, FIELD(ignore_end), "Go on after the model's end of text", 0, 0, NULL},
     {0},
 };
 static const cli_group run_groups[] = {
@@ -91,19 +90,16 @@ static kvasir_status read_prompt(const run_args *a, char **text, size_t *n)
     return KVASIR_OK;
 }
 
-static kvasir_status prompt_ids(const session *s, const run_args *a, const char *template_text,
-                                const char *system_text, const char *text, size_t n, int32_t **ids,
-                                size_t *n_ids)
+static kvasir_status prompt_ids(const session *s, const run_args *a, const char *template_text, const char *system_text,
+                                const char *text, size_t n, int32_t **ids, size_t *n_ids)
 {
     if (a->raw || !(template_text || s->info->chat_template)) {
         TRY(kvasir_tokenize(s->model, text, n, 1, !a->plain, ids, n_ids));
-        if (s->info->adds_eos && *n_ids && (*ids)[*n_ids - 1] == s->info->eos)
-            --*n_ids; /* the text is to go on */
+        if (s->info->adds_eos && *n_ids && (*ids)[*n_ids - 1] == s->info->eos) --*n_ids; /* the text is to go on */
         return KVASIR_OK;
     }
     json_t *messages = json_array();
-    kvasir_status status =
-        system_text ? add_message(messages, "system", system_text, strlen(system_text)) : KVASIR_OK;
+    kvasir_status status = system_text ? add_message(messages, "system", system_text, strlen(system_text)) : KVASIR_OK;
     if (status == KVASIR_OK) status = add_message(messages, "user", text, n);
     if (status == KVASIR_OK) status = conversation_ids(s->model, template_text, messages, 1, ids, n_ids);
     json_decref(messages);
@@ -127,8 +123,7 @@ static json_t *run_document(const session *s, const run_args *a, const kvasir_se
     json_t *timings = json_object();
     (void)json_object_set_new(timings, "load_ms", json_number(1000 * s->load_s));
     (void)json_object_set_new(timings, "prefill_ms", json_number(1000 * t->prefill_s));
-    (void)json_object_set_new(timings, "prefill_tps",
-                              json_number(tokens_per_second(t->prompt_tokens, t->prefill_s)));
+    (void)json_object_set_new(timings, "prefill_tps", json_number(tokens_per_second(t->prompt_tokens, t->prefill_s)));
     (void)json_object_set_new(timings, "ttft_ms", json_number(1000 * t->ttft_s));
     (void)json_object_set_new(timings, "decode_ms_per_token",
                               json_number(timed > 0 ? 1000 * t->decode_s / timed : NAN));
@@ -164,15 +159,15 @@ static int answer(session *s, run_args *a, const int32_t *ids, size_t n_ids)
     return code;
 }
 
-static int run_once(session *s, run_args *a, const char *template_text, const char *system_text,
-                    const char *text, size_t n)
+static int run_once(session *s, run_args *a, const char *template_text, const char *system_text, const char *text,
+                    size_t n)
 {
     size_t n_ids = 0;
     int32_t *ids = NULL;
     kvasir_status status = prompt_ids(s, a, template_text, system_text, text, n, &ids, &n_ids);
     int code = status != KVASIR_OK ? failed(status)
-               : n_ids == 0 ? usage_error("the prompt is empty; give one with -p TEXT, -f FILE or on stdin")
-                            : answer(s, a, ids, n_ids);
+               : n_ids == 0        ? usage_error("the prompt is empty; give one with -p TEXT, -f FILE or on stdin")
+                                   : answer(s, a, ids, n_ids);
     kvasir_free(ids);
     return code;
 }
@@ -180,8 +175,7 @@ static int run_once(session *s, run_args *a, const char *template_text, const ch
 /* What cannot be meant. */
 static int check_args(const run_args *a, int wants_chat)
 {
-    if (a->n_predict == 0)
-        return usage_error("--predict 0 would generate nothing; -1 means until the model ends");
+    if (a->n_predict == 0) return usage_error("--predict 0 would generate nothing; -1 means until the model ends");
     if (a->system && a->system_file) return usage_error("--system and --system-file exclude each other");
     if (wants_chat && a->output.json) return usage_error("--json needs a prompt: -p TEXT, -f FILE or stdin");
     if (a->chat && a->raw) return usage_error("--chat needs the chat template that --raw leaves out");
@@ -210,9 +204,8 @@ static int run_session(session *s, run_args *a, int wants_chat, const run_texts 
 {
     const char *system_text = t->system ? t->system : a->system;
     if (!t->template && !s->info->chat_template && (wants_chat || system_text))
-        return usage_error(
-            "%s has no chat template; give one with --template FILE, or a prompt with --raw -p TEXT",
-            s->path);
+        return usage_error("%s has no chat template; give one with --template FILE, or a prompt with --raw -p TEXT",
+                           s->path);
     if (wants_chat) return chat(s, a, t->template, system_text, t->prompt);
     return run_once(s, a, t->template, system_text, t->prompt, t->n_prompt);
 }

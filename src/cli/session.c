@@ -14,10 +14,9 @@
 
 #define FIELD(name) offsetof(output_args, name)
 const cli_option output_options[] = {
-    {"json", 0, CLI_FLAG, NULL, NULL, FIELD(json), "Print one JSON document instead of text (docs/json.md)",
-     0, 0, NULL},
-    {"no-progress", 0, CLI_FLAG, "--log-disable", NULL, FIELD(no_progress), "Show no progress line", 0, 0,
+    {"json", 0, CLI_FLAG, NULL, NULL, FIELD(json), "Print one JSON document instead of text (docs/json.md)", 0, 0,
      NULL},
+    {"no-progress", 0, CLI_FLAG, "--log-disable", NULL, FIELD(no_progress), "Show no progress line", 0, 0, NULL},
     {"verbose", 'v', CLI_FLAG, NULL, NULL, FIELD(verbose), "Say more on stderr", 0, 0, NULL},
     {0},
 };
@@ -36,18 +35,16 @@ const cli_option kv_options[] = {
 
 const cli_option engine_options[] = {
     {"ctx", 'c', CLI_COUNT, "--ctx-size", "N", FIELD(ctx),
-     "Tokens of context, K and M allowed (default: what the model was trained for, or what fits the memory)",
-     0, 1 << 27, NULL},
+     "Tokens of context, K and M allowed (default: what the model was trained for, or what fits the memory)", 0,
+     1 << 27, NULL},
     {"kv-memory", 0, CLI_SIZE, NULL, "SIZE", FIELD(kv_memory),
      "Budget of the KV cache in bytes, K, M, G allowed (default: half of the free memory)", 0, 0, NULL},
-    {"threads", 't', CLI_INT, NULL, "N", FIELD(threads), "Threads (default: one per usable core)", 0, 1024,
-     NULL},
+    {"threads", 't', CLI_INT, NULL, "N", FIELD(threads), "Threads (default: one per usable core)", 0, 1024, NULL},
     {"cpu", 0, CLI_TEXT, NULL, "LEVEL", FIELD(cpu),
      "Instruction set, or auto for the best (default: KVASIR_CPU, or auto)", 0, 0,
      "auto ref avx2 avx512vnni avx512bf16 neon dotprod"},
     {"chunk", 'b', CLI_COUNT, "--batch --batch-size --ubatch-size -ub", "N", FIELD(chunk),
-     "Prompt tokens that are computed together (default 512); changes the speed, never the result", 0, 16384,
-     NULL},
+     "Prompt tokens that are computed together (default 512); changes the speed, never the result", 0, 16384, NULL},
     {"n-gpu-layers", 0, CLI_NOTHING, "--gpu-layers -ngl", "N", 0,
      "Accepted (also -ngl) and without effect: this version computes on the CPU", 0, 0, NULL},
     {0},
@@ -58,14 +55,13 @@ const cli_option engine_options[] = {
 const cli_option sampling_options[] = {
     {"temp", 0, CLI_FLOAT, "--temperature", "T", FIELD(temperature),
      "Temperature; 0 takes the best token (default 0.8)", 0, 100, NULL},
-    {"top-k", 0, CLI_INT, NULL, "N", FIELD(top_k), "Keep the N best tokens; 0: all (default 40)", 0, 1 << 30,
-     NULL},
-    {"top-p", 0, CLI_FLOAT, NULL, "P", FIELD(top_p),
-     "Keep the best tokens that have P together; 1: all (default 0.95)", 0, 1, NULL},
+    {"top-k", 0, CLI_INT, NULL, "N", FIELD(top_k), "Keep the N best tokens; 0: all (default 40)", 0, 1 << 30, NULL},
+    {"top-p", 0, CLI_FLOAT, NULL, "P", FIELD(top_p), "Keep the best tokens that have P together; 1: all (default 0.95)",
+     0, 1, NULL},
     {"min-p", 0, CLI_FLOAT, NULL, "P", FIELD(min_p),
      "Drop tokens below P times the best one's probability (default 0.05)", 0, 1, NULL},
-    {"typical", 0, CLI_FLOAT, "--typical-p", "P", FIELD(typical),
-     "Locally typical sampling; 1: off (default 1)", 0, 1, NULL},
+    {"typical", 0, CLI_FLOAT, "--typical-p", "P", FIELD(typical), "Locally typical sampling; 1: off (default 1)", 0, 1,
+     NULL},
     {"repeat-penalty", 0, CLI_FLOAT, NULL, "X", FIELD(repeat_penalty),
      "Divides the logits of recent tokens; 1: off (default 1)", 0, 100, NULL},
     {"repeat-last-n", 0, CLI_INT, NULL, "N", FIELD(repeat_last_n),
@@ -83,16 +79,16 @@ const cli_option sampling_options[] = {
     {"dry-last-n", 0, CLI_INT, "--dry-penalty-last-n", "N", FIELD(dry_last_n),
      "DRY looks at the last N tokens; 0: all (default 0)", 0, 1 << 30, NULL},
     {"dry-breaker", 0, CLI_LIST, "--dry-sequence-breaker", "TEXT", FIELD(dry_breakers),
-     "Text across which DRY sees no repetition; may be repeated (default: newline, colon, quote, asterisk)",
-     0, 0, NULL},
+     "Text across which DRY sees no repetition; may be repeated (default: newline, colon, quote, asterisk)", 0, 0,
+     NULL},
     {"xtc-probability", 0, CLI_FLOAT, NULL, "P", FIELD(xtc_probability),
      "How often XTC drops the top choices (default 0)", 0, 1, NULL},
     {"xtc-threshold", 0, CLI_FLOAT, NULL, "P", FIELD(xtc_threshold),
      "Choices above P count as top for XTC (default 0.1)", 0, 1, NULL},
     {"logit-bias", 0, CLI_LIST, NULL, "ID=BIAS", FIELD(logit_bias),
      "Adds to a token's logit; ID=-inf forbids it; may be repeated", 0, 0, NULL},
-    {"seed", 's', CLI_LONG, NULL, "N", FIELD(seed),
-     "Seed of the random choices; -1: a new one each time (default -1)", -1, 0x1p62, NULL},
+    {"seed", 's', CLI_LONG, NULL, "N", FIELD(seed), "Seed of the random choices; -1: a new one each time (default -1)",
+     -1, 0x1p62, NULL},
     {0},
 };
 #undef FIELD
@@ -167,8 +163,7 @@ int session_open(const char *path, const engine_args *e, const output_args *o, i
                                      .cpu = cpu_choice(e->cpu),
                                      .kv_memory = e->kv_memory,
                                      .max_batch = e->chunk,
-                                     .max_logits =
-                                         max_logits == SESSION_MANY_ROWS ? many_rows(s->info) : max_logits,
+                                     .max_logits = max_logits == SESSION_MANY_ROWS ? many_rows(s->info) : max_logits,
                                      .log = print_engine_note};
     status = kvasir_engine_create(&options, &s->engine);
     if (status != KVASIR_OK) return failed(status);
@@ -244,8 +239,7 @@ kvasir_status sampling_create(sampling_args *a, const kvasir_model *m, unsigned 
     kvasir_logit_bias *bias = mem_alloc(n_bias, sizeof *bias);
     if (!bias) return fail_memory(n_bias * sizeof *bias);
     kvasir_status status = KVASIR_OK;
-    for (size_t i = 0; i < n_bias && status == KVASIR_OK; i++)
-        status = parse_bias(a->logit_bias.items[i], &bias[i]);
+    for (size_t i = 0; i < n_bias && status == KVASIR_OK; i++) status = parse_bias(a->logit_bias.items[i], &bias[i]);
     if (a->seed < 0) a->seed = system_seed();
     int penalise = a->repeat_last_n != 0; /* 0 means no tokens here, and the default there */
     kvasir_sampler_options o = {
@@ -290,7 +284,6 @@ json_t *json_kv(const kvasir_engine *e, const kvasir_seq *s)
 {
     kvasir_engine_info info;
     kvasir_engine_get_info(e, &info);
-    return json_pack("{s:s, s:s, s:o, s:o}", "type_k", kvasir_seq_kv_type(s, 0), "type_v",
-                     kvasir_seq_kv_type(s, 1), "bytes_used", json_bytes(kvasir_seq_kv_bytes(s)),
-                     "bytes_budget", json_bytes(info.kv_budget));
+    return json_pack("{s:s, s:s, s:o, s:o}", "type_k", kvasir_seq_kv_type(s, 0), "type_v", kvasir_seq_kv_type(s, 1),
+                     "bytes_used", json_bytes(kvasir_seq_kv_bytes(s)), "bytes_budget", json_bytes(info.kv_budget));
 }

@@ -15,8 +15,7 @@ typedef struct template_args {
 static const cli_option template_options[] = {
     {"template", 0, CLI_FILE, "--chat-template-file", "FILE", FIELD(template_file),
      "This template (Jinja) instead of the model's own", 0, 0, NULL},
-    {"file", 'f', CLI_FILE, NULL, "FILE", FIELD(file), "Read the variables from a file instead of stdin", 0,
-     0, NULL},
+    {"file", 'f', CLI_FILE, NULL, "FILE", FIELD(file), "Read the variables from a file instead of stdin", 0, 0, NULL},
     {"now", 0, CLI_TEXT, NULL, "TIME", FIELD(now),
      "The time that strftime_now shows, as 2026-01-15T09:05:07 (default: the clock)", 0, 0, NULL},
     {0},
@@ -52,8 +51,7 @@ static kvasir_status render(const template_args *a, const kvasir_model *m, char 
     if (a->now) TRY(parse_time(a->now, &now));
     if (a->template_file) TRY(read_text(a->template_file, &template_text, &n));
     kvasir_status status = read_text(a->file ? a->file : "-", &json, &n);
-    if (status == KVASIR_OK && strlen(json) != n)
-        status = fail(KVASIR_E_ARGUMENT, "the variables hold a NUL byte");
+    if (status == KVASIR_OK && strlen(json) != n) status = fail(KVASIR_E_ARGUMENT, "the variables hold a NUL byte");
     if (status == KVASIR_OK) status = kvasir_template_render(m, template_text, json, now, out, n_out);
     free(template_text);
     free(json);

@@ -14,8 +14,8 @@ typedef struct tokenize_args {
 
 #define FIELD(name) offsetof(tokenize_args, name)
 static const cli_option text_options[] = {
-    {"prompt", 'p', CLI_TEXT, NULL, "TEXT", FIELD(prompt),
-     "The text (or with --decode the ids); default: stdin", 0, 0, NULL},
+    {"prompt", 'p', CLI_TEXT, NULL, "TEXT", FIELD(prompt), "The text (or with --decode the ids); default: stdin", 0, 0,
+     NULL},
     {"file", 'f', CLI_FILE, NULL, "FILE", FIELD(file), "Read it from a file; - is stdin", 0, 0, NULL},
     {"decode", 'd', CLI_FLAG, NULL, NULL, FIELD(decode),
      "Ids to text: a JSON array, or numbers between spaces or commas", 0, 0, NULL},
@@ -27,15 +27,13 @@ static const cli_option text_options[] = {
     {"no-special", 0, CLI_FLAG, "--no-parse-special", NULL, FIELD(plain),
      "Control tokens written in the text are plain text", 0, 0, NULL},
     {"no-bos", 0, CLI_FLAG, "--no-add-special", NULL, FIELD(no_bos), "Add no BOS or EOS token", 0, 0, NULL},
-    {"hide-special", 0, CLI_FLAG, NULL, NULL, FIELD(hide_special), "With --decode: leave control tokens out",
-     0, 0, NULL},
-    {"pre", 0, CLI_TEXT, NULL, "NAME", FIELD(pre), "The split pattern instead of the one that the file names",
-     0, 0, NULL},
+    {"hide-special", 0, CLI_FLAG, NULL, NULL, FIELD(hide_special), "With --decode: leave control tokens out", 0, 0,
+     NULL},
+    {"pre", 0, CLI_TEXT, NULL, "NAME", FIELD(pre), "The split pattern instead of the one that the file names", 0, 0,
+     NULL},
     {0},
 };
-static const cli_group tokenize_groups[] = {{"Text", text_options, 0},
-                                            {"Output", output_options, FIELD(output)},
-                                            {0}};
+static const cli_group tokenize_groups[] = {{"Text", text_options, 0}, {"Output", output_options, FIELD(output)}, {0}};
 static const cli_example tokenize_examples[] = {
     {"kvasir tokenize model.gguf -p 'Hello, world'", "The ids on one line."},
     {"kvasir tokenize model.gguf --pieces -f prompt.txt", "Each id with its text."},
@@ -87,9 +85,9 @@ static kvasir_status encode_request(const kvasir_model *m, const tokenize_args *
         TRY(parse_hex(json_string_value(hex), json_string_length(hex), &bytes, &n));
     else if (!json_is_string(text))
         return fail(KVASIR_E_ARGUMENT, "neither text nor bytes_hex is there");
-    kvasir_status status = kvasir_tokenize(m, bytes ? bytes : json_string_value(text), n,
-                                           flag_of(request, "add_special", !a->no_bos),
-                                           flag_of(request, "parse_special", !a->plain), &ids, &n_ids);
+    kvasir_status status =
+        kvasir_tokenize(m, bytes ? bytes : json_string_value(text), n, flag_of(request, "add_special", !a->no_bos),
+                        flag_of(request, "parse_special", !a->plain), &ids, &n_ids);
     if (status == KVASIR_OK) *answer = json_pack("{s:o}", "ids", json_ids(ids, n_ids));
     kvasir_free(ids);
     mem_free(bytes);
@@ -151,10 +149,9 @@ static int serve_lines(const kvasir_model *m, const tokenize_args *a)
         if (length == 0) continue;
         json_error_t error;
         json_t *request = json_loadb(line, length, JSON_ALLOW_NUL, &error), *answer = NULL;
-        kvasir_status status = !json_is_object(request)
-                                   ? fail(KVASIR_E_ARGUMENT, "no JSON object: %s", error.text)
-                               : a->decode ? decode_request(m, a, request, &answer)
-                                           : encode_request(m, a, request, &answer);
+        kvasir_status status = !json_is_object(request) ? fail(KVASIR_E_ARGUMENT, "no JSON object: %s", error.text)
+                               : a->decode              ? decode_request(m, a, request, &answer)
+                                                        : encode_request(m, a, request, &answer);
         if (status != KVASIR_OK) {
             answer = json_pack("{s:o}", "error", json_text_or_null(kvasir_message()));
             code = EXIT_FAILED;
@@ -228,8 +225,7 @@ static int decode_text(const kvasir_model *m, const tokenize_args *a, const char
         (void)json_object_set_new(d, "text", json_text(out, n_out));
         code = print_json(d);
     } else {
-        (void)fwrite(out, 1, n_out,
-                     stdout); /* the bytes and no newline: what was encoded comes back exactly */
+        (void)fwrite(out, 1, n_out, stdout); /* the bytes and no newline: what was encoded comes back exactly */
         code = finish_output(EXIT_DONE);
     }
     kvasir_free(out);
@@ -245,9 +241,7 @@ static int tokenize_main(void *args)
         return usage_error("--jsonl reads its requests from stdin or -f and has a format of its own");
     output_apply(&a->output);
     kvasir_model *m = NULL;
-    kvasir_model_options o = {.pre = a->pre,
-                              .header_only = 1,
-                              .inspect_only = 1}; /* the vocabulary is enough */
+    kvasir_model_options o = {.pre = a->pre, .header_only = 1, .inspect_only = 1}; /* the vocabulary is enough */
     kvasir_status status = kvasir_model_open(a->model, &o, &m);
     if (status != KVASIR_OK) return failed_model(status);
     int code;

@@ -9,8 +9,8 @@ kvasir_status kvasir_bench(const kvasir_engine_options *o, double seconds, kvasi
     team *all;
     if (!o) o = &none;
     if (!on_row || !(seconds > 0) || o->n_threads < 0)
-        return fail(KVASIR_E_ARGUMENT, "seconds %g (more than 0), n_threads %d (not negative), on_row %s",
-                    seconds, o->n_threads, on_row ? "given" : "missing");
+        return fail(KVASIR_E_ARGUMENT, "seconds %g (more than 0), n_threads %d (not negative), on_row %s", seconds,
+                    o->n_threads, on_row ? "given" : "missing");
     TRY(cpu_level_parse(o->cpu, &level));
     TRY(team_create(o->n_threads > 0 ? o->n_threads : cpu_count(), &all));
     kvasir_status status = bench_run(all, level, seconds, on_row, user);

@@ -43,7 +43,8 @@ kvasir_status kvasir_engine_create(const kvasir_engine_options *o, kvasir_engine
 {
     const kvasir_engine_options none = {0};
     if (!o) o = &none;
-    if (o->max_batch < 0 || o->max_batch > MAX_BATCH || o->max_logits < 0 || o->max_logits > MAX_LOGITS || o->n_threads < 0)
+    if (o->max_batch < 0 || o->max_batch > MAX_BATCH || o->max_logits < 0 || o->max_logits > MAX_LOGITS ||
+        o->n_threads < 0)
         return fail(KVASIR_E_ARGUMENT, "max_batch %d (0 to %d), max_logits %d (0 to %d), n_threads %d (not negative)",
                     o->max_batch, MAX_BATCH, o->max_logits, MAX_LOGITS, o->n_threads);
     kvasir_engine *e = mem_alloc(1, sizeof *e);
@@ -53,8 +54,10 @@ kvasir_status kvasir_engine_create(const kvasir_engine_options *o, kvasir_engine
     e->log = o->log;
     e->log_user = o->log_user;
     kvasir_status status = create_parts(e, o);
-    if (status != KVASIR_OK) kvasir_engine_free(e);
-    else *out = e;
+    if (status != KVASIR_OK)
+        kvasir_engine_free(e);
+    else
+        *out = e;
     return status;
 }
 
@@ -114,14 +117,16 @@ static kvasir_status check_memory(const loaded *l)
     uint64_t need = weights_bytes(&l->weights), have = mem_available();
     if (have == 0 || need <= have) return KVASIR_OK;
     return fail(KVASIR_E_MEMORY, "the weights take %llu MiB and %llu MiB are available: %llu MiB are missing",
-                (unsigned long long)(need >> 20), (unsigned long long)(have >> 20), (unsigned long long)((need - have) >> 20));
+                (unsigned long long)(need >> 20), (unsigned long long)(have >> 20),
+                (unsigned long long)((need - have) >> 20));
 }
 
 static void note_slow_types(const kvasir_engine *e, const loaded *l)
 {
     char text[256];
     if (!e->log || !l->weights.has_raw) return;
-    (void)snprintf(text, sizeof text, "weights of type %s have no fast kernel yet and are decoded as they are used: correct, but slow",
+    (void)snprintf(text, sizeof text,
+                   "weights of type %s have no fast kernel yet and are decoded as they are used: correct, but slow",
                    weights_raw_type(&l->weights));
     e->log(e->log_user, text);
 }
@@ -150,10 +155,15 @@ kvasir_status kvasir_engine_load(kvasir_engine *e, const kvasir_model *m, kvasir
 
 void kvasir_engine_get_info(const kvasir_engine *e, kvasir_engine_info *out)
 {
-    *out = (kvasir_engine_info){.n_threads = team_size(e->team), .max_batch = e->max_batch, .max_logits = e->max_logits,
-                                .cpu_level = cpu_level_name(e->kernels.level), .kv_budget = kv_pool_budget(e->pool),
-                                .kv_used = kv_pool_used(e->pool), .kv_peak = kv_pool_peak(e->pool),
-                                .resident_bytes = mem_resident(), .peak_resident_bytes = mem_peak_resident()};
+    *out = (kvasir_engine_info){.n_threads = team_size(e->team),
+                                .max_batch = e->max_batch,
+                                .max_logits = e->max_logits,
+                                .cpu_level = cpu_level_name(e->kernels.level),
+                                .kv_budget = kv_pool_budget(e->pool),
+                                .kv_used = kv_pool_used(e->pool),
+                                .kv_peak = kv_pool_peak(e->pool),
+                                .resident_bytes = mem_resident(),
+                                .peak_resident_bytes = mem_peak_resident()};
     cpu_model_name(out->cpu_model, sizeof out->cpu_model);
     for (const loaded *l = e->models; l; l = l->next) {
         out->weights_bytes += l->weights.region_bytes;

@@ -24,7 +24,8 @@ typedef struct generation {
 static kvasir_status check(const kvasir_seq *s, const kvasir_generate_options *o)
 {
     if (o->n_ids < 1 || !o->ids) return fail(KVASIR_E_ARGUMENT, "the prompt is empty");
-    if (o->n_predict < 0 || o->chunk < 0) return fail(KVASIR_E_ARGUMENT, "n_predict %d and chunk %d must not be negative", o->n_predict, o->chunk);
+    if (o->n_predict < 0 || o->chunk < 0)
+        return fail(KVASIR_E_ARGUMENT, "n_predict %d and chunk %d must not be negative", o->n_predict, o->chunk);
     if (o->n_ids <= s->n_ctx - s->n_ids) return KVASIR_OK;
     return fail(KVASIR_E_CONTEXT, "the prompt needs %d tokens%s and the context holds %d", s->n_ids + o->n_ids,
                 s->n_ids ? " with what came before" : "", s->n_ctx);
@@ -50,7 +51,10 @@ static kvasir_status prefill(generation *g, const float **logits)
     double start = clock_now();
     for (int done = 0; done < o->n_ids;) {
         int n = min_int(chunk, o->n_ids - done);
-        kvasir_work w = {.seq = g->s, .ids = o->ids + done, .n = n, .want = done + n == o->n_ids ? KVASIR_WANT_LAST : KVASIR_WANT_NONE};
+        kvasir_work w = {.seq = g->s,
+                         .ids = o->ids + done,
+                         .n = n,
+                         .want = done + n == o->n_ids ? KVASIR_WANT_LAST : KVASIR_WANT_NONE};
         TRY(kvasir_step(g->e, &w, 1));
         for (int i = 0; i < n; i++) kvasir_sampler_accept(g->sampler, o->ids[done + i]);
         done += n;
@@ -65,7 +69,8 @@ static kvasir_status prefill(generation *g, const float **logits)
 
 static kvasir_status show(generation *g, const char *text, size_t n)
 {
-    if (n && g->o->on_text && g->o->on_text(g->o->user, text, n)) return fail(KVASIR_E_CANCELLED, "stopped by the receiver of the text");
+    if (n && g->o->on_text && g->o->on_text(g->o->user, text, n))
+        return fail(KVASIR_E_CANCELLED, "stopped by the receiver of the text");
     return KVASIR_OK;
 }
 
@@ -118,8 +123,10 @@ static kvasir_status decode(generation *g, const float *logits)
         }
         TRY(emit(g, id));
         if (g->stats.stop != KVASIR_STOP_NONE) break;
-        if (o->n_predict && g->n_ids == o->n_predict) g->stats.stop = KVASIR_STOP_LIMIT;
-        else if (g->s->n_ids == g->s->n_ctx) g->stats.stop = KVASIR_STOP_CONTEXT;
+        if (o->n_predict && g->n_ids == o->n_predict)
+            g->stats.stop = KVASIR_STOP_LIMIT;
+        else if (g->s->n_ids == g->s->n_ctx)
+            g->stats.stop = KVASIR_STOP_CONTEXT;
         else {
             kvasir_work w = {.seq = g->s, .ids = &id, .n = 1, .want = KVASIR_WANT_LAST};
             TRY(kvasir_step(g->e, &w, 1));
@@ -130,8 +137,8 @@ static kvasir_status decode(generation *g, const float *logits)
     return emit_rest(g);
 }
 
-kvasir_status kvasir_generate(kvasir_engine *e, kvasir_seq *s, const kvasir_generate_options *o, int32_t **ids, int *n_ids,
-                              kvasir_stats *stats)
+kvasir_status kvasir_generate(kvasir_engine *e, kvasir_seq *s, const kvasir_generate_options *o, int32_t **ids,
+                              int *n_ids, kvasir_stats *stats)
 {
     generation g = {.e = e, .s = s, .o = o};
     const float *logits = NULL;

@@ -7,7 +7,7 @@
 
 struct kvasir_model {
     gguf *gguf;
-    tok *tok;         /* NULL when it could not be made (inspect_only) */
+    tok *tok; /* NULL when it could not be made (inspect_only) */
     hparams hparams;
     bool has_hparams; /* false: an architecture or key that is not supported */
     bool runs;        /* all tensors were found and fit, and there is a tokenizer */

@@ -98,7 +98,8 @@ static kvasir_status open_parts(kvasir_model *m, const char *path, const kvasir_
     if (status == KVASIR_OK) {
         m->has_hparams = true;
         if (m->tok && tok_size(m->tok) > m->hparams.n_vocab)
-            status = fail(KVASIR_E_FORMAT, "the tokenizer has %d tokens, the embedding %d rows", tok_size(m->tok), m->hparams.n_vocab);
+            status = fail(KVASIR_E_FORMAT, "the tokenizer has %d tokens, the embedding %d rows", tok_size(m->tok),
+                          m->hparams.n_vocab);
     }
     if (status == KVASIR_OK) status = check_weights(m);
     return tolerate(m, o->inspect_only, status);
@@ -161,8 +162,12 @@ kvasir_status kvasir_model_tensor(const kvasir_model *m, int i, kvasir_tensor_in
     if (i < 0 || i >= gguf_n_tensors(m->gguf))
         return fail(KVASIR_E_ARGUMENT, "tensor number %d of %d", i, gguf_n_tensors(m->gguf));
     const gguf_tensor *t = gguf_tensor_at(m->gguf, i);
-    *out = (kvasir_tensor_info){.name = t->name.s, .type = type_name(t->type), .n_dims = t->n_dims, .bytes = t->bytes,
-                                .n_elements = (uint64_t)t->shape[0] * (uint64_t)t->n_rows, .offset = t->offset,
+    *out = (kvasir_tensor_info){.name = t->name.s,
+                                .type = type_name(t->type),
+                                .n_dims = t->n_dims,
+                                .bytes = t->bytes,
+                                .n_elements = (uint64_t)t->shape[0] * (uint64_t)t->n_rows,
+                                .offset = t->offset,
                                 .file = gguf_tensor_file(m->gguf, t)};
     for (int d = 0; d < 4; d++) out->shape[d] = t->shape[d];
     return KVASIR_OK;
@@ -173,7 +178,8 @@ kvasir_status kvasir_model_tensor_read(const kvasir_model *m, const char *name, 
     const gguf_tensor *t = gguf_find_tensor(m->gguf, name);
     if (!t) return fail(KVASIR_E_ARGUMENT, "there is no tensor %s", quoted(name, strlen(name)));
     const quant_traits *traits = quant_traits_of((uint32_t)t->type);
-    if (!traits || !traits->decode) return fail(KVASIR_E_UNSUPPORTED, "tensor %s: type %s has no decoder", name, type_name(t->type));
+    if (!traits || !traits->decode)
+        return fail(KVASIR_E_UNSUPPORTED, "tensor %s: type %s has no decoder", name, type_name(t->type));
     unsigned char *row = mem_alloc(1, (size_t)t->row_bytes);
     if (!row) return fail_memory((size_t)t->row_bytes);
     kvasir_status status = KVASIR_OK;
@@ -187,30 +193,53 @@ kvasir_status kvasir_model_tensor_read(const kvasir_model *m, const char *name, 
 
 /* ---- metadata as text ---- */
 
-static const char *const value_type_name[GGUF_VALUE_TYPES] = {"u8", "i8", "u16", "i16", "u32", "i32", "f32",
+static const char *const value_type_name[GGUF_VALUE_TYPES] = {"u8",   "i8",     "u16",   "i16", "u32", "i32", "f32",
                                                               "bool", "string", "array", "u64", "i64", "f64"};
 
 static size_t show_scalar(char *to, size_t room, gguf_value_type type, const void *data, size_t i)
 {
     int n = 0;
     switch (type) {
-    case GGUF_U8: n = snprintf(to, room, "%u", ((const uint8_t *)data)[i]); break;
-    case GGUF_I8: n = snprintf(to, room, "%d", ((const int8_t *)data)[i]); break;
-    case GGUF_U16: n = snprintf(to, room, "%u", ((const uint16_t *)data)[i]); break;
-    case GGUF_I16: n = snprintf(to, room, "%d", ((const int16_t *)data)[i]); break;
-    case GGUF_U32: n = snprintf(to, room, "%u", ((const uint32_t *)data)[i]); break;
-    case GGUF_I32: n = snprintf(to, room, "%d", ((const int32_t *)data)[i]); break;
-    case GGUF_F32: n = snprintf(to, room, "%g", (double)((const float *)data)[i]); break;
-    case GGUF_BOOL: n = snprintf(to, room, "%s", ((const uint8_t *)data)[i] ? "true" : "false"); break;
-    case GGUF_U64: n = snprintf(to, room, "%llu", (unsigned long long)((const uint64_t *)data)[i]); break;
-    case GGUF_I64: n = snprintf(to, room, "%lld", (long long)((const int64_t *)data)[i]); break;
-    case GGUF_F64: n = snprintf(to, room, "%g", ((const double *)data)[i]); break;
+    case GGUF_U8:
+        n = snprintf(to, room, "%u", ((const uint8_t *)data)[i]);
+        break;
+    case GGUF_I8:
+        n = snprintf(to, room, "%d", ((const int8_t *)data)[i]);
+        break;
+    case GGUF_U16:
+        n = snprintf(to, room, "%u", ((const uint16_t *)data)[i]);
+        break;
+    case GGUF_I16:
+        n = snprintf(to, room, "%d", ((const int16_t *)data)[i]);
+        break;
+    case GGUF_U32:
+        n = snprintf(to, room, "%u", ((const uint32_t *)data)[i]);
+        break;
+    case GGUF_I32:
+        n = snprintf(to, room, "%d", ((const int32_t *)data)[i]);
+        break;
+    case GGUF_F32:
+        n = snprintf(to, room, "%g", (double)((const float *)data)[i]);
+        break;
+    case GGUF_BOOL:
+        n = snprintf(to, room, "%s", ((const uint8_t *)data)[i] ? "true" : "false");
+        break;
+    case GGUF_U64:
+        n = snprintf(to, room, "%llu", (unsigned long long)((const uint64_t *)data)[i]);
+        break;
+    case GGUF_I64:
+        n = snprintf(to, room, "%lld", (long long)((const int64_t *)data)[i]);
+        break;
+    case GGUF_F64:
+        n = snprintf(to, room, "%g", ((const double *)data)[i]);
+        break;
     case GGUF_STRING: {
         const gguf_string *s = (const gguf_string *)data + i;
         n = snprintf(to, room, "%s", quoted(s->s, s->n));
         break;
     }
-    default: break;
+    default:
+        break;
     }
     return n < 0 ? 0 : min_size((size_t)n, room - 1);
 }
@@ -241,7 +270,8 @@ kvasir_status model_kv_layout(const kvasir_model *m, const char *kv, kv_layout *
 {
     kv_type k, v;
     if (!m->has_hparams)
-        return fail(KVASIR_E_UNSUPPORTED, "the KV cache of architecture %s is not known", quoted(m->info.architecture, strlen(m->info.architecture)));
+        return fail(KVASIR_E_UNSUPPORTED, "the KV cache of architecture %s is not known",
+                    quoted(m->info.architecture, strlen(m->info.architecture)));
     TRY(kv_type_parse(kv ? kv : "f16", &k, &v));
     kv_layer *layers = mem_alloc((size_t)m->hparams.n_layer, sizeof *layers);
     if (!layers) return fail_memory((size_t)m->hparams.n_layer * sizeof *layers);
@@ -256,7 +286,8 @@ kvasir_status kvasir_model_kv(const kvasir_model *m, const char *kv, int n_ctx, 
     kv_layout l;
     if (n_ctx < 0 || n_ctx > KV_MAX_CONTEXT) return fail(KVASIR_E_ARGUMENT, "a context of %d tokens", n_ctx);
     TRY(model_kv_layout(m, kv, &l));
-    *out = (kvasir_kv_info){.n_streams = l.n_streams, .bytes_per_token = kv_layout_bytes_per_token(&l),
+    *out = (kvasir_kv_info){.n_streams = l.n_streams,
+                            .bytes_per_token = kv_layout_bytes_per_token(&l),
                             .bytes_at_ctx = kv_layout_bytes(&l, n_ctx)};
     kv_layout_free(&l);
     return KVASIR_OK;
@@ -271,8 +302,13 @@ kvasir_status kvasir_model_kv_stream(const kvasir_model *m, const char *kv, int 
         return fail(KVASIR_E_ARGUMENT, "stream number %d of %d", i, l.n_streams);
     }
     const kv_stream *s = &l.stream[i];
-    *out = (kvasir_kv_stream){.layer = s->layer, .n_heads = s->n_heads, .head_dim = s->head_dim, .window = s->window,
-                              .name = s->is_v ? "v" : "k", .type = kv_type_name(s->type), .page_bytes = s->page_bytes[KV_CLOSED],
+    *out = (kvasir_kv_stream){.layer = s->layer,
+                              .n_heads = s->n_heads,
+                              .head_dim = s->head_dim,
+                              .window = s->window,
+                              .name = s->is_v ? "v" : "k",
+                              .type = kv_type_name(s->type),
+                              .page_bytes = s->page_bytes[KV_CLOSED],
                               .row_bytes = (double)s->page_bytes[KV_CLOSED] * s->n_heads / KV_PAGE_TOKENS};
     kv_layout_free(&l);
     return KVASIR_OK;

@@ -42,10 +42,9 @@ static bool within(float x, float low, float high)
 static kvasir_status check_range(const char *name, float x, float low, float high)
 {
     if (within(x, low, high)) return KVASIR_OK;
-    return high == FLT_MAX
-               ? fail(KVASIR_E_ARGUMENT, "%s is %g, it must be at least %g", name, (double)x, (double)low)
-               : fail(KVASIR_E_ARGUMENT, "%s is %g, it must be from %g to %g", name, (double)x, (double)low,
-                      (double)high);
+    return high == FLT_MAX ? fail(KVASIR_E_ARGUMENT, "%s is %g, it must be at least %g", name, (double)x, (double)low)
+                           : fail(KVASIR_E_ARGUMENT, "%s is %g, it must be from %g to %g", name, (double)x, (double)low,
+                                  (double)high);
 }
 
 static kvasir_status check_count(const char *name, int x, int low, int high)
@@ -84,8 +83,7 @@ static kvasir_status copy_bias(kvasir_sampler *s, const kvasir_sampler_options *
         if (o->bias[i].id < 0 || o->bias[i].id >= s->n_vocab)
             return fail(KVASIR_E_ARGUMENT, "bias[%d] is for id %d, the vocabulary has %d", i, o->bias[i].id,
                         s->n_vocab);
-        if (!(o->bias[i].bias <= FLT_MAX))
-            return fail(KVASIR_E_ARGUMENT, "bias[%d] is %g", i, (double)o->bias[i].bias);
+        if (!(o->bias[i].bias <= FLT_MAX)) return fail(KVASIR_E_ARGUMENT, "bias[%d] is %g", i, (double)o->bias[i].bias);
         s->bias[i] = o->bias[i];
     }
     return KVASIR_OK;
@@ -115,8 +113,7 @@ kvasir_status sampler_create(const tok *t, int n_vocab, const kvasir_sampler_opt
 {
     static const kvasir_sampler_options none;
     *out = NULL;
-    if (n_vocab <= 0)
-        return fail(KVASIR_E_ARGUMENT, "a sampler needs a vocabulary, this one has %d tokens", n_vocab);
+    if (n_vocab <= 0) return fail(KVASIR_E_ARGUMENT, "a sampler needs a vocabulary, this one has %d tokens", n_vocab);
     kvasir_sampler *s = mem_alloc(1, sizeof *s);
     if (!s) return fail_memory(sizeof *s);
     s->t = t;
@@ -173,8 +170,8 @@ int32_t kvasir_sampler_choose(kvasir_sampler *s, const float *logits)
 
     /* The random numbers are drawn even when no candidate is left, so that the stream's place says how many
        tokens were chosen. */
-    bool exclude = o->xtc_probability > 0 && o->xtc_threshold > 0 &&
-                   rng_uniform(&s->random) < (double)o->xtc_probability;
+    bool exclude =
+        o->xtc_probability > 0 && o->xtc_threshold > 0 && rng_uniform(&s->random) < (double)o->xtc_probability;
     double u = rng_uniform(&s->random);
     candidate *c = s->candidates;
     int n = filter_top_k(s->logits, s->n_vocab, o->top_k, c);

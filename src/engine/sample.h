@@ -68,8 +68,7 @@ struct kvasir_sampler {
 
 /* The sampler over n_vocab logits; t may be NULL. kvasir_sampler_create is this with the model's vocabulary.
  */
-kvasir_status sampler_create(const tok *t, int n_vocab, const kvasir_sampler_options *o,
-                             kvasir_sampler **out);
+kvasir_status sampler_create(const tok *t, int n_vocab, const kvasir_sampler_options *o, kvasir_sampler **out);
 
 /* ---- sample_history.c: what was accepted, and the penalties that follow from it ---- */
 

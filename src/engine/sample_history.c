@@ -8,8 +8,7 @@
 
 static bool penalties_on(const kvasir_sampler_options *o)
 {
-    return (o->repeat_penalty != 0 && o->repeat_penalty != 1) || o->frequency_penalty != 0 ||
-           o->presence_penalty != 0;
+    return (o->repeat_penalty != 0 && o->repeat_penalty != 1) || o->frequency_penalty != 0 || o->presence_penalty != 0;
 }
 
 static kvasir_status breaker_create(breaker *b, const char *text, int index)
@@ -17,8 +16,7 @@ static kvasir_status breaker_create(breaker *b, const char *text, int index)
     size_t n = text ? strlen(text) : 0;
     if (n == 0) return fail(KVASIR_E_ARGUMENT, "dry_breakers[%d] is empty", index);
     if (n > SAMPLER_MAX_BREAKER)
-        return fail(KVASIR_E_ARGUMENT, "dry_breakers[%d] has %zu bytes, the most is %d", index, n,
-                    SAMPLER_MAX_BREAKER);
+        return fail(KVASIR_E_ARGUMENT, "dry_breakers[%d] has %zu bytes, the most is %d", index, n, SAMPLER_MAX_BREAKER);
     memcpy(b->text, text, n);
     b->n = (int)n;
     for (int i = 1, k = 0; i < b->n; i++) {

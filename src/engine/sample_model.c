@@ -3,8 +3,7 @@
 #include "engine/model_handle.h"
 #include "engine/sample.h"
 
-kvasir_status kvasir_sampler_create(const kvasir_model *m, const kvasir_sampler_options *o,
-                                    kvasir_sampler **out)
+kvasir_status kvasir_sampler_create(const kvasir_model *m, const kvasir_sampler_options *o, kvasir_sampler **out)
 {
     *out = NULL;
     if (!m) return fail(KVASIR_E_ARGUMENT, "a sampler needs a model");

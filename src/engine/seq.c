@@ -62,17 +62,22 @@ kvasir_status kvasir_seq_create(kvasir_engine *e, const kvasir_model *m, const k
     int most = kv_layout_max_tokens(layout, kv_pool_budget(e->pool));
     int n_ctx = o->n_ctx ? o->n_ctx : min_int(l->weights.h.n_ctx, most);
     if (n_ctx < 1 || n_ctx > most)
-        return fail(KVASIR_E_MEMORY, "a context of %d tokens takes %llu MiB of KV at %s:%s, the budget is %llu MiB: at most %d tokens fit",
-                    n_ctx, (unsigned long long)(kv_layout_bytes(layout, max_int(n_ctx, 1)) >> 20), kv_type_name(layout->type_k),
-                    kv_type_name(layout->type_v), (unsigned long long)(kv_pool_budget(e->pool) >> 20), most);
+        return fail(
+            KVASIR_E_MEMORY,
+            "a context of %d tokens takes %llu MiB of KV at %s:%s, the budget is %llu MiB: at most %d tokens fit",
+            n_ctx, (unsigned long long)(kv_layout_bytes(layout, max_int(n_ctx, 1)) >> 20), kv_type_name(layout->type_k),
+            kv_type_name(layout->type_v), (unsigned long long)(kv_pool_budget(e->pool) >> 20), most);
     if (n_ctx > l->weights.h.n_ctx && e->log)
-        e->log(e->log_user, "the context is longer than the one the model was trained for: expect poor answers beyond it");
+        e->log(e->log_user,
+               "the context is longer than the one the model was trained for: expect poor answers beyond it");
     TRY(new_seq(e, l, n_ctx, &s));
     s->type_k = layout->type_k;
     s->type_v = layout->type_v;
     kvasir_status status = kv_seq_create(e->pool, layout, n_ctx, &s->kv);
-    if (status != KVASIR_OK) kvasir_seq_free(s);
-    else *out = s;
+    if (status != KVASIR_OK)
+        kvasir_seq_free(s);
+    else
+        *out = s;
     return status;
 }
 
@@ -90,7 +95,8 @@ kvasir_status kvasir_seq_fork(const kvasir_seq *from, int at, kvasir_seq **out)
     kvasir_seq *s = NULL;
     int kept;
     if (at == -1) at = from->n_ids;
-    if (at < 0 || at > from->n_ids) return fail(KVASIR_E_ARGUMENT, "a fork at %d of a sequence of %d tokens", at, from->n_ids);
+    if (at < 0 || at > from->n_ids)
+        return fail(KVASIR_E_ARGUMENT, "a fork at %d of a sequence of %d tokens", at, from->n_ids);
     TRY(new_seq(from->engine, from->loaded, from->n_ctx, &s));
     s->type_k = from->type_k;
     s->type_v = from->type_v;

@@ -28,8 +28,8 @@ static kvasir_status check_item(const kvasir_engine *e, const kvasir_work *w)
     if (!s || s->engine != e) return fail(KVASIR_E_ARGUMENT, "a sequence of another engine");
     if (w->n < 1 || !w->ids) return fail(KVASIR_E_ARGUMENT, "a work item without tokens");
     if (w->n > s->n_ctx - s->n_ids)
-        return fail(KVASIR_E_CONTEXT, "%d tokens after the %d of the sequence make %d; the context holds %d", w->n, s->n_ids,
-                    s->n_ids + w->n, s->n_ctx);
+        return fail(KVASIR_E_CONTEXT, "%d tokens after the %d of the sequence make %d; the context holds %d", w->n,
+                    s->n_ids, s->n_ids + w->n, s->n_ctx);
     for (int i = 0; i < w->n; i++)
         if (w->ids[i] < 0 || w->ids[i] >= s->loaded->weights.h.n_vocab)
             return fail(KVASIR_E_ARGUMENT, "id %d at place %d is outside the vocabulary of %d", (int)w->ids[i], i,
@@ -41,12 +41,16 @@ static kvasir_status check_work(kvasir_engine *e, kvasir_work *work, int n_work)
 {
     int rows = 0;
     kvasir_status status = KVASIR_OK;
-    if (n_work < 1 || n_work > e->max_batch) return fail(KVASIR_E_ARGUMENT, "%d work items: 1 to %d are possible", n_work, e->max_batch);
+    if (n_work < 1 || n_work > e->max_batch)
+        return fail(KVASIR_E_ARGUMENT, "%d work items: 1 to %d are possible", n_work, e->max_batch);
     for (int i = 0; i < n_work && status == KVASIR_OK; i++) {
         status = check_item(e, &work[i]);
-        if (status == KVASIR_OK && work[i].seq->in_step) status = fail(KVASIR_E_ARGUMENT, "a sequence appears twice in one step");
-        if (status != KVASIR_OK) n_work = i;
-        else work[i].seq->in_step = true;
+        if (status == KVASIR_OK && work[i].seq->in_step)
+            status = fail(KVASIR_E_ARGUMENT, "a sequence appears twice in one step");
+        if (status != KVASIR_OK)
+            n_work = i;
+        else
+            work[i].seq->in_step = true;
         rows = status == KVASIR_OK ? min_int(rows + wanted(&work[i]), MODEL_MAX_VOCAB) : rows;
     }
     for (int i = 0; i < n_work; i++) work[i].seq->in_step = false;
@@ -64,8 +68,12 @@ static void run_thread(void *p, int tid)
 {
     region_arg *a = p;
     loaded *l = a->l;
-    op t = {.team = a->e->team, .kernels = &a->e->kernels, .tid = tid, .n_threads = team_size(a->e->team),
-            .scratch = l->scratch + (size_t)tid * l->scratch_bytes, .limits = &l->limits};
+    op t = {.team = a->e->team,
+            .kernels = &a->e->kernels,
+            .tid = tid,
+            .n_threads = team_size(a->e->team),
+            .scratch = l->scratch + (size_t)tid * l->scratch_bytes,
+            .limits = &l->limits};
     unsigned before = mem_forbidden();
     mem_forbid(true);
     model_run(&l->weights, &l->step, &t);
@@ -82,8 +90,12 @@ static bool is_cancelled(void *engine)
 static op_pages pages_of(const kvasir_seq *s, int il)
 {
     kv_view v = kv_seq_view(s->kv, il);
-    return (op_pages){.block = v.block, .k_offset = v.k->offset[KV_OPEN], .v_offset = v.v->offset[KV_OPEN],
-                      .k_page = v.k->page_bytes[KV_OPEN], .v_page = v.v->page_bytes[KV_OPEN], .f32 = v.k->type == KV_F32};
+    return (op_pages){.block = v.block,
+                      .k_offset = v.k->offset[KV_OPEN],
+                      .v_offset = v.v->offset[KV_OPEN],
+                      .k_page = v.k->page_bytes[KV_OPEN],
+                      .v_page = v.v->page_bytes[KV_OPEN],
+                      .f32 = v.k->type == KV_F32};
 }
 
 /* Reserves rows for *n tokens, or for fewer where the budget has no room for all of them at once: sliding windows let go
@@ -152,7 +164,9 @@ static kvasir_status run_piece(kvasir_engine *e, loaded *l, int n_items, int log
     s->engine = e;
     s->stop = false;
     team_run(e->team, run_thread, &(region_arg){e, l});
-    if (s->status != KVASIR_OK) return fail(s->status, "%s: reading token_embd.weight failed: the file has changed or cannot be read", l->model->info.path);
+    if (s->status != KVASIR_OK)
+        return fail(s->status, "%s: reading token_embd.weight failed: the file has changed or cannot be read",
+                    l->model->info.path);
     if (s->stop) return fail(KVASIR_E_CANCELLED, "the step was cancelled");
     return KVASIR_OK;
 }
@@ -182,7 +196,8 @@ static void hand_out(loaded *l, kvasir_work *work, int n_work)
         if (work[i].seq->loaded != l) continue;
         work[i].logits = wanted(&work[i]) ? l->logits + row * n_vocab : NULL;
         for (int j = 0; j < wanted(&work[i]); j++, row++)
-            if (ld != n_vocab && row > 0) memmove(l->logits + row * n_vocab, l->logits + row * ld, n_vocab * sizeof(float));
+            if (ld != n_vocab && row > 0)
+                memmove(l->logits + row * n_vocab, l->logits + row * ld, n_vocab * sizeof(float));
     }
 }
 

@@ -47,10 +47,8 @@ static void add(stopper *s, int32_t *n_nodes, const char *text, int index)
         int32_t next = child_of(s, at, (unsigned char)*c);
         if (next == 0) {
             next = (*n_nodes)++;
-            s->nodes[next] = (node){.sibling = s->nodes[at].child,
-                                    .found = -1,
-                                    .depth = s->nodes[at].depth + 1,
-                                    .byte = (unsigned char)*c};
+            s->nodes[next] = (node){
+                .sibling = s->nodes[at].child, .found = -1, .depth = s->nodes[at].depth + 1, .byte = (unsigned char)*c};
             s->nodes[at].child = next;
         }
         at = next;
@@ -84,8 +82,7 @@ static kvasir_status fill(stopper *s, const char *const *strings, int n)
         if (bytes == 0) return fail(KVASIR_E_ARGUMENT, "stop string %d is empty", i);
         total += bytes;
         if (bytes > STOPPER_MAX_BYTES || total > STOPPER_MAX_BYTES)
-            return fail(KVASIR_E_ARGUMENT, "the stop strings have more than %d bytes together",
-                        STOPPER_MAX_BYTES);
+            return fail(KVASIR_E_ARGUMENT, "the stop strings have more than %d bytes together", STOPPER_MAX_BYTES);
         if (bytes > s->longest) s->longest = bytes;
     }
     s->nodes = mem_alloc(total + 1, sizeof *s->nodes);

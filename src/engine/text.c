@@ -8,8 +8,9 @@
 
 static kvasir_status need_tok(const kvasir_model *m)
 {
-    return m->tok ? KVASIR_OK : fail(KVASIR_E_UNSUPPORTED, "%s: the model's tokenizer cannot be used: %s", m->info.path,
-                                     m->n_problems ? m->problems[0] : "it has none");
+    return m->tok ? KVASIR_OK
+                  : fail(KVASIR_E_UNSUPPORTED, "%s: the model's tokenizer cannot be used: %s", m->info.path,
+                         m->n_problems ? m->problems[0] : "it has none");
 }
 
 kvasir_status kvasir_tokenize(const kvasir_model *m, const char *text, size_t n, int add_special, int parse_special,
@@ -19,12 +20,14 @@ kvasir_status kvasir_tokenize(const kvasir_model *m, const char *text, size_t n,
     return tok_encode(m->tok, text, n, add_special != 0, parse_special != 0, ids, n_ids);
 }
 
-kvasir_status kvasir_detokenize(const kvasir_model *m, const int32_t *ids, size_t n, int special, char **text, size_t *n_text)
+kvasir_status kvasir_detokenize(const kvasir_model *m, const int32_t *ids, size_t n, int special, char **text,
+                                size_t *n_text)
 {
     TRY(need_tok(m));
     for (size_t i = 0; i < n; i++)
         if (ids[i] < 0 || ids[i] >= tok_size(m->tok))
-            return fail(KVASIR_E_ARGUMENT, "id %d at place %zu is outside the vocabulary of %d", (int)ids[i], i, tok_size(m->tok));
+            return fail(KVASIR_E_ARGUMENT, "id %d at place %zu is outside the vocabulary of %d", (int)ids[i], i,
+                        tok_size(m->tok));
     return tok_decode(m->tok, ids, n, special != 0, text, n_text);
 }
 
@@ -81,7 +84,8 @@ kvasir_status kvasir_template_render(const kvasir_model *m, const char *text, co
     time_t clock = now ? (time_t)now : time(NULL);
     if (!text) text = m ? m->info.chat_template : NULL;
     if (!text) return fail(KVASIR_E_ARGUMENT, "the model has no chat template");
-    if (!(now ? gmtime_r(&clock, &tm) : localtime_r(&clock, &tm))) return fail(KVASIR_E_ARGUMENT, "the time is out of range");
+    if (!(now ? gmtime_r(&clock, &tm) : localtime_r(&clock, &tm)))
+        return fail(KVASIR_E_ARGUMENT, "the time is out of range");
     jinja *j = NULL;
     char *context = with_tokens(m, json);
     if (!context) return fail_memory(strlen(json));

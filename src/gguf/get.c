@@ -7,10 +7,9 @@
 #include <string.h>
 
 static const char *const type_name[GGUF_VALUE_TYPES] = {
-    [GGUF_U8] = "u8",         [GGUF_I8] = "i8",       [GGUF_U16] = "u16", [GGUF_I16] = "i16",
-    [GGUF_U32] = "u32",       [GGUF_I32] = "i32",     [GGUF_F32] = "f32", [GGUF_BOOL] = "bool",
-    [GGUF_STRING] = "string", [GGUF_ARRAY] = "array", [GGUF_U64] = "u64", [GGUF_I64] = "i64",
-    [GGUF_F64] = "f64",
+    [GGUF_U8] = "u8",   [GGUF_I8] = "i8",   [GGUF_U16] = "u16",   [GGUF_I16] = "i16",       [GGUF_U32] = "u32",
+    [GGUF_I32] = "i32", [GGUF_F32] = "f32", [GGUF_BOOL] = "bool", [GGUF_STRING] = "string", [GGUF_ARRAY] = "array",
+    [GGUF_U64] = "u64", [GGUF_I64] = "i64", [GGUF_F64] = "f64",
 };
 
 /* Absent: KVASIR_OK unless required. */
@@ -72,14 +71,13 @@ kvasir_status kv_get_u32(const char *path, const char *key, const gguf_kv *kv, b
     if (!kv) return absent(path, key, required);
     if (!gguf_kv_integer(kv, &negative, &value)) return wrong_type(path, key, kv, "an integer");
     if ((negative && value != 0) || value < min || value > max)
-        return fail(KVASIR_E_FORMAT, "%s: key %s is %s%llu, not from %u to %u", path,
-                    quoted(key, strlen(key)), negative ? "-" : "", (unsigned long long)value, min, max);
+        return fail(KVASIR_E_FORMAT, "%s: key %s is %s%llu, not from %u to %u", path, quoted(key, strlen(key)),
+                    negative ? "-" : "", (unsigned long long)value, min, max);
     *out = (uint32_t)value;
     return KVASIR_OK;
 }
 
-kvasir_status gguf_get_u32(const gguf *g, const char *key, bool required, uint32_t min, uint32_t max,
-                           uint32_t *out)
+kvasir_status gguf_get_u32(const gguf *g, const char *key, bool required, uint32_t min, uint32_t max, uint32_t *out)
 {
     return kv_get_u32(gguf_path(g), key, gguf_find(g, key), required, min, max, out);
 }
@@ -97,8 +95,8 @@ kvasir_status gguf_get_f32(const gguf *g, const char *key, bool required, float 
         return wrong_type(gguf_path(g), key, kv, "a float");
     /* Compared before the cast, which an f64 may overflow. The negation catches NaN. */
     if (!(fabs(value) <= (double)FLT_MAX) || value < (double)min || value > (double)max)
-        return fail(KVASIR_E_FORMAT, "%s: key %s is %g, not from %g to %g", gguf_path(g),
-                    quoted(key, strlen(key)), value, (double)min, (double)max);
+        return fail(KVASIR_E_FORMAT, "%s: key %s is %g, not from %g to %g", gguf_path(g), quoted(key, strlen(key)),
+                    value, (double)min, (double)max);
     *out = (float)value;
     return KVASIR_OK;
 }
@@ -121,8 +119,8 @@ kvasir_status gguf_get_string(const gguf *g, const char *key, bool required, ggu
     return KVASIR_OK;
 }
 
-kvasir_status gguf_get_array(const gguf *g, const char *key, bool required, gguf_value_type element,
-                             const void **out, size_t *n)
+kvasir_status gguf_get_array(const gguf *g, const char *key, bool required, gguf_value_type element, const void **out,
+                             size_t *n)
 {
     const gguf_kv *kv = gguf_find(g, key);
     *out = NULL;

@@ -18,8 +18,7 @@ struct gguf {
 
 static int compare_names(const void *a, const void *b)
 {
-    return gguf_string_compare(&(*(const gguf_tensor *const *)a)->name,
-                               &(*(const gguf_tensor *const *)b)->name);
+    return gguf_string_compare(&(*(const gguf_tensor *const *)a)->name, &(*(const gguf_tensor *const *)b)->name);
 }
 
 /* One list of the tensors of all parts, and the same sorted; a name is to be there once in all of them
@@ -29,8 +28,8 @@ static kvasir_status index_tensors(gguf *g)
     size_t total = 0, n = 0;
     for (int i = 0; i < g->n_parts; i++) total += (size_t)g->part[i].n_tensors;
     if (total > GGUF_MAX_TENSORS)
-        return fail(KVASIR_E_FORMAT, "%s: %zu tensors in all parts, more than the limit of %d", gguf_path(g),
-                    total, GGUF_MAX_TENSORS);
+        return fail(KVASIR_E_FORMAT, "%s: %zu tensors in all parts, more than the limit of %d", gguf_path(g), total,
+                    GGUF_MAX_TENSORS);
     g->tensor = arena_alloc(&g->memory, total, sizeof *g->tensor);
     g->named = arena_alloc(&g->memory, total, sizeof *g->named);
     if (!g->tensor || !g->named) return fail_memory(2 * total * sizeof *g->tensor);
@@ -57,8 +56,7 @@ static kvasir_status index_tensors(gguf *g)
     return KVASIR_OK;
 }
 
-static kvasir_status get_split(const gguf_part *p, const char *key, bool required, uint32_t max,
-                               uint32_t *out)
+static kvasir_status get_split(const gguf_part *p, const char *key, bool required, uint32_t max, uint32_t *out)
 {
     return kv_get_u32(file_name(p->f), key, part_find(p, key), required, 0, max, out);
 }
@@ -104,9 +102,8 @@ static kvasir_status open_sibling(gguf *g, uint32_t no, uint32_t count, bool hea
     uint32_t its_count, its_no;
     file *f;
     if (!path)
-        return fail(KVASIR_E_FORMAT,
-                    "%s: split.count is %u, but the name does not end in -00001-of-%05u.gguf", gguf_path(g),
-                    count, count);
+        return fail(KVASIR_E_FORMAT, "%s: split.count is %u, but the name does not end in -00001-of-%05u.gguf",
+                    gguf_path(g), count, count);
     TRY(file_open(path, &f));
     g->n_parts++;
     TRY(part_read(p, f, header_only));
@@ -140,12 +137,11 @@ static kvasir_status open_siblings(gguf *g, bool header_only, bool alone)
     if (count == 1) return KVASIR_OK;
     if (no != 0) {
         const char *first = sibling_path(&g->memory, gguf_path(g), no, count, 0);
-        return fail(KVASIR_E_FORMAT, "%s: is part %u of %u of a split model: open the first, %s",
-                    gguf_path(g), no + 1, count, first ? first : "whose name ends in -00001-of-0000N.gguf");
+        return fail(KVASIR_E_FORMAT, "%s: is part %u of %u of a split model: open the first, %s", gguf_path(g), no + 1,
+                    count, first ? first : "whose name ends in -00001-of-0000N.gguf");
     }
     if (alone)
-        return fail(KVASIR_E_UNSUPPORTED,
-                    "%s: is part 1 of %u of a split model, which can only be opened by its path",
+        return fail(KVASIR_E_UNSUPPORTED, "%s: is part 1 of %u of a split model, which can only be opened by its path",
                     gguf_path(g), count);
     gguf_part *parts = mem_grow(g->part, 1, count, sizeof *parts);
     if (!parts) return fail_memory(count * sizeof *parts);
@@ -258,8 +254,7 @@ const gguf_tensor *gguf_find_tensor(const gguf *g, const char *name)
     gguf_tensor wanted = {.name = {.s = name, .n = strlen(name)}};
     const gguf_tensor *pointer = &wanted;
     if (g->n_tensors == 0) return NULL;
-    const gguf_tensor **found =
-        bsearch(&pointer, g->named, (size_t)g->n_tensors, sizeof *g->named, compare_names);
+    const gguf_tensor **found = bsearch(&pointer, g->named, (size_t)g->n_tensors, sizeof *g->named, compare_names);
     return found ? *found : NULL;
 }
 

@@ -89,13 +89,12 @@ const gguf_tensor *gguf_find_tensor(const gguf *g, const char *name); /* NULL wh
 /* Typed access. `required` false: an absent key leaves *out as it was. A present key of the wrong type or out
    of the range is always KVASIR_E_FORMAT naming the key. Integers are taken from any integer type, floats
    from f32 or f64; NaN and infinity are refused. */
-kvasir_status gguf_get_u32(const gguf *g, const char *key, bool required, uint32_t min, uint32_t max,
-                           uint32_t *out);
+kvasir_status gguf_get_u32(const gguf *g, const char *key, bool required, uint32_t min, uint32_t max, uint32_t *out);
 kvasir_status gguf_get_f32(const gguf *g, const char *key, bool required, float min, float max, float *out);
 kvasir_status gguf_get_bool(const gguf *g, const char *key, bool required, bool *out);
 kvasir_status gguf_get_string(const gguf *g, const char *key, bool required, gguf_string *out);
 /* An array of `element` type; *out NULL and *n 0 when absent and not required. */
-kvasir_status gguf_get_array(const gguf *g, const char *key, bool required, gguf_value_type element,
-                             const void **out, size_t *n);
+kvasir_status gguf_get_array(const gguf *g, const char *key, bool required, gguf_value_type element, const void **out,
+                             size_t *n);
 
 #endif

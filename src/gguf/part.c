@@ -29,12 +29,12 @@ static kvasir_status check_length(const reader *r, uint64_t n, uint64_t limit, c
 {
     if (n > limit)
         return fail(KVASIR_E_FORMAT, "%s: %s at byte %llu claims %llu bytes, more than the limit of %llu",
-                    file_name(r->f), what, (unsigned long long)reader_at(r) - STRING_HEADER,
-                    (unsigned long long)n, (unsigned long long)limit);
+                    file_name(r->f), what, (unsigned long long)reader_at(r) - STRING_HEADER, (unsigned long long)n,
+                    (unsigned long long)limit);
     if (n > reader_left(r))
         return fail(KVASIR_E_FORMAT, "%s: %s at byte %llu claims %llu bytes, but the file ends at byte %llu",
-                    file_name(r->f), what, (unsigned long long)reader_at(r) - STRING_HEADER,
-                    (unsigned long long)n, (unsigned long long)file_size(r->f));
+                    file_name(r->f), what, (unsigned long long)reader_at(r) - STRING_HEADER, (unsigned long long)n,
+                    (unsigned long long)file_size(r->f));
     return KVASIR_OK;
 }
 
@@ -49,13 +49,11 @@ static kvasir_status read_string(gguf_part *p, reader *r, uint64_t limit, const 
     return reader_bytes(r, s, (size_t)n);
 }
 
-kvasir_status part_read_name(gguf_part *p, struct reader *r, const char *what, uint64_t index,
-                             gguf_string *out)
+kvasir_status part_read_name(gguf_part *p, struct reader *r, const char *what, uint64_t index, gguf_string *out)
 {
     TRY(read_string(p, r, GGUF_MAX_KEY_BYTES, what, out));
     if (out->n == 0)
-        return fail(KVASIR_E_FORMAT, "%s: %s %llu has an empty name", file_name(r->f), what,
-                    (unsigned long long)index);
+        return fail(KVASIR_E_FORMAT, "%s: %s %llu has an empty name", file_name(r->f), what, (unsigned long long)index);
     if (memchr(out->s, 0, out->n))
         return fail(KVASIR_E_FORMAT, "%s: %s %llu has a NUL byte in its name %s", file_name(r->f), what,
                     (unsigned long long)index, quoted(out->s, out->n));
@@ -112,8 +110,8 @@ static kvasir_status read_scalars(gguf_part *p, reader *r, gguf_kv *kv, gguf_val
     TRY(reader_bytes(r, data, bytes));
     for (size_t i = 0; type == GGUF_BOOL && i < bytes; i++)
         if (data[i] > 1)
-            return fail(KVASIR_E_FORMAT, "%s: key %s: the boolean %zu is %d, neither 0 nor 1",
-                        file_name(r->f), quoted(kv->key.s, kv->key.n), i, data[i]);
+            return fail(KVASIR_E_FORMAT, "%s: key %s: the boolean %zu is %d, neither 0 nor 1", file_name(r->f),
+                        quoted(kv->key.s, kv->key.n), i, data[i]);
     return KVASIR_OK;
 }
 
@@ -128,16 +126,15 @@ static kvasir_status read_array(gguf_part *p, reader *r, gguf_kv *kv)
         return fail(KVASIR_E_UNSUPPORTED, "%s: key %s: arrays of arrays are not supported", name,
                     quoted(kv->key.s, kv->key.n));
     if (type >= GGUF_VALUE_TYPES)
-        return fail(KVASIR_E_FORMAT, "%s: key %s: element type %u is unknown", name,
-                    quoted(kv->key.s, kv->key.n), type);
+        return fail(KVASIR_E_FORMAT, "%s: key %s: element type %u is unknown", name, quoted(kv->key.s, kv->key.n),
+                    type);
     if (count > GGUF_MAX_ARRAY)
         return fail(KVASIR_E_FORMAT, "%s: key %s: an array of %llu elements, more than the limit of %d", name,
                     quoted(kv->key.s, kv->key.n), (unsigned long long)count, GGUF_MAX_ARRAY);
     uint64_t least = count * (type == GGUF_STRING ? STRING_HEADER : value_bytes[type]);
     if (least > reader_left(r))
-        return fail(KVASIR_E_FORMAT, "%s: key %s: an array of %llu elements, but the file ends at byte %llu",
-                    name, quoted(kv->key.s, kv->key.n), (unsigned long long)count,
-                    (unsigned long long)file_size(r->f));
+        return fail(KVASIR_E_FORMAT, "%s: key %s: an array of %llu elements, but the file ends at byte %llu", name,
+                    quoted(kv->key.s, kv->key.n), (unsigned long long)count, (unsigned long long)file_size(r->f));
     kv->element = (gguf_value_type)type;
     kv->count = (size_t)count;
     return type == GGUF_STRING ? read_strings(p, r, kv) : read_scalars(p, r, kv, kv->element);
@@ -193,8 +190,8 @@ const gguf_kv *part_find(const gguf_part *p, const char *key)
 static kvasir_status read_keys(gguf_part *p, reader *r, uint64_t count)
 {
     if (count > GGUF_MAX_KV)
-        return fail(KVASIR_E_FORMAT, "%s: claims %llu metadata keys, more than the limit of %d",
-                    file_name(p->f), (unsigned long long)count, GGUF_MAX_KV);
+        return fail(KVASIR_E_FORMAT, "%s: claims %llu metadata keys, more than the limit of %d", file_name(p->f),
+                    (unsigned long long)count, GGUF_MAX_KV);
     if (count * MIN_KV_BYTES > reader_left(r))
         return fail(KVASIR_E_FORMAT, "%s: claims %llu metadata keys, but ends at byte %llu", file_name(p->f),
                     (unsigned long long)count, (unsigned long long)file_size(p->f));
@@ -210,8 +207,8 @@ static kvasir_status read_alignment(gguf_part *p)
     p->alignment = DEFAULT_ALIGNMENT;
     TRY(kv_get_u32(file_name(p->f), key, part_find(p, key), false, 0, UINT32_MAX, &p->alignment));
     if (p->alignment < MIN_ALIGNMENT || (p->alignment & (p->alignment - 1)) != 0)
-        return fail(KVASIR_E_FORMAT, "%s: key %s is %u, which is not a power of two from 8 on",
-                    file_name(p->f), key, p->alignment);
+        return fail(KVASIR_E_FORMAT, "%s: key %s is %u, which is not a power of two from 8 on", file_name(p->f), key,
+                    p->alignment);
     return KVASIR_OK;
 }
 
@@ -226,16 +223,14 @@ static kvasir_status read_version(gguf_part *p, reader *r)
                     (unsigned long long)file_size(p->f));
     TRY(reader_bytes(r, magic, MAGIC_BYTES));
     if (memcmp(magic, "GGUF", MAGIC_BYTES) != 0)
-        return fail(KVASIR_E_FORMAT, "%s: not a GGUF file: it starts with \"%s\"", name,
-                    quoted(magic, MAGIC_BYTES));
+        return fail(KVASIR_E_FORMAT, "%s: not a GGUF file: it starts with \"%s\"", name, quoted(magic, MAGIC_BYTES));
     TRY(reader_u32(r, &p->version));
     if (p->version == 2 || p->version == 3) return KVASIR_OK;
     if (p->version != 0 && (p->version & 0xffff) == 0)
         return fail(KVASIR_E_UNSUPPORTED,
                     "%s: a big-endian GGUF file (version %u); only little-endian ones are supported", name,
                     __builtin_bswap32(p->version));
-    return fail(KVASIR_E_UNSUPPORTED, "%s: GGUF version %u is not supported, only 2 and 3 are", name,
-                p->version);
+    return fail(KVASIR_E_UNSUPPORTED, "%s: GGUF version %u is not supported, only 2 and 3 are", name, p->version);
 }
 
 static kvasir_status read_header(gguf_part *p, reader *r, bool header_only)

@@ -30,8 +30,7 @@ kvasir_status part_read_tensors(gguf_part *p, struct reader *r, uint64_t count, 
 
 /* A key or a tensor's name: 1 to GGUF_MAX_KEY_BYTES bytes without a NUL. `what` and `index` are for the
  * message. */
-kvasir_status part_read_name(gguf_part *p, struct reader *r, const char *what, uint64_t index,
-                             gguf_string *out);
+kvasir_status part_read_name(gguf_part *p, struct reader *r, const char *what, uint64_t index, gguf_string *out);
 
 /* Order of names: bytewise, a prefix first. */
 int gguf_string_compare(const gguf_string *a, const gguf_string *b);

@@ -5,9 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    MIN_TENSOR_BYTES = 33
-}; /* name length, one byte of name, dimension count, one dimension, type, offset */
+enum { MIN_TENSOR_BYTES = 33 }; /* name length, one byte of name, dimension count, one dimension, type, offset */
 
 /* Name, shape, type and offset as the file has them; the offset counts from data_start, which is not known
  * yet. */
@@ -20,8 +18,8 @@ static kvasir_status read_info(gguf_part *p, reader *r, int index)
     TRY(part_read_name(p, r, "tensor", (uint64_t)index, &t->name));
     TRY(reader_u32(r, &n_dims));
     if (n_dims < 1 || n_dims > GGUF_MAX_DIMS)
-        return fail(KVASIR_E_FORMAT, "%s: tensor %s has %u dimensions, not 1 to %d", name,
-                    quoted(t->name.s, t->name.n), n_dims, GGUF_MAX_DIMS);
+        return fail(KVASIR_E_FORMAT, "%s: tensor %s has %u dimensions, not 1 to %d", name, quoted(t->name.s, t->name.n),
+                    n_dims, GGUF_MAX_DIMS);
     t->n_dims = (int)n_dims;
     for (uint32_t i = 0; i < n_dims; i++) {
         uint64_t n;
@@ -47,21 +45,18 @@ static kvasir_status measure(const gguf_part *p, gguf_tensor *t)
     uint64_t rows = 1, elements = (uint64_t)t->shape[0];
     bool fits = true;
     if (t->shape[0] % q->block_elements != 0)
-        return fail(KVASIR_E_FORMAT,
-                    "%s: tensor %s: rows of %lld elements are not whole blocks of %s (%d elements)",
-                    file_name(p->f), quoted(t->name.s, t->name.n), (long long)t->shape[0], q->name,
-                    q->block_elements);
+        return fail(KVASIR_E_FORMAT, "%s: tensor %s: rows of %lld elements are not whole blocks of %s (%d elements)",
+                    file_name(p->f), quoted(t->name.s, t->name.n), (long long)t->shape[0], q->name, q->block_elements);
     for (int i = 1; i < t->n_dims; i++) {
         fits = fits && ck_mul(rows, (uint64_t)t->shape[i], &rows);
         fits = fits && ck_mul(elements, (uint64_t)t->shape[i], &elements);
     }
     uint64_t blocks = (uint64_t)(t->shape[0] / q->block_elements);
-    fits = fits && ck_mul(blocks, (uint64_t)q->block_bytes, &t->row_bytes) &&
-           ck_mul(t->row_bytes, rows, &t->bytes);
+    fits = fits && ck_mul(blocks, (uint64_t)q->block_bytes, &t->row_bytes) && ck_mul(t->row_bytes, rows, &t->bytes);
     if (!fits || elements > INT64_MAX || t->bytes > INT64_MAX)
-        return fail(KVASIR_E_FORMAT, "%s: tensor %s: the size of %lld x %lld x %lld x %lld overflows",
-                    file_name(p->f), quoted(t->name.s, t->name.n), (long long)t->shape[0],
-                    (long long)t->shape[1], (long long)t->shape[2], (long long)t->shape[3]);
+        return fail(KVASIR_E_FORMAT, "%s: tensor %s: the size of %lld x %lld x %lld x %lld overflows", file_name(p->f),
+                    quoted(t->name.s, t->name.n), (long long)t->shape[0], (long long)t->shape[1],
+                    (long long)t->shape[2], (long long)t->shape[3]);
     t->n_rows = (int64_t)rows;
     return KVASIR_OK;
 }
@@ -72,15 +67,12 @@ static kvasir_status place(const gguf_part *p, gguf_tensor *t, bool header_only)
     uint64_t end;
     if (t->offset % p->alignment != 0)
         return fail(KVASIR_E_FORMAT, "%s: tensor %s: offset %llu is not a multiple of the alignment %u",
-                    file_name(p->f), quoted(t->name.s, t->name.n), (unsigned long long)t->offset,
-                    p->alignment);
-    if (!ck_add(t->offset, p->data_start, &t->offset) || !ck_add(t->offset, t->bytes, &end) ||
-        end > INT64_MAX)
+                    file_name(p->f), quoted(t->name.s, t->name.n), (unsigned long long)t->offset, p->alignment);
+    if (!ck_add(t->offset, p->data_start, &t->offset) || !ck_add(t->offset, t->bytes, &end) || end > INT64_MAX)
         return fail(KVASIR_E_FORMAT, "%s: tensor %s: offset and size overflow", file_name(p->f),
                     quoted(t->name.s, t->name.n));
     if (!header_only && end > file_size(p->f))
-        return fail(KVASIR_E_FORMAT,
-                    "%s: tensor %s takes the bytes up to %llu, but the file ends at byte %llu",
+        return fail(KVASIR_E_FORMAT, "%s: tensor %s takes the bytes up to %llu, but the file ends at byte %llu",
                     file_name(p->f), quoted(t->name.s, t->name.n), (unsigned long long)end,
                     (unsigned long long)file_size(p->f));
     return KVASIR_OK;
@@ -105,8 +97,7 @@ static kvasir_status check_overlap(const gguf_part *p)
         const gguf_tensor *a = by_offset[i - 1], *b = by_offset[i];
         if (a->offset + a->bytes > b->offset)
             status = fail(KVASIR_E_FORMAT, "%s: tensors %s and %s overlap at byte %llu", file_name(p->f),
-                          quoted(a->name.s, a->name.n), quoted(b->name.s, b->name.n),
-                          (unsigned long long)b->offset);
+                          quoted(a->name.s, a->name.n), quoted(b->name.s, b->name.n), (unsigned long long)b->offset);
     }
     mem_free(by_offset);
     return status;

@@ -140,8 +140,7 @@ LANES void output_tile(int n, int cols, const block *b, const page *pg, int dim,
     int t = b->lo;
     size_t at = (size_t)t * (size_t)dim + (size_t)d0;
     const char *next = pg->f16 && pg->next_k ? pg->next_k + d0 * 2 * LINE : NULL;
-    for (; t < b->all_lo; t++, at += (size_t)dim)
-        add_products(n, cols, w, t, pg->v, at, pg->f16, b->visible, acc);
+    for (; t < b->all_lo; t++, at += (size_t)dim) add_products(n, cols, w, t, pg->v, at, pg->f16, b->visible, acc);
     for (; t < b->all_hi; t++, at += (size_t)dim) {
         add_products(n, cols, w, t, pg->v, at, pg->f16, NULL, acc);
         if (next) {
@@ -149,8 +148,7 @@ LANES void output_tile(int n, int cols, const block *b, const page *pg, int dim,
             for (int j = 0; j < 32 * cols; j += LINE) __builtin_prefetch(next + t * 32 * cols + j);
         }
     }
-    for (; t < b->hi; t++, at += (size_t)dim)
-        add_products(n, cols, w, t, pg->v, at, pg->f16, b->visible, acc);
+    for (; t < b->hi; t++, at += (size_t)dim) add_products(n, cols, w, t, pg->v, at, pg->f16, b->visible, acc);
     foreach (i, n) {
         v16 old = v16_set(b->old[i]), new = v16_set(b->new[i]);
         foreach (c, cols) {
@@ -176,16 +174,16 @@ LANES void fold_block(int n, block *b, const attn_queries *a, const page *pg)
     for (; d < dim; d += 16) output_tile(n, 1, b, pg, dim, d);
 }
 
-#define FOLD(n)                                                                                              \
-    static void fold_f16_##n(block *b, const attn_queries *a, page pg)                                       \
-    {                                                                                                        \
-        pg.f16 = true;                                                                                       \
-        fold_block(n, b, a, &pg);                                                                            \
-    }                                                                                                        \
-    static void fold_f32_##n(block *b, const attn_queries *a, page pg)                                       \
-    {                                                                                                        \
-        pg.f16 = false;                                                                                      \
-        fold_block(n, b, a, &pg);                                                                            \
+#define FOLD(n)                                                                                                        \
+    static void fold_f16_##n(block *b, const attn_queries *a, page pg)                                                 \
+    {                                                                                                                  \
+        pg.f16 = true;                                                                                                 \
+        fold_block(n, b, a, &pg);                                                                                      \
+    }                                                                                                                  \
+    static void fold_f32_##n(block *b, const attn_queries *a, page pg)                                                 \
+    {                                                                                                                  \
+        pg.f16 = false;                                                                                                \
+        fold_block(n, b, a, &pg);                                                                                      \
     }
 FOLD(1)
 FOLD(2)

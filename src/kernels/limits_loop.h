@@ -7,12 +7,12 @@
 enum { LIMIT_CHAINS = 12 };
 
 /* `work` for each chain c (12 at most), `steps` times; with the chains unrolled acc[c] is a register. */
-#define LIMIT_LOOP(chains, steps, work)                                                                      \
-    for (int step = 0; step < (steps); step++) {                                                             \
-        _Pragma("GCC unroll 12") for (int c = 0; c < (chains); c++)                                          \
-        {                                                                                                    \
-            work;                                                                                            \
-        }                                                                                                    \
+#define LIMIT_LOOP(chains, steps, work)                                                                                \
+    for (int step = 0; step < (steps); step++) {                                                                       \
+        _Pragma("GCC unroll 12") for (int c = 0; c < (chains); c++)                                                    \
+        {                                                                                                              \
+            work;                                                                                                      \
+        }                                                                                                              \
     }
 
 #endif

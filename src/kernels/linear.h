@@ -94,8 +94,8 @@ typedef struct linear_kernels {
        panels: n_panels consecutive panels. acts: for quantised kinds act_block rows, ld_act blocks apart; for
        float kinds float rows, ld_act floats apart. Any n_act >= 1: n_act == 1 is the decode path and must run
        at memory speed. out must have room for 16 * n_panels floats per row. out does not alias. */
-    void (*gemm[PANEL_KINDS])(const void *panels, int n_panels, int k, const void *acts, size_t ld_act,
-                              int n_act, float *out, size_t ld_out);
+    void (*gemm[PANEL_KINDS])(const void *panels, int n_panels, int k, const void *acts, size_t ld_act, int n_act,
+                              float *out, size_t ld_out);
 } linear_kernels;
 
 /* The table for a level; lower levels fill what a level does not override. */

@@ -85,11 +85,7 @@ INLINE bool is_affine(panel_kind kind)
 /* w = u - centre */
 INLINE int centre(panel_kind kind)
 {
-    return kind == PANEL_Q4_0   ? 8
-           : kind == PANEL_Q5_0 ? 16
-           : kind == PANEL_Q8_0 ? 128
-           : kind == PANEL_Q6_K ? 32
-                                : 0;
+    return kind == PANEL_Q4_0 ? 8 : kind == PANEL_Q5_0 ? 16 : kind == PANEL_Q8_0 ? 128 : kind == PANEL_Q6_K ? 32 : 0;
 }
 
 /* 4-byte words per row in a block of the file. */
@@ -160,8 +156,8 @@ INLINE ivec stored_word(panel_kind kind, unit_view v, size_t half, int q, int j)
         return i_merge(nibbles(v, 12 + 16 * half + in_pair, q % 2),
                        i_rotl(word(v, 4 + (size_t)j), 4 - q - 4 * (int)half), i_set(0x10101010));
     default: /* Q6_K */
-        return i_merge(nibbles(v, 16 * half + in_half, q >= 2),
-                       i_rotl(word(v, 32 + 8 * half + (size_t)j), 4 - 2 * q), i_set(0x30303030));
+        return i_merge(nibbles(v, 16 * half + in_half, q >= 2), i_rotl(word(v, 32 + 8 * half + (size_t)j), 4 - 2 * q),
+                       i_set(0x30303030));
     }
 }
 
@@ -224,14 +220,13 @@ INLINE fvec block_offset(panel_kind kind, const unit_head *head, size_t half, in
 INLINE ivec centre_term(panel_kind kind, const act_block *a, int g)
 {
     if (dots_signed(kind) || centre(kind) == 0) return i_set(0);
-    ivec sum =
-        kind == PANEL_Q6_K ? i_set(a->minus_sum[g]) : i_add(i_set(a->minus_sum[0]), i_set(a->minus_sum[1]));
+    ivec sum = kind == PANEL_Q6_K ? i_set(a->minus_sum[g]) : i_add(i_set(a->minus_sum[0]), i_set(a->minus_sum[1]));
     return i_shl(sum, __builtin_ctz((unsigned)centre(kind)));
 }
 
 /* Adds elements [32 (4 half + q)] of a unit: acc[v][n] += block of vector v * activation block a[n]. */
-INLINE void add_block(panel_kind kind, int n_vecs, int n_act, const unit_view *unit, const unit_head *head,
-                      size_t half, int q, const uint8_t *acts, size_t ld_act, fvec acc[][TILE_ACTS])
+INLINE void add_block(panel_kind kind, int n_vecs, int n_act, const unit_view *unit, const unit_head *head, size_t half,
+                      int q, const uint8_t *acts, size_t ld_act, fvec acc[][TILE_ACTS])
 {
     const int groups = kind == PANEL_Q6_K ? 2 : 1, n_words = 8 / groups;
     const int run = min_int(dots_run(kind), n_words);
@@ -248,8 +243,7 @@ INLINE void add_block(panel_kind kind, int n_vecs, int n_act, const unit_view *u
         UNROLL for (int j = 0; j < n_words; j++)
         {
             ivec w[MAX_VECS];
-            UNROLL for (int v = 0; v < n_vecs; v++) w[v] =
-                weight_word(kind, unit[v], half, q, g * n_words + j);
+            UNROLL for (int v = 0; v < n_vecs; v++) w[v] = weight_word(kind, unit[v], half, q, g * n_words + j);
             UNROLL for (int n = 0; n < n_act; n++)
             {
                 int32_t bytes;
@@ -284,8 +278,7 @@ INLINE void prefetch_block(panel_kind kind, int n_panels, const unit_view *unit,
     const size_t share = (size_t)unit_bytes(kind) / (is_super(kind) ? 8 : 1);
     UNROLL for (int p = 0; p < n_panels; p++)
     {
-        const uint8_t *ahead =
-            unit[p * PANEL_VECS].words + PREFETCH_AHEAD + half * 4 * share + (size_t)q * share;
+        const uint8_t *ahead = unit[p * PANEL_VECS].words + PREFETCH_AHEAD + half * 4 * share + (size_t)q * share;
         UNROLL for (size_t i = 0; i < share; i += 64) __builtin_prefetch(ahead + i);
     }
 }
@@ -437,22 +430,21 @@ static void multiply(const product *g, tile_fn *const *tiles)
     const int n_chunks = (g->n_act + most - 1) / most;
     for (int c = 0, first = 0; c < n_chunks; c++) {
         int last = first + (g->n_act - first) / (n_chunks - c);
-        for (int from = 0; from < g->k; from += k)
-            many_rows(g, first, last, from, min_int(k, g->k - from), tiles);
+        for (int from = 0; from < g->k; from += k) many_rows(g, first, last, from, min_int(k, g->k - from), tiles);
         first = last;
     }
 }
 
-#define TILE(kind, family, name, n_panels, n_act)                                                            \
-    static void tile_##kind##_##name(const tile_job *job)                                                    \
-    {                                                                                                        \
-        family##_tile(PANEL_##kind, n_panels, n_act, job);                                                   \
+#define TILE(kind, family, name, n_panels, n_act)                                                                      \
+    static void tile_##kind##_##name(const tile_job *job)                                                              \
+    {                                                                                                                  \
+        family##_tile(PANEL_##kind, n_panels, n_act, job);                                                             \
     }
 
 enum { quant_at_once = 1, float_at_once = FLOAT_PANELS };
 
-static product product_of(panel_kind kind, const void *panels, int n_panels, int k, const void *acts,
-                          size_t ld_act, int n_act, float *out, size_t ld_out)
+static product product_of(panel_kind kind, const void *panels, int n_panels, int k, const void *acts, size_t ld_act,
+                          int n_act, float *out, size_t ld_out)
 {
     product g = {.panels = panels, .acts = acts, .panel_bytes = panel_bytes(kind, k), .out = out};
     g.n_panels = n_panels;
@@ -466,28 +458,28 @@ static product product_of(panel_kind kind, const void *panels, int n_panels, int
     return g;
 }
 
-#define GEMM(kind, family)                                                                                   \
-    TILE(kind, family, one, family##_at_once, 1)                                                             \
-    FOR_TILE_ACTS(TILE, kind, family)                                                                        \
-    static void gemm_##kind(const void *panels, int n_panels, int k, const void *acts, size_t ld_act,        \
-                            int n_act, float *out, size_t ld_out)                                            \
-    {                                                                                                        \
-        static tile_fn *const tiles[] = {tile_##kind##_one, TILE_ACTS_LIST(tile_##kind)};                    \
-        product g = product_of(PANEL_##kind, panels, n_panels, k, acts, ld_act, n_act, out, ld_out);         \
-        multiply(&g, tiles);                                                                                 \
+#define GEMM(kind, family)                                                                                             \
+    TILE(kind, family, one, family##_at_once, 1)                                                                       \
+    FOR_TILE_ACTS(TILE, kind, family)                                                                                  \
+    static void gemm_##kind(const void *panels, int n_panels, int k, const void *acts, size_t ld_act, int n_act,       \
+                            float *out, size_t ld_out)                                                                 \
+    {                                                                                                                  \
+        static tile_fn *const tiles[] = {tile_##kind##_one, TILE_ACTS_LIST(tile_##kind)};                              \
+        product g = product_of(PANEL_##kind, panels, n_panels, k, acts, ld_act, n_act, out, ld_out);                   \
+        multiply(&g, tiles);                                                                                           \
     }
 
 /* The tile sizes, by TILE_ACTS. */
-#define FOR_ACTS_2(X, kind, family)                                                                          \
-    X(kind, family, 1, TILE_PANELS, 1)                                                                       \
+#define FOR_ACTS_2(X, kind, family)                                                                                    \
+    X(kind, family, 1, TILE_PANELS, 1)                                                                                 \
     X(kind, family, 2, TILE_PANELS, 2)
-#define FOR_ACTS_3(X, kind, family)                                                                          \
-    FOR_ACTS_2(X, kind, family)                                                                              \
+#define FOR_ACTS_3(X, kind, family)                                                                                    \
+    FOR_ACTS_2(X, kind, family)                                                                                        \
     X(kind, family, 3, TILE_PANELS, 3)
-#define FOR_ACTS_6(X, kind, family)                                                                          \
-    FOR_ACTS_3(X, kind, family)                                                                              \
-    X(kind, family, 4, TILE_PANELS, 4)                                                                       \
-    X(kind, family, 5, TILE_PANELS, 5)                                                                       \
+#define FOR_ACTS_6(X, kind, family)                                                                                    \
+    FOR_ACTS_3(X, kind, family)                                                                                        \
+    X(kind, family, 4, TILE_PANELS, 4)                                                                                 \
+    X(kind, family, 5, TILE_PANELS, 5)                                                                                 \
     X(kind, family, 6, TILE_PANELS, 6)
 #define LIST_2(name) name##_1, name##_2
 #define LIST_3(name) LIST_2(name), name##_3
@@ -518,8 +510,7 @@ GEMM(Q6_K, quant)
 
 static void set_gemms(linear_kernels *t)
 {
-    static void (*const gemms[PANEL_KINDS])(const void *, int, int, const void *, size_t, int, float *,
-                                            size_t) = {
+    static void (*const gemms[PANEL_KINDS])(const void *, int, int, const void *, size_t, int, float *, size_t) = {
         gemm_F32,  gemm_F16,  gemm_BF16, gemm_Q4_0, gemm_Q4_1, gemm_Q5_0,
         gemm_Q5_1, gemm_Q8_0, gemm_Q4_K, gemm_Q5_K, gemm_Q6_K,
     };

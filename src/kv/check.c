@@ -14,8 +14,7 @@ static kvasir_status see(const kv_class *c, const unsigned char *block, int page
 {
     if (!block) WRONG("page %d is missing", page);
     uintptr_t at = (uintptr_t)block - (uintptr_t)c->base;
-    if (at % c->block_bytes || at / c->block_bytes >= c->high)
-        WRONG("page %d is no block of its class", page);
+    if (at % c->block_bytes || at / c->block_bytes >= c->high) WRONG("page %d is no block of its class", page);
     c->seen[at / c->block_bytes]++;
     return KVASIR_OK;
 }
@@ -36,8 +35,7 @@ static kvasir_status see_snapshots(const kv_seq *s)
 {
     int n = 0, limit = s->length;
     for (const kv_snapshot *p = s->newest; p; p = p->older, n++) {
-        if (p->length < 0 || p->length > limit)
-            WRONG("a snapshot at %d stands where at most %d can", p->length, limit);
+        if (p->length < 0 || p->length > limit) WRONG("a snapshot at %d stands where at most %d can", p->length, limit);
         limit = p->length - 1;
         for (int g = 0; g < s->layout->n_groups; g++) {
             if (p->first[g] > p->end[g] || p->end[g] != kv_pages(p->length)) {
@@ -83,8 +81,7 @@ static kvasir_status see_free(const kv_class *c)
     }
     for (uint32_t i = 0; i < c->high; i++) {
         uint32_t expected = c->seen[i] == ON_FREE_LIST ? 0 : c->seen[i];
-        if (c->refs[i] != expected)
-            WRONG("block %u counts %u references and has %u", i, c->refs[i], expected);
+        if (c->refs[i] != expected) WRONG("block %u counts %u references and has %u", i, c->refs[i], expected);
         if (c->seen[i] == 0) WRONG("block %u is neither in use nor free", i);
     }
     return KVASIR_OK;
@@ -118,12 +115,11 @@ static kvasir_status check_all(const kv_pool *p)
         used += (uint64_t)(c->high - c->n_free) * c->block_bytes;
     }
     if (used != p->used) {
-        WRONG("%llu bytes are in use and %llu are counted", (unsigned long long)used,
-              (unsigned long long)p->used);
+        WRONG("%llu bytes are in use and %llu are counted", (unsigned long long)used, (unsigned long long)p->used);
     }
     if (p->used > p->peak || p->peak > p->budget) {
-        WRONG("%llu bytes in use, %llu at most, %llu allowed", (unsigned long long)p->used,
-              (unsigned long long)p->peak, (unsigned long long)p->budget);
+        WRONG("%llu bytes in use, %llu at most, %llu allowed", (unsigned long long)p->used, (unsigned long long)p->peak,
+              (unsigned long long)p->budget);
     }
     for (const kv_seq *s = p->first; s; s = s->next) TRY(check_room(s));
     return KVASIR_OK;

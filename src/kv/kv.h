@@ -28,7 +28,7 @@ typedef enum kv_type {
 #define X(id, name, other) KV_##id,
     KV_TYPE_MAP(X)
 #undef X
-    KV_TYPES
+        KV_TYPES
 } kv_type;
 
 typedef enum kv_format { KV_OPEN, KV_CLOSED, KV_FORMATS } kv_format;
@@ -53,7 +53,7 @@ typedef struct kv_stream {
 } kv_stream;
 
 typedef struct kv_group {
-    int window;                     /* 0: the full group */
+    int window; /* 0: the full group */
     int n_streams;
     size_t block_bytes[KV_FORMATS]; /* a multiple of 4096, so that a freed block's memory can go back to the system */
 } kv_group;

@@ -20,8 +20,8 @@ enum {
 const char *kv_type_name(kv_type t)
 {
     switch (t) {
-#define X(id, name, other)                                                                                   \
-    case KV_##id:                                                                                            \
+#define X(id, name, other)                                                                                             \
+    case KV_##id:                                                                                                      \
         return name;
         KV_TYPE_MAP(X)
 #undef X
@@ -59,10 +59,9 @@ kvasir_status kv_type_parse(const char *text, kv_type *k, kv_type *v)
     const char *second = colon ? colon + 1 : text;
     kv_type type_k, type_v;
     if (!type_from(text, n_k, &type_k) || !type_from(second, strlen(second), &type_v)) {
-        return fail(
-            KVASIR_E_ARGUMENT,
-            "KV type %s is unknown; there are f32, f16, q8 and q4, or two of them for K and V as in q8:q4",
-            quoted(text, strlen(text)));
+        return fail(KVASIR_E_ARGUMENT,
+                    "KV type %s is unknown; there are f32, f16, q8 and q4, or two of them for K and V as in q8:q4",
+                    quoted(text, strlen(text)));
     }
     *k = type_k;
     *v = type_v;
@@ -97,18 +96,16 @@ size_t kv_page_bytes(kv_type type, kv_format format, bool is_v, int head_dim)
 static kvasir_status check_layer(const kv_layer *in, int layer, kv_type k, kv_type v)
 {
     if (in->n_head_kv < 0 || in->n_head_kv > MAX_HEADS) {
-        return fail(KVASIR_E_FORMAT, "layer %d has %d KV heads; the limit is %d", layer, in->n_head_kv,
-                    MAX_HEADS);
+        return fail(KVASIR_E_FORMAT, "layer %d has %d KV heads; the limit is %d", layer, in->n_head_kv, MAX_HEADS);
     }
     if (in->n_head_kv == 0) return KVASIR_OK;
-    if (in->window < 0)
-        return fail(KVASIR_E_FORMAT, "layer %d has an attention window of %d", layer, in->window);
+    if (in->window < 0) return fail(KVASIR_E_FORMAT, "layer %d has an attention window of %d", layer, in->window);
     const int dims[] = {in->k_dim, in->v_dim};
     const kv_type types[] = {k, v};
     for (int i = 0; i < 2; i++) {
         if (dims[i] < 1 || dims[i] > MAX_HEAD_DIM) {
-            return fail(KVASIR_E_FORMAT, "layer %d has %s heads of %d elements; the limit is %d", layer,
-                        i ? "V" : "K", dims[i], MAX_HEAD_DIM);
+            return fail(KVASIR_E_FORMAT, "layer %d has %s heads of %d elements; the limit is %d", layer, i ? "V" : "K",
+                        dims[i], MAX_HEAD_DIM);
         }
         if (type_packs(types[i]) && dims[i] % PACK) {
             return fail(KVASIR_E_ARGUMENT,
@@ -131,8 +128,8 @@ static kvasir_status collect_groups(const kv_layer *layers, int n_layers, kv_lay
             while (g < out->n_groups && out->group[g].window != window) g++;
             if (g == KV_GROUPS) {
                 return fail(KVASIR_E_UNSUPPORTED,
-                            "layer %d has an attention window of %d; at most %d kinds are supported", i,
-                            window, KV_GROUPS);
+                            "layer %d has an attention window of %d; at most %d kinds are supported", i, window,
+                            KV_GROUPS);
             }
             if (g == out->n_groups) out->group[out->n_groups++] = (kv_group){.window = window};
         }
@@ -226,8 +223,7 @@ double kv_layout_bytes_per_token(const kv_layout *l)
    halving. */
 static int first_over(const kv_layout *l, uint64_t budget, int a, int b)
 {
-    int low = 0, high = (b - a + 1) /
-                        KV_PAGE_TOKENS; /* whole runs of 64 lengths; in the end `low` is the first over */
+    int low = 0, high = (b - a + 1) / KV_PAGE_TOKENS; /* whole runs of 64 lengths; in the end `low` is the first over */
     while (low < high) {
         int middle = low + (high - low) / 2, from = a + middle * KV_PAGE_TOKENS;
         bool over = false;

@@ -71,8 +71,8 @@ kvasir_status kv_seq_create(kv_pool *p, const kv_layout *l, int max_tokens, kv_s
                     KV_MAX_CONTEXT);
     }
     if (kv_packs(l)) {
-        return fail(KVASIR_E_UNSUPPORTED, "KV type %s:%s: this version stores f16 and f32",
-                    kv_type_name(l->type_k), kv_type_name(l->type_v));
+        return fail(KVASIR_E_UNSUPPORTED, "KV type %s:%s: this version stores f16 and f32", kv_type_name(l->type_k),
+                    kv_type_name(l->type_v));
     }
     TRY(make_seq(p, l, max_tokens, out));
     link_seq(*out);
@@ -199,8 +199,8 @@ kvasir_status kv_seq_reserve(kv_seq *s, int n)
     kv_pool *pool = s->pool;
     if (n < 0) return fail(KVASIR_E_ARGUMENT, "%d tokens cannot be reserved", n);
     if (n > s->max_tokens - s->length) {
-        return fail(KVASIR_E_CONTEXT, "%d more tokens do not fit: %d of the context's %d are taken", n,
-                    s->length, s->max_tokens);
+        return fail(KVASIR_E_CONTEXT, "%d more tokens do not fit: %d of the context's %d are taken", n, s->length,
+                    s->max_tokens);
     }
     int end = s->length + n, from = kv_pages(s->end), to = kv_pages(end);
     if (end <= s->end) return kv_done(pool);
@@ -211,8 +211,7 @@ kvasir_status kv_seq_reserve(kv_seq *s, int n)
         need += (uint64_t)blocks * s->class[g][KV_OPEN]->block_bytes;
     }
     if (need > pool->budget - pool->used) {
-        return fail(KVASIR_E_MEMORY,
-                    "%d more tokens need %llu bytes of KV cache, and %llu of its %llu are free", n,
+        return fail(KVASIR_E_MEMORY, "%d more tokens need %llu bytes of KV cache, and %llu of its %llu are free", n,
                     (unsigned long long)need, (unsigned long long)(pool->budget - pool->used),
                     (unsigned long long)pool->budget);
     }
@@ -227,8 +226,7 @@ kvasir_status kv_seq_reserve(kv_seq *s, int n)
 kvasir_status kv_seq_commit(kv_seq *s, int n)
 {
     if (n < 0 || n > s->end - s->length) {
-        return fail(KVASIR_E_ARGUMENT, "%d tokens cannot be committed: %d are reserved", n,
-                    s->end - s->length);
+        return fail(KVASIR_E_ARGUMENT, "%d tokens cannot be committed: %d are reserved", n, s->end - s->length);
     }
     int before = s->length, length = before + n;
     for (int g = 0; g < s->layout->n_groups; g++) {
@@ -324,8 +322,7 @@ kvasir_status kv_seq_fork(const kv_seq *from, int at, kv_seq **out, int *at_kept
 {
     TRY(check_cut(from, at));
     if (from->end > from->length) {
-        return fail(KVASIR_E_ARGUMENT,
-                    "a sequence with %d tokens reserved but not committed cannot be forked",
+        return fail(KVASIR_E_ARGUMENT, "a sequence with %d tokens reserved but not committed cannot be forked",
                     from->end - from->length);
     }
     kv_snapshot *snapshot;

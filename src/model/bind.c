@@ -144,7 +144,8 @@ kvasir_status weights_bind(const gguf *g, const hparams *h, weights *w)
     w->layers = arena_alloc(&w->memory, (size_t)h->n_layer, sizeof *w->layers);
     w->inv_freq = arena_alloc(&w->memory, (size_t)h->head_dim, sizeof *w->inv_freq);
     w->inv_freq_window = arena_alloc(&w->memory, (size_t)h->head_dim, sizeof *w->inv_freq_window);
-    kvasir_status status = w->layers && w->inv_freq && w->inv_freq_window ? bind_all(&b, w) : fail_memory(sizeof(layer));
+    kvasir_status status =
+        w->layers && w->inv_freq && w->inv_freq_window ? bind_all(&b, w) : fail_memory(sizeof(layer));
     if (status != KVASIR_OK) weights_free(w);
     return status;
 }

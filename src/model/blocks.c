@@ -26,9 +26,17 @@ void block_attend(const weights *w, int il, step *s, op *t)
     const rope_params *r = own_rope ? &h->rope_window : &h->rope;
     const attn_item *items = s->items + (size_t)il * (size_t)s->n_items;
     const attn_shape sh = {
-        .n_head = h->n_head, .n_head_kv = h->n_head_kv, .head_dim = h->head_dim, .window = slides ? h->window : 0,
-        .scale = h->attn_scale, .n_rot = r->n_rot, .rope_pairs = r->pairs, .rope = own_rope ? s->rope_window : s->rope,
-        .q_norm = l->q_norm, .k_norm = l->k_norm, .eps = h->eps,
+        .n_head = h->n_head,
+        .n_head_kv = h->n_head_kv,
+        .head_dim = h->head_dim,
+        .window = slides ? h->window : 0,
+        .scale = h->attn_scale,
+        .n_rot = r->n_rot,
+        .rope_pairs = r->pairs,
+        .rope = own_rope ? s->rope_window : s->rope,
+        .q_norm = l->q_norm,
+        .k_norm = l->k_norm,
+        .eps = h->eps,
     };
     op_append(t, &sh, items, s->n_items, s->q, s->ld_q, s->k, s->v, s->ld_kv);
     op_attend(t, &sh, items, s->n_items, s->q, s->ld_q, &s->partial, &s->att);

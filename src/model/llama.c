@@ -27,8 +27,10 @@ static void llama_forward(const weights *w, step *s, op *t)
         block_attn_out(l, s, t, false);
 
         op_norm(t, s->x, s->ld_x, l->ffn_norm, h->eps, s->n_rows, &s->h);
-        if (h->n_expert > 0) op_moe(t, &s->h, s->n_rows, &l->moe, &s->moe, s->x, s->ld_x);
-        else block_dense(l, s, t, false, false);
+        if (h->n_expert > 0)
+            op_moe(t, &s->h, s->n_rows, &l->moe, &s->moe, s->x, s->ld_x);
+        else
+            block_dense(l, s, t, false, false);
     }
 }
 

@@ -67,7 +67,8 @@ static void load_matrices(void *arg, int tid)
             if (atomic_load(&l->status) != KVASIR_OK) continue;
             kvasir_status status = load_piece(l, tid, b, (tile - base) / pieces, (tile - base) % pieces, per);
             if (status != KVASIR_OK) report_failure(l, status);
-            if (tid == 0 && l->progress && ++count % REPORT_EVERY == 0 && l->progress(l->user, atomic_load(&l->done), l->total))
+            if (tid == 0 && l->progress && ++count % REPORT_EVERY == 0 &&
+                l->progress(l->user, atomic_load(&l->done), l->total))
                 report_failure(l, fail(KVASIR_E_CANCELLED, "loading was cancelled"));
         }
         base += pieces * b->n;
@@ -89,8 +90,10 @@ static kvasir_status place(weights *w, unsigned char *buffer)
     unsigned char *at = w->region;
     for (int i = 0; i < w->n_bindings; i++) {
         binding *b = &w->bindings[i];
-        if (b->matrix) b->matrix->data = at;
-        else TRY(load_vector(b, at, buffer));
+        if (b->matrix)
+            b->matrix->data = at;
+        else
+            TRY(load_vector(b, at, buffer));
         at += binding_bytes(b);
     }
     return KVASIR_OK;
@@ -126,8 +129,10 @@ kvasir_status weights_load(weights *w, team *t, kvasir_progress_fn progress, voi
     if (status == KVASIR_OK) {
         team_run(t, load_matrices, &l);
         status = (kvasir_status)atomic_load(&l.status);
-        if (status != KVASIR_OK) (void)fail(status, "%s", l.message);
-        else if (progress) (void)progress(user, l.total, l.total);
+        if (status != KVASIR_OK)
+            (void)fail(status, "%s", l.message);
+        else if (progress)
+            (void)progress(user, l.total, l.total);
     }
     for (int i = 0; l.buffer && i < team_size(t); i++) mem_free(l.buffer[i]);
     mem_free(l.buffer);

@@ -38,8 +38,8 @@ typedef struct hparams {
     int n_layer, n_embd, n_head, n_head_kv, head_dim, n_ff, n_vocab, n_ctx;
     int n_expert, n_expert_used;
     float eps;
-    rope_params rope;        /* of full-attention layers */
-    rope_params rope_window; /* of sliding-window layers; n_rot 0 where there are none */
+    rope_params rope;          /* of full-attention layers */
+    rope_params rope_window;   /* of sliding-window layers; n_rot 0 where there are none */
     int window, window_period; /* layer il slides unless (il + 1) % window_period == 0; window 0: none slides */
     float attn_scale;
 } hparams;
@@ -65,11 +65,11 @@ typedef struct weights {
     layer *layers;
     double *inv_freq, *inv_freq_window; /* n_rot/2 each */
     float rope_magnitude, rope_magnitude_window;
-    bool has_raw;    /* some matrix is kept in its file's form */
-    arena memory;    /* layers, bindings, frequencies */
+    bool has_raw; /* some matrix is kept in its file's form */
+    arena memory; /* layers, bindings, frequencies */
     struct binding *bindings;
     int n_bindings;
-    void *region;    /* packed matrices and vectors */
+    void *region; /* packed matrices and vectors */
     size_t region_bytes;
 } weights;
 
@@ -78,11 +78,11 @@ typedef struct weights {
 typedef struct step {
     /* set by the engine for each step */
     int n_rows, n_items, n_logits;
-    const int32_t *ids;    /* n_rows */
-    const int *pos;        /* n_rows */
+    const int32_t *ids;     /* n_rows */
+    const int *pos;         /* n_rows */
     const attn_item *items; /* [layer][n_items] */
-    const int *logit_rows; /* n_logits: which rows' logits are wanted */
-    float *logits;         /* n_logits rows, ld_logits floats apart */
+    const int *logit_rows;  /* n_logits: which rows' logits are wanted */
+    float *logits;          /* n_logits rows, ld_logits floats apart */
     size_t ld_logits;
     bool (*cancelled)(void *engine);
     void *engine;
@@ -96,7 +96,7 @@ typedef struct step {
     unsigned char *raw_rows; /* one embedding row of the file per thread */
     size_t raw_row_bytes;
     /* written by the threads */
-    bool stop; /* cancelled: thread 0 decides, all obey */
+    bool stop;            /* cancelled: thread 0 decides, all obey */
     kvasir_status status; /* of reading embeddings */
 } step;
 

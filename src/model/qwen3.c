@@ -5,7 +5,8 @@
 static kvasir_status qwen3_hparams(const gguf *g, hparams *h)
 {
     (void)g;
-    if (h->n_expert > 0) return fail(KVASIR_E_UNSUPPORTED, "key qwen3.expert_count: qwen3 has no experts, qwen3moe has");
+    if (h->n_expert > 0)
+        return fail(KVASIR_E_UNSUPPORTED, "key qwen3.expert_count: qwen3 has no experts, qwen3moe has");
     return KVASIR_OK;
 }
 

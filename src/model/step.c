@@ -75,16 +75,21 @@ size_t step_layout(step *s, const weights *w, int max_rows, int n_threads, unsig
     s->partial.o = draw(&d, (size_t)entries * (size_t)h->head_dim, sizeof(float));
     s->raw_row_bytes = align_up((size_t)w->embedding->row_bytes, BUFFER_ALIGN);
     s->raw_rows = draw(&d, (size_t)n_threads, s->raw_row_bytes);
-    if (h->n_expert > 0) draw_moe(&d, s, h, max_rows);
-    else s->ff = draw_acts(&d, max_rows, h->n_ff);
+    if (h->n_expert > 0)
+        draw_moe(&d, s, h, max_rows);
+    else
+        s->ff = draw_acts(&d, max_rows, h->n_ff);
     return d.used;
 }
 
 op_limits model_limits(const weights *w, int max_rows)
 {
     const hparams *h = &w->h;
-    return (op_limits){.max_rows = max_rows, .max_k = max_int(max_int(h->n_embd, h->n_ff), h->n_head * h->head_dim),
-                       .max_group = h->n_head / h->n_head_kv, .max_head_dim = h->head_dim, .raw = w->has_raw};
+    return (op_limits){.max_rows = max_rows,
+                       .max_k = max_int(max_int(h->n_embd, h->n_ff), h->n_head * h->head_dim),
+                       .max_group = h->n_head / h->n_head_kv,
+                       .max_head_dim = h->head_dim,
+                       .raw = w->has_raw};
 }
 
 /* Reads the rows of the embedding that the step's tokens name, and makes the rope tables. */
@@ -97,13 +102,15 @@ static void embed(const weights *w, step *s, op *t)
     if (t->tid == 0) s->status = KVASIR_OK;
     team_barrier(t->team);
     for (int i = t->tid; i < s->n_rows; i += t->n_threads) {
-        kvasir_status status = file_read(e->file, e->offset + (uint64_t)s->ids[i] * e->row_bytes, raw, (size_t)e->row_bytes);
+        kvasir_status status =
+            file_read(e->file, e->offset + (uint64_t)s->ids[i] * e->row_bytes, raw, (size_t)e->row_bytes);
         if (status != KVASIR_OK) { /* whichever thread comes last is heard; any of them is true */
             __atomic_store_n(&s->status, status, __ATOMIC_RELAXED);
             continue;
         }
         traits->decode(raw, s->x + (size_t)i * s->ld_x, (size_t)h->n_embd);
-        rope_table(w->inv_freq, w->rope_magnitude, h->rope.n_rot, s->pos[i], s->rope + (size_t)i * (size_t)h->rope.n_rot);
+        rope_table(w->inv_freq, w->rope_magnitude, h->rope.n_rot, s->pos[i],
+                   s->rope + (size_t)i * (size_t)h->rope.n_rot);
         if (h->rope_window.n_rot > 0)
             rope_table(w->inv_freq_window, w->rope_magnitude_window, h->rope_window.n_rot, s->pos[i],
                        s->rope_window + (size_t)i * (size_t)h->rope_window.n_rot);

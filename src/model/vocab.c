@@ -12,8 +12,7 @@ static kvasir_status get_id(const gguf *g, const char *key, int32_t *out)
 {
     uint32_t id = UINT32_MAX;
     TRY(gguf_get_u32(g, key, false, 0, UINT32_MAX, &id));
-    if (id > INT32_MAX && id != UINT32_MAX)
-        return fail(KVASIR_E_FORMAT, "%s is %u, which is no token", key, id);
+    if (id > INT32_MAX && id != UINT32_MAX) return fail(KVASIR_E_FORMAT, "%s is %u, which is no token", key, id);
     *out = id == UINT32_MAX ? -1 : (int32_t)id;
     return KVASIR_OK;
 }
@@ -35,8 +34,7 @@ static kvasir_status get_per_token(const gguf *g, const char *key, gguf_value_ty
     size_t n = 0;
     *out = NULL;
     TRY(gguf_get_array(g, key, false, type, out, &n));
-    if (*out && n < n_tokens)
-        return fail(KVASIR_E_FORMAT, "%s has %zu entries for %zu tokens", key, n, n_tokens);
+    if (*out && n < n_tokens) return fail(KVASIR_E_FORMAT, "%s has %zu entries for %zu tokens", key, n, n_tokens);
     return KVASIR_OK;
 }
 

@@ -23,8 +23,7 @@ typedef struct queries {
 static size_t attention_scratch_bytes(const op_limits *l)
 {
     size_t n = (size_t)OPS_QUERY_BLOCK * (size_t)l->max_group;
-    return align_up(n * (3 * (size_t)l->max_head_dim * sizeof(float) + 4 * sizeof(float) + 2) +
-                        8 * SCRATCH_ALIGN,
+    return align_up(n * (3 * (size_t)l->max_head_dim * sizeof(float) + 4 * sizeof(float) + 2) + 8 * SCRATCH_ALIGN,
                     SCRATCH_ALIGN);
 }
 
@@ -41,8 +40,8 @@ static void *take(unsigned char **at, size_t bytes)
 }
 
 /* Lays the arrays out in the thread's scratch and copies rows row..row+n_rows-1 of the item, scaled. */
-static queries gather(const op *t, const attn_shape *sh, const attn_item *it, int head_kv, int row,
-                      int n_rows, const float *q, size_t ld)
+static queries gather(const op *t, const attn_shape *sh, const attn_item *it, int head_kv, int row, int n_rows,
+                      const float *q, size_t ld)
 {
     unsigned char *at = t->scratch;
     int group = sh->n_head / sh->n_head_kv, n = n_rows * group;
@@ -88,8 +87,7 @@ static void *v_page(const op_pages *p, int page, int head_kv)
 }
 
 /* Folds one span's pages into the queries' states, which start empty. */
-static void fold_span(const op *t, const attn_shape *sh, const op_pages *pages, int head_kv, int span,
-                      const queries *u)
+static void fold_span(const op *t, const attn_shape *sh, const op_pages *pages, int head_kv, int span, const queries *u)
 {
     const int last_pos = u->first_pos + u->n / u->group - 1;
     const int from = max_int(span * OPS_SPAN_PAGES, first_visible(sh, u->first_pos) / PAGE);
@@ -121,15 +119,15 @@ static void fold_span(const op *t, const attn_shape *sh, const op_pages *pages, 
     }
 }
 
-static void write_out(const op *t, const attn_shape *sh, const float *m, const float *s, const float *o,
-                      int row, int head, acts *out)
+static void write_out(const op *t, const attn_shape *sh, const float *m, const float *s, const float *o, int row,
+                      int head, acts *out)
 {
     t->kernels->attn.finish(*m, *s, o, sh->sinks ? sh->sinks + head : NULL, sh->head_dim,
                             out->x + (size_t)row * out->ld + (size_t)head * (size_t)sh->head_dim);
 }
 
-static void attend_block(const op *t, const attn_shape *sh, const attn_item *it, int head_kv, int row,
-                         int n_rows, const float *q, size_t ld, acts *out)
+static void attend_block(const op *t, const attn_shape *sh, const attn_item *it, int head_kv, int row, int n_rows,
+                         const float *q, size_t ld, acts *out)
 {
     queries u = gather(t, sh, it, head_kv, row, n_rows, q, ld);
     int last = u.first_pos + n_rows - 1;
@@ -139,17 +137,17 @@ static void attend_block(const op *t, const attn_shape *sh, const attn_item *it,
         fold_span(t, sh, &it->pages, head_kv, span, &u);
         for (int i = 0; i < u.n; i++)
             if (u.s[i] > 0)
-                t->kernels->attn.merge(&u.total_m[i], &u.total_s[i], u.total_o + (size_t)i * d, u.m[i],
-                                       u.s[i], u.o + (size_t)i * d, sh->head_dim);
+                t->kernels->attn.merge(&u.total_m[i], &u.total_s[i], u.total_o + (size_t)i * d, u.m[i], u.s[i],
+                                       u.o + (size_t)i * d, sh->head_dim);
     }
     for (int i = 0; i < u.n; i++)
-        write_out(t, sh, &u.total_m[i], &u.total_s[i], u.total_o + (size_t)i * d,
-                  it->row0 + row + i / u.group, head_kv * u.group + i % u.group, out);
+        write_out(t, sh, &u.total_m[i], &u.total_s[i], u.total_o + (size_t)i * d, it->row0 + row + i / u.group,
+                  head_kv * u.group + i % u.group, out);
 }
 
 /* One span for all rows of an item, into the partial results from entry `at` on: [row][head of the group]. */
-static void attend_span(const op *t, const attn_shape *sh, const attn_item *it, int head_kv, int span,
-                        const float *q, size_t ld, const attn_partial *p, int at)
+static void attend_span(const op *t, const attn_shape *sh, const attn_item *it, int head_kv, int span, const float *q,
+                        size_t ld, const attn_partial *p, int at)
 {
     queries u = gather(t, sh, it, head_kv, 0, it->n, q, ld);
     size_t d = (size_t)sh->head_dim;
@@ -177,8 +175,8 @@ static cut cut_item(const attn_shape *sh, const attn_item *it, const attn_partia
     return c;
 }
 
-static void attend_unit(const op *t, const attn_shape *sh, const attn_item *it, const cut *c, int unit,
-                        const float *q, size_t ld, const attn_partial *p, acts *out)
+static void attend_unit(const op *t, const attn_shape *sh, const attn_item *it, const cut *c, int unit, const float *q,
+                        size_t ld, const attn_partial *p, acts *out)
 {
     int head_kv = unit % sh->n_head_kv, part = unit / sh->n_head_kv, group = sh->n_head / sh->n_head_kv;
     if (c->by_span) {
@@ -192,8 +190,8 @@ static void attend_unit(const op *t, const attn_shape *sh, const attn_item *it, 
 }
 
 /* Merges the spans of one head of one row, in order. */
-static void merge_spans(const op *t, const attn_shape *sh, const attn_item *it, const cut *c, int row,
-                        int head, const attn_partial *p, acts *out)
+static void merge_spans(const op *t, const attn_shape *sh, const attn_item *it, const cut *c, int row, int head,
+                        const attn_partial *p, acts *out)
 {
     int group = sh->n_head / sh->n_head_kv, stride = it->n * group;
     int entry = c->entry + head / group * c->n_spans * stride + row * group + head % group;
@@ -202,8 +200,7 @@ static void merge_spans(const op *t, const attn_shape *sh, const attn_item *it, 
     empty(&m, &s, o, 1, sh->head_dim);
     for (int i = 0; i < c->n_spans; i++, entry += stride)
         if (p->s[entry] > 0)
-            t->kernels->attn.merge(&m, &s, o, p->m[entry], p->s[entry], p->o + (size_t)entry * d,
-                                   sh->head_dim);
+            t->kernels->attn.merge(&m, &s, o, p->m[entry], p->s[entry], p->o + (size_t)entry * d, sh->head_dim);
     write_out(t, sh, &m, &s, o, it->row0 + row, head, out);
 }
 
@@ -232,21 +229,19 @@ void op_attend(op *t, const attn_shape *sh, const attn_item *items, int n_items,
 }
 
 /* Rows row..row+n-1 of an item, which lie in one page, for one kv-head and its group of query heads. */
-static void append_piece(const op *t, const attn_shape *sh, const attn_item *it, int head_kv, int row, int n,
-                         float *q, size_t ld_q, float *k, const float *v, size_t ld_kv)
+static void append_piece(const op *t, const attn_shape *sh, const attn_item *it, int head_kv, int row, int n, float *q,
+                         size_t ld_q, float *k, const float *v, size_t ld_kv)
 {
     const vec_kernels *vec = &t->kernels->vec;
     void (*rope)(float *, int, int, int, const float *) = sh->rope_pairs ? vec->rope_pairs : vec->rope_half;
-    const int d = sh->head_dim, group = sh->n_head / sh->n_head_kv, pos = it->pos0 + row,
-              first = it->row0 + row;
+    const int d = sh->head_dim, group = sh->n_head / sh->n_head_kv, pos = it->pos0 + row, first = it->row0 + row;
     const op_pages *p = &it->pages;
     float *kh = k + (size_t)first * ld_kv + (size_t)head_kv * (size_t)d;
     for (int i = 0; i < n; i++) {
         const float *cs = sh->rope + (size_t)(first + i) * (size_t)sh->n_rot;
         float *qh = q + (size_t)(first + i) * ld_q + (size_t)(head_kv * group) * (size_t)d,
               *ki = kh + (size_t)i * ld_kv;
-        for (int g = 0; sh->q_norm && g < group; g++)
-            vec->rmsnorm(qh + g * d, sh->q_norm, sh->eps, d, qh + g * d);
+        for (int g = 0; sh->q_norm && g < group; g++) vec->rmsnorm(qh + g * d, sh->q_norm, sh->eps, d, qh + g * d);
         if (sh->k_norm) vec->rmsnorm(ki, sh->k_norm, sh->eps, d, ki);
         if (sh->n_rot > 0) {
             rope(qh, group, d, sh->n_rot, cs);
@@ -261,8 +256,8 @@ static void append_piece(const op *t, const attn_shape *sh, const attn_item *it,
         t->kernels->attn.append_f16(kh, ld_kv, vh, ld_kv, n, pos % PAGE, d, to_k, to_v);
 }
 
-void op_append(op *t, const attn_shape *sh, const attn_item *items, int n_items, float *q, size_t ld_q,
-               float *k, const float *v, size_t ld_kv)
+void op_append(op *t, const attn_shape *sh, const attn_item *items, int n_items, float *q, size_t ld_q, float *k,
+               const float *v, size_t ld_kv)
 {
     int base = 0, unit = team_next(t->team);
     for (int i = 0; i < n_items; i++) {
@@ -272,8 +267,7 @@ void op_append(op *t, const attn_shape *sh, const attn_item *items, int n_items,
         for (; unit < base + units; unit = team_next(t->team)) {
             int page = first_page + (unit - base) / sh->n_head_kv;
             int from = max_int(page * PAGE, it->pos0), to = min_int((page + 1) * PAGE, it->pos0 + it->n);
-            append_piece(t, sh, it, (unit - base) % sh->n_head_kv, from - it->pos0, to - from, q, ld_q, k, v,
-                         ld_kv);
+            append_piece(t, sh, it, (unit - base) % sh->n_head_kv, from - it->pos0, to - from, q, ld_q, k, v, ld_kv);
         }
         base += units;
     }

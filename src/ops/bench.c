@@ -26,8 +26,7 @@ static const size_t least_memory = (size_t)64 << 20, most_memory = (size_t)1 << 
 static void take_tiles(void *arg, int tid)
 {
     const tiles *t = arg;
-    for (int i = team_next(t->team); i < t->count; i = team_next(t->team))
-        t->run(t, t->first + (size_t)i, tid);
+    for (int i = team_next(t->team); i < t->count; i = team_next(t->team)) t->run(t, t->first + (size_t)i, tid);
 }
 
 /* Best seconds for one of t->count, where region(t) does all of them. `one` is about what one takes alone:
@@ -36,8 +35,7 @@ static void take_tiles(void *arg, int tid)
 static double best_seconds(tiles *t, void (*region)(void *arg, int tid), double one)
 {
     int n = team_size(t->team);
-    double batch = n > 1 ? team_batch_seconds : batch_seconds, best = INFINITY, start = clock_now(),
-           now = start;
+    double batch = n > 1 ? team_batch_seconds : batch_seconds, best = INFINITY, start = clock_now(), now = start;
     t->count = (int)fmin(fmax(batch * n / fmax(one, 1e-12), n), MAX_TILES);
     do {
         double began = now;
@@ -57,8 +55,7 @@ static double tile_seconds(tiles *t)
         double start = clock_now();
         for (int i = 0; i < n; i++) t->run(t, t->first++, 0);
         double taken = clock_now() - start;
-        if ((n > 1 && taken > batch_seconds / 10) || taken > team_batch_seconds || n >= MOST)
-            return taken / n;
+        if ((n > 1 && taken > batch_seconds / 10) || taken > team_batch_seconds || n >= MOST) return taken / n;
     }
 }
 
@@ -67,8 +64,7 @@ double bench_rate(tiles *t)
     return t->work / best_seconds(t, take_tiles, tile_seconds(t));
 }
 
-void bench_row(const bench *b, const team *who, const char *name, const char *unit, double value,
-               double limit)
+void bench_row(const bench *b, const team *who, const char *name, const char *unit, double value, double limit)
 {
     const kvasir_bench_row row = {
         .name = name, .unit = unit, .value = value, .limit = limit, .threads = team_size(who)};
@@ -125,8 +121,7 @@ static void bench_limits(bench *b)
     const tiles read = {.run = run_read, .work = READ_TILE, .bytes = READ_TILE};
     const tiles int8 = {.run = run_int8, .work = (double)b->loops.int8_ops * STEPS};
     const tiles f32 = {.run = run_f32, .work = (double)b->loops.f32_ops * STEPS};
-    tiles cached = {
-        .b = b, .team = b->one, .run = run_read_cached, .work = BENCH_CACHED, .bytes = BENCH_CACHED};
+    tiles cached = {.b = b, .team = b->one, .run = run_read_cached, .work = BENCH_CACHED, .bytes = BENCH_CACHED};
     tiles barrier = {.b = b, .team = b->all};
     limit_pair(b, &read, "read", "GB/s", b->read);
     b->cached = bench_rate(&cached);
@@ -167,8 +162,7 @@ static kvasir_status prepare(bench *b, cpu_level level)
     else
         TRY(team_create(1, &b->one));
 
-    size_t x_bytes = align_up(n_x * sizeof *b->x, ALIGN),
-           q_bytes = align_up(n_x / ACT_BLOCK * sizeof *b->q, ALIGN);
+    size_t x_bytes = align_up(n_x * sizeof *b->x, ALIGN), q_bytes = align_up(n_x / ACT_BLOCK * sizeof *b->q, ALIGN);
     b->memory_bytes = align_up(memory_wanted(), ALIGN);
     b->room_bytes = b->memory_bytes + x_bytes + q_bytes + n * BENCH_OUT * sizeof *b->out;
     b->room = region_reserve(b->room_bytes, true);
@@ -191,10 +185,7 @@ static void release(bench *b)
 
 kvasir_status bench_run(team *all, cpu_level level, double seconds, kvasir_bench_fn on_row, void *user)
 {
-    bench b = {.all = all,
-               .row_seconds = seconds / (LIMIT_ROWS + BENCH_KERNEL_ROWS),
-               .on_row = on_row,
-               .user = user};
+    bench b = {.all = all, .row_seconds = seconds / (LIMIT_ROWS + BENCH_KERNEL_ROWS), .on_row = on_row, .user = user};
     kvasir_status status = prepare(&b, level);
     if (status == KVASIR_OK) {
         bench_limits(&b);

@@ -54,8 +54,7 @@ typedef struct tiles {
 double bench_rate(tiles *t);
 
 /* Gives the caller of bench_run a row. */
-void bench_row(const bench *b, const team *who, const char *name, const char *unit, double value,
-               double limit);
+void bench_row(const bench *b, const team *who, const char *name, const char *unit, double value, double limit);
 
 /* Where tile i lies when tiles of t->bytes fill the first `room` bytes of the memory again and again. */
 static inline unsigned char *bench_place(const tiles *t, size_t i, size_t room)

@@ -24,8 +24,7 @@ static void multiply(const tiles *t, const void *panels, int n_panels, int n_act
 {
     const bench *b = t->b;
     bool floats = panel_kind_is_float(t->kind);
-    b->kernels.linear.gemm[t->kind](panels, n_panels, BENCH_K,
-                                    floats ? (const void *)b->x : (const void *)b->q,
+    b->kernels.linear.gemm[t->kind](panels, n_panels, BENCH_K, floats ? (const void *)b->x : (const void *)b->q,
                                     floats ? BENCH_K : BENCH_K / ACT_BLOCK, n_act, out_of(t, tid),
                                     (size_t)n_panels * PANEL_ROWS);
 }
@@ -72,12 +71,8 @@ static void bench_linear(bench *b)
 {
     for (int kind = 0; kind < PANEL_KINDS; kind++) {
         size_t bytes = panel_bytes((panel_kind)kind, BENCH_K) * STREAM_PANELS;
-        tiles t = {.b = b,
-                   .team = b->all,
-                   .run = run_gemv,
-                   .work = (double)bytes,
-                   .kind = (panel_kind)kind,
-                   .bytes = bytes};
+        tiles t = {
+            .b = b, .team = b->all, .run = run_gemv, .work = (double)bytes, .kind = (panel_kind)kind, .bytes = bytes};
         linear_row(b, &t, "gemv", "GB/s", b->read[1]);
     }
     for (int kind = 0; kind < PANEL_KINDS; kind++) {

@@ -22,8 +22,8 @@ size_t linear_scratch_bytes(const op_limits *l)
 }
 
 /* Product of `n_panels` panels with n rows. Raw rows are decoded to a float panel in the scratch first. */
-static void multiply(const op *t, const matrix *w, int panel, int n_panels, const acts *a, int row, int n,
-                     float *out, size_t ld)
+static void multiply(const op *t, const matrix *w, int panel, int n_panels, const acts *a, int row, int n, float *out,
+                     size_t ld)
 {
     const linear_kernels *kn = &t->kernels->linear;
     const float *x = a->x + (size_t)row * a->ld;
@@ -38,23 +38,22 @@ static void multiply(const op *t, const matrix *w, int panel, int n_panels, cons
         return;
     }
     const quant_traits *traits = quant_traits_of(w->type);
-    float *decoded = (float *)(void *)(t->scratch + linear_scratch_bytes(t->limits)) -
-                     2 * PANEL_ROWS * (size_t)t->limits->max_k;
+    float *decoded =
+        (float *)(void *)(t->scratch + linear_scratch_bytes(t->limits)) - 2 * PANEL_ROWS * (size_t)t->limits->max_k;
     float *floats = decoded + PANEL_ROWS * (size_t)t->limits->max_k;
     size_t row_bytes = w->panel_bytes / PANEL_ROWS, k = (size_t)w->k;
     for (int p = 0; p < n_panels; p++) {
         int rows = min_int(PANEL_ROWS, w->rows - (panel + p) * PANEL_ROWS);
         const unsigned char *raw = w->data + (size_t)(panel + p) * w->panel_bytes;
-        for (int r = 0; r < rows; r++)
-            traits->decode(raw + (size_t)r * row_bytes, decoded + (size_t)r * k, k);
+        for (int r = 0; r < rows; r++) traits->decode(raw + (size_t)r * row_bytes, decoded + (size_t)r * k, k);
         panel_pack_f32(decoded, k, rows, w->k, floats);
         kn->gemm[PANEL_F32](floats, 1, w->k, x, a->ld, n, out + PANEL_ROWS * p, ld);
     }
 }
 
 /* The part of a job that only makes sense on a product: bias, gate, residual. */
-static void finish_rows(const op *t, const linear_job *j, int panel, int width, int row, int n,
-                        float *product, float *up, size_t ld)
+static void finish_rows(const op *t, const linear_job *j, int panel, int width, int row, int n, float *product,
+                        float *up, size_t ld)
 {
     const vec_kernels *v = &t->kernels->vec;
     int valid = min_int(width, j->w->rows - panel * PANEL_ROWS);
@@ -88,8 +87,7 @@ void linear_tile(const op *t, const acts *a, int n, const linear_job *j, int pan
 
 int linear_tile_panels(int total, int n, int n_threads)
 {
-    int most = n <= STREAM_ROWS ? MAX_STREAM_PANELS : MAX_TILE_PANELS,
-        size = total / (n_threads * TILES_PER_THREAD);
+    int most = n <= STREAM_ROWS ? MAX_STREAM_PANELS : MAX_TILE_PANELS, size = total / (n_threads * TILES_PER_THREAD);
     return size < 2 ? 2 : min_int(size & ~1, most);
 }
 

@@ -12,8 +12,7 @@ void matrix_shape(matrix *m, quant_type type, int rows, int k)
     if (m->kind >= 0)
         m->panel_bytes = panel_bytes((panel_kind)m->kind, k);
     else
-        m->panel_bytes =
-            PANEL_ROWS * ((size_t)k / (size_t)traits->block_elements * (size_t)traits->block_bytes);
+        m->panel_bytes = PANEL_ROWS * ((size_t)k / (size_t)traits->block_elements * (size_t)traits->block_bytes);
 }
 
 size_t matrix_bytes(const matrix *m)

@@ -99,8 +99,8 @@ void op_moe(op *t, const acts *a, int n, const moe_weights *w, const moe_room *r
     for (int i = t->tid; i < n; i += t->n_threads)
         for (int j = 0; j < w->n_used; j++) {
             int at = i * w->n_used + j;
-            t->kernels->vec.add_scaled(x + (size_t)i * ld, r->out + (size_t)r->slot[at] * r->ld_out,
-                                       r->weight[at], w->down.first.rows);
+            t->kernels->vec.add_scaled(x + (size_t)i * ld, r->out + (size_t)r->slot[at] * r->ld_out, r->weight[at],
+                                       w->down.first.rows);
         }
     team_barrier(t->team);
 }

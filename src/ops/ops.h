@@ -137,8 +137,8 @@ typedef struct attn_partial {
 
 /* Norms and rotates q and k in place and writes k and v into the pages. q: rows of n_head*head_dim, k and v:
    rows of n_head_kv*head_dim, ld_* floats apart. */
-void op_append(op *t, const attn_shape *sh, const attn_item *items, int n_items, float *q, size_t ld_q,
-               float *k, const float *v, size_t ld_kv);
+void op_append(op *t, const attn_shape *sh, const attn_item *items, int n_items, float *q, size_t ld_q, float *k,
+               const float *v, size_t ld_kv);
 
 /* out row = attention of the row's query over everything it may see. The order of summation is
    kernels/attn.h's per page, pages in order within a span of 16, spans merged in order; so the result does

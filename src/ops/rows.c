@@ -5,9 +5,7 @@
 
 static void quantise_row(const op *t, const acts *a, int row)
 {
-    if (a->q)
-        t->kernels->linear.quantise(a->x + (size_t)row * a->ld, a->k,
-                                    a->q + (size_t)row * (a->ld / ACT_BLOCK));
+    if (a->q) t->kernels->linear.quantise(a->x + (size_t)row * a->ld, a->k, a->q + (size_t)row * (a->ld / ACT_BLOCK));
 }
 
 void op_norm(op *t, const float *x, size_t ld, const float *w, float eps, int n, acts *out)

@@ -7,10 +7,10 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define BLOCK(type, ...)                                                                                     \
-    typedef struct __attribute__((packed)) block_##type {                                                    \
-        __VA_ARGS__                                                                                          \
-    } block_##type;                                                                                          \
+#define BLOCK(type, ...)                                                                                               \
+    typedef struct __attribute__((packed)) block_##type {                                                              \
+        __VA_ARGS__                                                                                                    \
+    } block_##type;                                                                                                    \
     _Static_assert(sizeof(block_##type) == QUANT_##type##_BYTES, #type);
 
 enum {

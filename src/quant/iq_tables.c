@@ -9,10 +9,10 @@ const int8_t fp4_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -
 #define P(c, i, bits, v) ((v) >> (((c) >> (bits) * (i) & ((1 << (bits)) - 1)) * 8) & 255ull) << 8 * (i)
 #define ROW4(c, bits, v) (P(c, 0, bits, v) | P(c, 1, bits, v) | P(c, 2, bits, v) | P(c, 3, bits, v))
 #define ROW8(c, bits, v) (ROW4(c, bits, v) | ROW4((c) >> 8, bits, v) << 32)
-#define A(c) ROW8(c, 2, 0x2b1908ull)
-#define B(c) ROW4(c, 3, 0x3e342c241c140c04ull)
-#define C(c) ROW4(c, 3, 0xf0d0b0907050301ull)
-#define D(c) ROW8(c, 2, 0x100ffull)
+#define A(c)             ROW8(c, 2, 0x2b1908ull)
+#define B(c)             ROW4(c, 3, 0x3e342c241c140c04ull)
+#define C(c)             ROW4(c, 3, 0xf0d0b0907050301ull)
+#define D(c)             ROW8(c, 2, 0x100ffull)
 
 /* clang-format off */
 

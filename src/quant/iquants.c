@@ -33,8 +33,7 @@ void decode_IQ2_XXS(const void *raw, float *out, size_t n)
             const uint8_t *q = b->qs[group]; /* four rows, then 4 x 7 bits of signs and 4 bits of scale */
             uint32_t bits = load_u32(q + 4);
             float scale = d * (0.5f + (float)(bits >> 28)) * 0.25f;
-            for (int i = 0; i < 4; i++, out += 8)
-                put8(out, scale, iq2xxs_grid[q[i]], even_signs(bits >> 7 * i));
+            for (int i = 0; i < 4; i++, out += 8) put8(out, scale, iq2xxs_grid[q[i]], even_signs(bits >> 7 * i));
         }
     }
 }
@@ -146,8 +145,7 @@ void decode_IQ4_XS(const void *raw, float *out, size_t n)
         float d = f32_from_f16(b->d);
         for (int group = 0; group < 8; group++, out += 32) {
             const uint8_t *q = b->qs + 16 * group;
-            int low = b->scales_l[group / 2] >> 4 * (group % 2) & 15,
-                top = load_u16(b->scales_h) >> 2 * group & 3;
+            int low = b->scales_l[group / 2] >> 4 * (group % 2) & 15, top = load_u16(b->scales_h) >> 2 * group & 3;
             float scale = d * (float)((low | top << 4) - 32);
             for (int i = 0; i < 16; i++) {
                 out[i] = scale * (float)iq4nl_values[q[i] & 15];

@@ -23,16 +23,14 @@ void decode_Q3_K(const void *raw, float *out, size_t n)
     for (const block_Q3_K *b = raw; n >= 256; b++, n -= 256) {
         float d = f32_from_f16(b->d);
         for (int group = 0; group < 16; group++) {
-            const uint8_t *q = b->qs + 32 * (group / 8) + 16 * (group % 2),
-                          *high = b->hmask + 16 * (group % 2);
+            const uint8_t *q = b->qs + 32 * (group / 8) + 16 * (group % 2), *high = b->hmask + 16 * (group % 2);
             int shift = 2 * (group / 2 % 4), bit = group / 2;
             /* Six-bit scales: the low four in the nibbles of bytes 0 to 7, the high two in the pairs of bytes
              * 8 to 11. */
             int low = b->scales[group % 8] >> 4 * (group / 8) & 15,
                 top = b->scales[8 + group % 4] >> 2 * (group / 4) & 3;
             float scale = d * (float)((low | top << 4) - 32);
-            for (int i = 0; i < 16; i++)
-                *out++ = scale * (float)((q[i] >> shift & 3) - (high[i] >> bit & 1 ? 0 : 4));
+            for (int i = 0; i < 16; i++) *out++ = scale * (float)((q[i] >> shift & 3) - (high[i] >> bit & 1 ? 0 : 4));
         }
     }
 }

@@ -5,7 +5,7 @@
 #include "quant/decode.h"
 
 static const quant_traits traits[QUANT_TYPES] = {
-#define X(type, id, elements, bytes)                                                                         \
+#define X(type, id, elements, bytes)                                                                                   \
     [id] = {.name = #type, .block_elements = elements, .block_bytes = bytes, .decode = decode_##type},
     QUANT_TYPE_MAP(X)
 #undef X

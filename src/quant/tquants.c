@@ -33,8 +33,7 @@ void decode_TQ2_0(const void *raw, float *out, size_t n)
     for (const block_TQ2_0 *b = raw; n >= 256; b++, n -= 256) {
         float d = f32_from_f16(b->d);
         for (int run = 0; run < 8; run++) /* of 32: two bits each of 32 bytes */
-            for (int i = 0; i < 32; i++)
-                *out++ = (float)((b->qs[32 * (run / 4) + i] >> 2 * (run % 4) & 3) - 1) * d;
+            for (int i = 0; i < 32; i++) *out++ = (float)((b->qs[32 * (run / 4) + i] >> 2 * (run % 4) & 3) - 1) * d;
     }
 }
 

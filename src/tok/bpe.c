@@ -45,8 +45,8 @@ static kvasir_status add_pair(tok *t, uint32_t left, uint32_t right, uint32_t me
     return fail(KVASIR_E_FORMAT, "the merges of the vocabulary are made to collide (merge %u)", rank);
 }
 
-static bool rank_of_pair(const tok *t, const char *text, const symbol *left, const symbol *right,
-                         uint32_t *rank, int32_t *merged)
+static bool rank_of_pair(const tok *t, const char *text, const symbol *left, const symbol *right, uint32_t *rank,
+                         int32_t *merged)
 {
     if (left->id < 0 || right->id < 0) return false;
     size_t at = pair_hash((uint32_t)left->id, (uint32_t)right->id) & t->pair_mask;
@@ -100,8 +100,7 @@ static kvasir_status add_merges(tok *t, const tok_text *merges, size_t n)
         for (int i = 0; i < batch; i++) {
             merged[i] = -1;
             if (id[2 * i] < 0 || id[2 * i + 1] < 0) continue;
-            __builtin_prefetch(
-                &t->pairs[pair_hash((uint32_t)id[2 * i], (uint32_t)id[2 * i + 1]) & t->pair_mask], 1);
+            __builtin_prefetch(&t->pairs[pair_hash((uint32_t)id[2 * i], (uint32_t)id[2 * i + 1]) & t->pair_mask], 1);
             merged[i] = find_joined(t, &half[2 * i], &half[2 * i + 1], last + 1);
             if (merged[i] >= 0) last = merged[i];
         }
@@ -117,8 +116,7 @@ kvasir_status bpe_build(tok *t, const tok_source *source)
 {
     size_t slots = 64;
     if (source->n_merges > TOK_MAX_MERGES)
-        return fail(KVASIR_E_FORMAT, "the vocabulary has %zu merges, more than %d", source->n_merges,
-                    TOK_MAX_MERGES);
+        return fail(KVASIR_E_FORMAT, "the vocabulary has %zu merges, more than %d", source->n_merges, TOK_MAX_MERGES);
     while (slots < source->n_merges + source->n_merges / 2) slots *= 2;
     t->pairs = mem_alloc(slots, sizeof *t->pairs);
     if (!t->pairs) return fail_memory(slots * sizeof *t->pairs);

@@ -124,8 +124,7 @@ size_t tok_stream_next(const tok *t, tok_stream *s, int32_t id, bool special, ch
 {
     char bytes[sizeof s->held + TOK_MAX_PIECE];
     size_t n_held = (size_t)s->n_held, used = 0, i = 0;
-    size_t n = piece(t, id, special, bytes + n_held),
-           from = skip_prefix(t, id, bytes + n_held, n, &s->started);
+    size_t n = piece(t, id, special, bytes + n_held), from = skip_prefix(t, id, bytes + n_held, n, &s->started);
     if (from) memmove(bytes + n_held, bytes + n_held + from, n - from);
     memcpy(bytes, s->held, n_held);
     n += n_held - from;

@@ -21,9 +21,8 @@ kvasir_status encoder_reserve(encoder *e, size_t n_symbols)
 {
     if (n_symbols <= e->room) return KVASIR_OK;
     if (n_symbols > INT32_MAX)
-        return fail(KVASIR_E_ARGUMENT,
-                    "a stretch of %zu bytes is more than the %d that can be merged at once", n_symbols,
-                    INT32_MAX);
+        return fail(KVASIR_E_ARGUMENT, "a stretch of %zu bytes is more than the %d that can be merged at once",
+                    n_symbols, INT32_MAX);
     size_t room = max_size(n_symbols, 64);
     mem_free(e->symbols);
     mem_free(e->heap);
@@ -67,8 +66,8 @@ static kvasir_status encode_plain(encoder *e, const char *text, size_t n)
     return status;
 }
 
-static kvasir_status encode_all(encoder *e, const char *text, size_t n, bool add_special,
-                                const special_hit *hit, size_t n_hits)
+static kvasir_status encode_all(encoder *e, const char *text, size_t n, bool add_special, const special_hit *hit,
+                                size_t n_hits)
 {
     const tok *t = e->t;
     size_t at = 0;
@@ -83,8 +82,8 @@ static kvasir_status encode_all(encoder *e, const char *text, size_t n, bool add
     return KVASIR_OK;
 }
 
-kvasir_status tok_encode_counted(const tok *t, const char *text, size_t n, bool add_special,
-                                 bool parse_special, int32_t **out, size_t *n_out, tok_work *work)
+kvasir_status tok_encode_counted(const tok *t, const char *text, size_t n, bool add_special, bool parse_special,
+                                 int32_t **out, size_t *n_out, tok_work *work)
 {
     encoder e = {.t = t};
     special_hit *hits = NULL;
@@ -92,8 +91,8 @@ kvasir_status tok_encode_counted(const tok *t, const char *text, size_t n, bool 
     *out = NULL;
     *n_out = 0;
     if (n > TOK_MAX_TEXT)
-        return fail(KVASIR_E_ARGUMENT, "the text has %zu bytes, more than the %d that can be encoded at once",
-                    n, TOK_MAX_TEXT);
+        return fail(KVASIR_E_ARGUMENT, "the text has %zu bytes, more than the %d that can be encoded at once", n,
+                    TOK_MAX_TEXT);
     kvasir_status status = special_find(parse_special ? &t->any : &t->user, text, n, &hits, &n_hits);
     if (status == KVASIR_OK) status = encode_all(&e, text, n, add_special, hits, n_hits);
     if (status == KVASIR_OK && !e.ids.v && !(e.ids.v = mem_alloc(1, sizeof *e.ids.v)))
@@ -113,8 +112,8 @@ kvasir_status tok_encode_counted(const tok *t, const char *text, size_t n, bool 
     return KVASIR_OK;
 }
 
-kvasir_status tok_encode(const tok *t, const char *text, size_t n, bool add_special, bool parse_special,
-                         int32_t **out, size_t *n_out)
+kvasir_status tok_encode(const tok *t, const char *text, size_t n, bool add_special, bool parse_special, int32_t **out,
+                         size_t *n_out)
 {
     tok_work work = {0};
     return tok_encode_counted(t, text, n, add_special, parse_special, out, n_out, &work);

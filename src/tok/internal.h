@@ -10,8 +10,7 @@
 enum {
     TOK_MAX_TOKENS = 1 << 24,
     TOK_MAX_MERGES = 1 << 26,
-    TOK_MAX_PROBES =
-        512 /* steps of one look-up: far above what an honest table needs, so more is an attack */
+    TOK_MAX_PROBES = 512 /* steps of one look-up: far above what an honest table needs, so more is an attack */
 };
 
 typedef enum tok_kind {
@@ -51,8 +50,8 @@ struct tok {
     size_t text_mask;
     pair_slot *pairs;
     size_t pair_mask;
-    int32_t byte_id[256]; /* byte-level: the byte's own token; else the <0xXX> token; -1 when there is none */
-    pretok *split;        /* NULL for SentencePiece */
+    int32_t byte_id[256];  /* byte-level: the byte's own token; else the <0xXX> token; -1 when there is none */
+    pretok *split;         /* NULL for SentencePiece */
     special_set any, user; /* tokens found in text with parse_special, and without */
     int32_t bos, eos, unk;
     bool add_bos, add_eos, add_space_prefix;
@@ -73,8 +72,8 @@ typedef struct id_list {
 typedef struct symbol {
     uint32_t start, len; /* in the text being merged */
     int32_t prev, next;  /* -1 at the ends */
-    uint32_t rank; /* of the pair that this one and the next make, NO_RANK when none; smaller goes first */
-    int32_t id, merged; /* its token or -1; the pair's token */
+    uint32_t rank;       /* of the pair that this one and the next make, NO_RANK when none; smaller goes first */
+    int32_t id, merged;  /* its token or -1; the pair's token */
 } symbol;
 
 /* Buffers of one encoding, reused from word to word. */
@@ -111,7 +110,7 @@ kvasir_status encoder_reserve(encoder *e, size_t n_symbols);
 /* A copy of the text with every space as U+2581, mem_free. */
 kvasir_status escape_spaces(const char *text, size_t n, bool prefix, char **out, size_t *n_out);
 /* tok_encode, adding to *work what it cost. */
-kvasir_status tok_encode_counted(const tok *t, const char *text, size_t n, bool add_special,
-                                 bool parse_special, int32_t **out, size_t *n_out, tok_work *work);
+kvasir_status tok_encode_counted(const tok *t, const char *text, size_t n, bool add_special, bool parse_special,
+                                 int32_t **out, size_t *n_out, tok_work *work);
 
 #endif

@@ -34,8 +34,7 @@ kvasir_status j_step(jrun *r, size_t n)
 
 kvasir_status j_down(jrun *r)
 {
-    if (r->depth >= r->limits.depth)
-        return j_fail(r, "the template is nested deeper than %zu", r->limits.depth);
+    if (r->depth >= r->limits.depth) return j_fail(r, "the template is nested deeper than %zu", r->limits.depth);
     r->depth++;
     return KVASIR_OK;
 }
@@ -63,8 +62,7 @@ kvasir_status j_take(jrun *r, size_t count, size_t size, void *out)
 
 static kvasir_status reserve(jrun *r, size_t n)
 {
-    if (n > r->limits.output - r->n_out)
-        return j_fail(r, "the template writes more than %zu bytes", r->limits.output);
+    if (n > r->limits.output - r->n_out) return j_fail(r, "the template writes more than %zu bytes", r->limits.output);
     if (r->n_out + n < r->room_out) return KVASIR_OK;
     size_t room = 2 * (r->n_out + n) + 256;
     char *more = mem_grow(r->out, r->room_out, room, 1);
@@ -116,8 +114,7 @@ static kvasir_status render(jrun *r, const char *context, size_t n_context)
     const jinja *j = r->template;
     jval variables;
     TRY(j_json_read(r, context, n_context, &variables));
-    if (variables.kind != J_DICT)
-        return fail(KVASIR_E_ARGUMENT, "the context of a chat template is no JSON object");
+    if (variables.kind != J_DICT) return fail(KVASIR_E_ARGUMENT, "the context of a chat template is no JSON object");
     r->context = variables.dict;
     TRY(j_take(r, j->n_funcs, sizeof *r->spare, &r->spare));
     TRY(j_take(r, 1, sizeof *r->env, &r->env));

@@ -37,8 +37,7 @@ kvasir_status j_call_builtin(jrun *r, const jfunction *f, jval self, const jargs
     size_t count;
     if (!f->params) return f->call(r, self, a, out);
     (void)param_index(f->params, NULL, &count);
-    if (a->n > count)
-        return j_fail(r, "%s takes at most %zu arguments, %zu were given", f->name, count, a->n);
+    if (a->n > count) return j_fail(r, "%s takes at most %zu arguments, %zu were given", f->name, count, a->n);
     if (a->n) memcpy(v, a->v, a->n * sizeof *v);
     for (size_t i = 0; i < a->n_named; i++) {
         const jstr *name = a->names[i];
@@ -58,8 +57,7 @@ kvasir_status j_arg_int(jrun *r, jval v, jint otherwise, jint *out)
     *out = otherwise;
     if (v.kind == J_MISSING) return KVASIR_OK;
     if (v.kind == J_UNDEFINED) return j_use_undefined(r, v);
-    if (!j_is_integral(v))
-        return j_fail(r, "'%s' object cannot be interpreted as an integer", j_type_name(v));
+    if (!j_is_integral(v)) return j_fail(r, "'%s' object cannot be interpreted as an integer", j_type_name(v));
     *out = j_integer(v);
     return KVASIR_OK;
 }
@@ -252,8 +250,7 @@ kvasir_status j_loop_attribute(jrun *r, jloop *loop, const jstr *name, jval *out
     }
     if (j_is(name, "nextitem")) {
         TRY(j_loop_peek(r, loop));
-        if (loop->after.kind == J_MISSING)
-            return j_new_undefined(r, "there is no next item", NULL, j_none(), out);
+        if (loop->after.kind == J_MISSING) return j_new_undefined(r, "there is no next item", NULL, j_none(), out);
         *out = loop->after;
     }
     return KVASIR_OK;

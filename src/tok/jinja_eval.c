@@ -76,8 +76,8 @@ static kvasir_status eval_cond(jrun *r, const jnode *node, jval *out)
     TRY(j_eval(r, node->a, &test));
     if (j_truth(test)) return j_eval(r, node->b, out);
     if (node->c) return j_eval(r, node->c, out);
-    return j_new_undefined(r, "the inline if-expression evaluated to false and no else section was defined",
-                           NULL, j_none(), out);
+    return j_new_undefined(r, "the inline if-expression evaluated to false and no else section was defined", NULL,
+                           j_none(), out);
 }
 
 static kvasir_status eval_item(jrun *r, const jnode *node, jval *out)
@@ -126,8 +126,7 @@ static kvasir_status add_named_rest(jrun *r, const jnode *rest, jargs *out)
     for (size_t i = 0; i < more; i++) {
         TRY(j_arg_text(r, j_dict_key(v.dict, i), &names[n + i]));
         for (size_t k = 0; k < n; k++)
-            if (j_same(j_str(names[k]), j_str(names[n + i])))
-                return j_fail(r, "a keyword argument is given twice");
+            if (j_same(j_str(names[k]), j_str(names[n + i]))) return j_fail(r, "a keyword argument is given twice");
         named[n + i] = j_dict_value(v.dict, i);
     }
     *out = (jargs){out->v, out->n, names, named, n + more};

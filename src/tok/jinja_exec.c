@@ -24,8 +24,7 @@ static kvasir_status assign_items(jrun *r, const jnode *target, jval v)
 {
     jlist *list;
     TRY(j_to_list(r, v, &list));
-    if (list->n != target->n)
-        return j_fail(r, "%zu values cannot be assigned to %zu names", list->n, target->n);
+    if (list->n != target->n) return j_fail(r, "%zu values cannot be assigned to %zu names", list->n, target->n);
     for (size_t i = 0; i < list->n; i++) TRY(j_assign(r, target->items[i], list->v[i]));
     return KVASIR_OK;
 }
@@ -195,8 +194,7 @@ static kvasir_status run_loop(jrun *r, const jnode *node, jval iterable, jint de
     bool any = false;
     if (node->c) TRY(filter_items(r, node, &iterable));
     TRY(j_take(r, 1, sizeof *loop, &loop));
-    *loop =
-        (jloop){.iterable = iterable, .length = -1, .index0 = -1, .depth0 = depth, .node = node, .env = env};
+    *loop = (jloop){.iterable = iterable, .length = -1, .index0 = -1, .depth0 = depth, .node = node, .env = env};
     TRY(j_iterate(r, iterable, &loop->iter));
     TRY(run_rounds(r, loop, &any));
     if (any || !node->block->otherwise) return KVASIR_OK;
@@ -263,8 +261,7 @@ static kvasir_status bind_kwargs(jrun *r, const jmacro *m, const jargs *a, const
         if (used[i]) continue;
         if (!b->takes_kwargs) {
             if (is_caller(a->names[i])) return j_fail(r, "the macro has no use for a caller");
-            return j_fail(r, "the macro takes no keyword argument %s",
-                          quoted(a->names[i]->s, a->names[i]->n));
+            return j_fail(r, "the macro takes no keyword argument %s", quoted(a->names[i]->s, a->names[i]->n));
         }
         TRY(j_dict_put(r, d, j_str(a->names[i]), a->named[i]));
     }
@@ -324,8 +321,7 @@ static kvasir_status fill_defaults(jrun *r, const jblock *b)
         if (j_slot(r, param->ref)->kind != J_MISSING) continue;
         size_t without = b->n_params - b->n_defaults;
         if (i < without)
-            TRY(j_new_undefined(r, "a parameter of the macro was not provided", NULL, j_str(param->name),
-                                &v));
+            TRY(j_new_undefined(r, "a parameter of the macro was not provided", NULL, j_str(param->name), &v));
         else
             TRY(j_eval(r, b->defaults[i - without], &v));
         *j_slot(r, param->ref) = v;

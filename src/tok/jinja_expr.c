@@ -133,8 +133,7 @@ static kvasir_status parse_primary(jparser *p, jnode **out)
 static bool tuple_ends(const jparser *p, unsigned flags)
 {
     jtoken_type t = p->now.type;
-    return t == T_VARIABLE_END || t == T_BLOCK_END || t == T_RPAREN ||
-           (flags & TUPLE_END_IN && j_at_name(p, "in")) ||
+    return t == T_VARIABLE_END || t == T_BLOCK_END || t == T_RPAREN || (flags & TUPLE_END_IN && j_at_name(p, "in")) ||
            (flags & TUPLE_END_RECURSIVE && j_at_name(p, "recursive"));
 }
 
@@ -148,8 +147,7 @@ kvasir_status j_parse_tuple(jparser *p, unsigned flags, jnode **out)
         if (items.n > 0) TRY(j_expect(p, T_COMMA));
         if (tuple_ends(p, flags)) break;
         TRY(j_enter(p));
-        TRY(flags & TUPLE_SIMPLE ? parse_primary(p, &item)
-                                 : j_parse_expression(p, !(flags & TUPLE_NO_COND), &item));
+        TRY(flags & TUPLE_SIMPLE ? parse_primary(p, &item) : j_parse_expression(p, !(flags & TUPLE_NO_COND), &item));
         j_leave(p);
         TRY(j_push(p, &items, item));
         if (p->now.type != T_COMMA) break;
@@ -175,8 +173,7 @@ static kvasir_status parse_named_arg(jparser *p, jnode_args *args, jnodes *named
     jnode *value;
     TRY(j_intern(p, p->now.s, p->now.n, &name));
     for (size_t i = 0; i < args->n_named; i++)
-        if (args->names[i] == name)
-            return j_syntax(p, 0, "keyword argument %s is repeated", quoted(name->s, name->n));
+        if (args->names[i] == name) return j_syntax(p, 0, "keyword argument %s is repeated", quoted(name->s, name->n));
     if (args->n_named == 255) return j_syntax(p, 0, "more than 255 keyword arguments");
     if (args->n_named == *room) {
         *room = *room ? *room * 2 : 4;
@@ -361,8 +358,7 @@ kvasir_status j_parse_filters(jparser *p, jnode *node, bool first_here, jnode **
 static kvasir_status parse_test_operand(jparser *p, jnode *test)
 {
     jtoken_type t = p->now.type;
-    bool starts =
-        t == T_STRING || t == T_INTEGER || t == T_FLOAT || t == T_LBRACKET || t == T_LBRACE || t == T_NAME;
+    bool starts = t == T_STRING || t == T_INTEGER || t == T_FLOAT || t == T_LBRACKET || t == T_LBRACE || t == T_NAME;
     if (!starts || j_at_name(p, "else") || j_at_name(p, "or") || j_at_name(p, "and")) return KVASIR_OK;
     if (j_at_name(p, "is")) return j_syntax(p, 0, "tests with 'is' cannot be chained");
     jnode_args *args = test->args = arena_alloc(p->mem, 1, sizeof *args);
@@ -493,8 +489,7 @@ static kvasir_status parse_compare_op(jparser *p, bool *is, uint8_t *op)
     static const struct {
         jtoken_type t;
         uint8_t op;
-    } all[] = {{T_EQ, CMP_EQ}, {T_NE, CMP_NE}, {T_LT, CMP_LT},
-               {T_LE, CMP_LE}, {T_GT, CMP_GT}, {T_GE, CMP_GE}};
+    } all[] = {{T_EQ, CMP_EQ}, {T_NE, CMP_NE}, {T_LT, CMP_LT}, {T_LE, CMP_LE}, {T_GT, CMP_GT}, {T_GE, CMP_GE}};
     jtoken *ahead;
     *is = true;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {

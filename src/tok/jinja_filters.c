@@ -33,8 +33,7 @@ static bool without_underscores(const jstr *s, char *to, size_t room, size_t *n)
     *n = 0;
     for (size_t i = 0; i < s->n; i++) {
         bool under = s->s[i] == '_';
-        if (under &&
-            (i == 0 || i + 1 == s->n || s->s[i - 1] == '_' || s->s[i + 1] == '_' || s->s[i + 1] == '.'))
+        if (under && (i == 0 || i + 1 == s->n || s->s[i - 1] == '_' || s->s[i + 1] == '_' || s->s[i + 1] == '.'))
             return false;
         if (!under && *n + 1 >= room) return false;
         if (!under) to[(*n)++] = s->s[i];
@@ -196,8 +195,7 @@ static kvasir_status do_round(jrun *r, jval self, const jargs *a, jval *out)
     TRY(j_binary(r, N_POW, j_int(10), j_int(digits), &power));
     TRY(j_binary(r, N_MUL, self, power, &scaled));
     if (scaled.kind == J_FLOAT && !isfinite(scaled.f)) return j_fail(r, "the number is not finite");
-    if (scaled.kind == J_FLOAT)
-        TRY(float_to_int(r, up ? ceil(scaled.f) : floor(scaled.f), j_int(0), &scaled));
+    if (scaled.kind == J_FLOAT) TRY(float_to_int(r, up ? ceil(scaled.f) : floor(scaled.f), j_int(0), &scaled));
     return j_binary(r, N_DIV, scaled, power, out);
 }
 
@@ -208,10 +206,8 @@ static kvasir_status do_filesizeformat(jrun *r, jval self, const jargs *a, jval 
     double base = binary ? 1024 : 1000, bytes, unit = base;
     char text[80];
     if (self.kind == J_UNDEFINED) return j_use_undefined(r, self);
-    if (self.kind == J_STRING && !read_float_text(self.s, &bytes))
-        return j_fail(r, "the text is not a number");
-    if (self.kind != J_STRING && !j_is_number(self))
-        return j_fail(r, "%s is not a number", j_type_name(self));
+    if (self.kind == J_STRING && !read_float_text(self.s, &bytes)) return j_fail(r, "the text is not a number");
+    if (self.kind != J_STRING && !j_is_number(self)) return j_fail(r, "%s is not a number", j_type_name(self));
     if (self.kind != J_STRING) bytes = j_double(self);
     if (!isfinite(bytes)) return j_fail(r, "the number is not finite");
     if (bytes == 1) return j_text(r, "1 Byte", out);
@@ -223,8 +219,7 @@ static kvasir_status do_filesizeformat(jrun *r, jval self, const jargs *a, jval 
     }
     for (unit *= base; i < 7 && bytes >= unit; i++) unit *= base;
     TRY(j_format_value(r, j_float(base * bytes / unit), &(jstr){.s = ".1f", .n = 3, .chars = 3}));
-    (void)snprintf(text, sizeof text, " %c%s%s", binary && i == 0 ? 'K' : units[i][0], binary ? "i" : "",
-                   units[i] + 1);
+    (void)snprintf(text, sizeof text, " %c%s%s", binary && i == 0 ? 'K' : units[i][0], binary ? "i" : "", units[i] + 1);
     TRY(j_emit_text(r, text));
     return j_cut(r, mark, out);
 }
@@ -321,8 +316,7 @@ static kvasir_status do_indent(jrun *r, jval self, const jargs *a, jval *out)
     if (width > 10000) return j_fail(r, "indent cannot indent by more than 10000");
     if (self.kind == J_UNDEFINED) return j_use_undefined(r, self);
     if (self.kind != J_STRING) return j_fail(r, "indent needs text, not %s", j_type_name(self));
-    TRY(j_binary(r, N_ADD, self, j_str(&(jstr){.s = "\n", .n = 1, .chars = 1}),
-                 &with)); /* as Jinja does it */
+    TRY(j_binary(r, N_ADD, self, j_str(&(jstr){.s = "\n", .n = 1, .chars = 1}), &with)); /* as Jinja does it */
     TRY(j_split_lines(r, with.s, false, &lines));
     size_t mark = j_mark(r);
     for (size_t i = 0; i < lines.list->n; i++) {
@@ -398,8 +392,7 @@ static kvasir_status do_format(jrun *r, jval self, const jargs *a, jval *out)
     if (a->n_named) {
         TRY(j_new_dict(r, a->n_named, &args.dict));
         args.kind = J_DICT;
-        for (size_t i = 0; i < a->n_named; i++)
-            TRY(j_dict_put(r, args.dict, j_str(a->names[i]), a->named[i]));
+        for (size_t i = 0; i < a->n_named; i++) TRY(j_dict_put(r, args.dict, j_str(a->names[i]), a->named[i]));
     } else {
         TRY(j_new_list(r, J_TUPLE, a->n, &args));
         if (a->n) memcpy(args.list->v, a->v, a->n * sizeof(jval));
@@ -446,8 +439,7 @@ static uint32_t reference(const jstr *s, size_t i, size_t *after)
     static const struct {
         char name[8];
         uint32_t c;
-    } names[] = {{"&amp;", '&'},  {"&lt;", '<'},    {"&gt;", '>'},
-                 {"&quot;", '"'}, {"&apos;", '\''}, {"&nbsp;", 0xa0}};
+    } names[] = {{"&amp;", '&'}, {"&lt;", '<'}, {"&gt;", '>'}, {"&quot;", '"'}, {"&apos;", '\''}, {"&nbsp;", 0xa0}};
     for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
         size_t n = strlen(names[k].name);
         *after = i + n;
@@ -458,8 +450,7 @@ static uint32_t reference(const jstr *s, size_t i, size_t *after)
     size_t from = i + 2 + hex, end = from;
     while (end < s->n && s->s[end] != ';' && end - from < 8) end++;
     jint c;
-    if (end >= s->n || s->s[end] != ';' || !j_read_int(s->s + from, end - from, hex ? 16 : 10, &c) ||
-        c > 0x10ffff)
+    if (end >= s->n || s->s[end] != ';' || !j_read_int(s->s + from, end - from, hex ? 16 : 10, &c) || c > 0x10ffff)
         return 0;
     *after = end + 1;
     return (uint32_t)c;
@@ -594,8 +585,7 @@ static kvasir_status do_default(jrun *r, jval self, const jargs *a, jval *out)
 static kvasir_status do_length(jrun *r, jval self, const jargs *a, jval *out)
 {
     size_t n;
-    if (self.kind == J_LOOP)
-        return j_loop_attribute(r, self.loop, &(jstr){.s = "length", .n = 6, .chars = 6}, out);
+    if (self.kind == J_LOOP) return j_loop_attribute(r, self.loop, &(jstr){.s = "length", .n = 6, .chars = 6}, out);
     if (!j_length(self, &n)) return j_fail(r, "object of type '%s' has no len()", j_type_name(self));
     *out = j_int((jint)n);
     return KVASIR_OK;

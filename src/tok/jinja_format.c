@@ -31,8 +31,7 @@ static kvasir_status emit_fill(jrun *r, const spec *p, size_t n)
 }
 
 /* Head and text, padded to the width; with '=' the padding stands between them. */
-static kvasir_status emit_padded(jrun *r, const spec *p, char align, const char *head, const char *s,
-                                 size_t n)
+static kvasir_status emit_padded(jrun *r, const spec *p, char align, const char *head, const char *s, size_t n)
 {
     size_t chars = strlen(head) + j_count(s, n), room = p->width > chars ? p->width - chars : 0;
     size_t left = align == '>' ? room : align == '^' ? room / 2 : 0;
@@ -57,8 +56,8 @@ static void plain_point(char *s)
     char *to = s;
     bool point = false;
     for (; *s; s++) {
-        bool known = (*s >= '0' && *s <= '9') || (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') ||
-                     *s == '+' || *s == '-';
+        bool known =
+            (*s >= '0' && *s <= '9') || (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || *s == '+' || *s == '-';
         if (known || !point) *to++ = known ? *s : '.';
         point |= !known;
     }
@@ -162,8 +161,7 @@ static kvasir_status emit_real(jrun *r, const spec *p, double f)
     bool minus = signbit(f) && !isnan(f);
     char type = p->type == 'n' ? 'g' : p->type;
     long precision = p->precision < 0 ? 6 : p->precision;
-    if (precision > MAX_PRECISION)
-        return j_fail(r, "a precision of more than %d is not supported", MAX_PRECISION);
+    if (precision > MAX_PRECISION) return j_fail(r, "a precision of more than %d is not supported", MAX_PRECISION);
     f = fabs(f);
     if (isnan(f) || isinf(f)) {
         (void)snprintf(digits, sizeof digits, "%s", isnan(f) ? "nan" : "inf");
@@ -220,8 +218,7 @@ static kvasir_status read_spec(jrun *r, const jstr *s, spec *p)
     if (i < s->n && (s->s[i] == ',' || s->s[i] == '_')) p->group = s->s[i++];
     if (i < s->n && s->s[i] == '.') {
         size_t from = ++i;
-        if (!read_width(s, &i, &number) || i == from)
-            return j_fail(r, "a format's precision is missing or too large");
+        if (!read_width(s, &i, &number) || i == from) return j_fail(r, "a format's precision is missing or too large");
         p->precision = (long)number;
     }
     if (i < s->n) p->type = s->s[i++];
@@ -235,16 +232,14 @@ static kvasir_status read_spec(jrun *r, const jstr *s, spec *p)
 
 static kvasir_status bad_code(jrun *r, const spec *p, jval v)
 {
-    return j_fail(r, "format code '%s' does not go with a value of type %s", quoted(&p->type, 1),
-                  j_type_name(v));
+    return j_fail(r, "format code '%s' does not go with a value of type %s", quoted(&p->type, 1), j_type_name(v));
 }
 
 kvasir_status j_format_value(jrun *r, jval v, const jstr *text)
 {
     spec p;
     if (text->n == 0) return j_emit_str(r, v);
-    if (v.kind != J_STRING && !j_is_number(v))
-        return j_fail(r, "%s has no format specifications", j_type_name(v));
+    if (v.kind != J_STRING && !j_is_number(v)) return j_fail(r, "%s has no format specifications", j_type_name(v));
     TRY(read_spec(r, text, &p));
     if (v.kind == J_STRING) {
         if ((p.type && p.type != 's') || p.align == '=' || p.sign != '-' || p.alternate || p.group)
@@ -280,8 +275,7 @@ static kvasir_status find_named(formatter *f, const jstr *name, jval *out)
     if (f->map) TRY(j_dict_get_text(f->r, f->map, name, out));
     for (size_t i = 0; i < f->args->n_named; i++)
         if (j_same(j_str(f->args->names[i]), j_str(name))) *out = f->args->named[i];
-    return out->kind == J_MISSING ? j_fail(f->r, "format has no value named %s", quoted(name->s, name->n))
-                                  : KVASIR_OK;
+    return out->kind == J_MISSING ? j_fail(f->r, "format has no value named %s", quoted(name->s, name->n)) : KVASIR_OK;
 }
 
 static bool all_digits(const jstr *s)
@@ -446,8 +440,7 @@ kvasir_status j_str_format_map(jrun *r, jval self, const jargs *a, jval *out)
     const jargs none = {0};
     formatter f = {.r = r, .args = &none};
     size_t mark = j_mark(r);
-    if (a->n != 1 || a->n_named || a->v[0].kind != J_DICT)
-        return j_fail(r, "format_map takes one dictionary");
+    if (a->n != 1 || a->n_named || a->v[0].kind != J_DICT) return j_fail(r, "format_map takes one dictionary");
     f.map = a->v[0].dict;
     TRY(format_text(&f, self.s, 2));
     return j_cut(r, mark, out);
@@ -532,8 +525,7 @@ static kvasir_status emit_integer_arg(percent *x, spec *p, jval v)
     bool decimal = p->type == 'd' || p->type == 'i' || p->type == 'u';
     if (!j_is_integral(v) && !(decimal && v.kind == J_FLOAT))
         return j_fail(x->r, "%%%c format: an integer is required, not %s", p->type, j_type_name(v));
-    if (v.kind == J_FLOAT && !(fabs(v.f) < 0x1p126))
-        return j_fail(x->r, "a number is too large for %%%c", p->type);
+    if (v.kind == J_FLOAT && !(fabs(v.f) < 0x1p126)) return j_fail(x->r, "a number is too large for %%%c", p->type);
     jint i = v.kind == J_FLOAT ? (jint)v.f : j_integer(v);
     if (decimal) p->type = 'd';
     char text[J_INT_DIGITS + 1], prefix[3] = {'0', p->type, 0};
@@ -607,8 +599,7 @@ kvasir_status j_printf(jrun *r, const jstr *format, jval args, jval *out)
 {
     percent x = {.r = r, .s = format, .args = args, .count = args.kind == J_TUPLE ? args.list->n : 1};
     size_t mark = j_mark(r);
-    x.mapping =
-        args.kind == J_DICT || args.kind == J_LIST || args.kind == J_RANGE || args.kind == J_UNDEFINED;
+    x.mapping = args.kind == J_DICT || args.kind == J_LIST || args.kind == J_RANGE || args.kind == J_UNDEFINED;
     while (x.i < format->n) {
         const char *p = memchr(format->s + x.i, '%', format->n - x.i);
         size_t end = p ? (size_t)(p - format->s) : format->n;
@@ -617,7 +608,6 @@ kvasir_status j_printf(jrun *r, const jstr *format, jval args, jval *out)
         TRY(j_step(r, 1));
         if (p) TRY(percent_field(&x));
     }
-    if (x.used < x.count && !x.mapping)
-        return j_fail(r, "not all arguments converted during string formatting");
+    if (x.used < x.count && !x.mapping) return j_fail(r, "not all arguments converted during string formatting");
     return j_cut(r, mark, out);
 }

@@ -397,8 +397,7 @@ bool j_at_name(const jparser *p, const char *name);
 const char *j_describe(jtoken_type type); /* for messages */
 kvasir_status j_skip_name(jparser *p, const char *name, bool *skipped);
 kvasir_status j_expect(jparser *p, jtoken_type type);
-kvasir_status j_syntax(const jparser *p, uint32_t line, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+kvasir_status j_syntax(const jparser *p, uint32_t line, const char *format, ...) __attribute__((format(printf, 3, 4)));
 kvasir_status j_enter(jparser *p);
 void j_leave(jparser *p);
 /* One jstr per different name, so that names compare by address. */

@@ -132,8 +132,7 @@ static kvasir_status read_number(reader *x, jval *out)
     if (whole) {
         *out = j_int(0);
         if (!j_read_int(x->s + from, end - from, 10, &out->i))
-            return fail(KVASIR_E_ARGUMENT,
-                        "an integer in the context of a chat template has more than 38 digits");
+            return fail(KVASIR_E_ARGUMENT, "an integer in the context of a chat template has more than 38 digits");
         if (minus) out->i = -out->i;
     } else {
         double f = j_read_double(x->s + from, end - from);

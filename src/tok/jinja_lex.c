@@ -155,8 +155,8 @@ static kvasir_status lex_root(jlexer *x, jtoken *out)
 {
     while (x->at < x->n) {
         size_t tag = x->at;
-        while (tag < x->n && !(x->s[tag] == '{' &&
-                               (at(x, tag + 1) == '{' || at(x, tag + 1) == '%' || at(x, tag + 1) == '#')))
+        while (tag < x->n &&
+               !(x->s[tag] == '{' && (at(x, tag + 1) == '{' || at(x, tag + 1) == '%' || at(x, tag + 1) == '#')))
             tag++;
         if (tag < x->n) {
             char sign;
@@ -221,8 +221,7 @@ static size_t match_integer(const jlexer *x, unsigned *base)
     *base = at(x, i) != '0' ? 10 : mark == 'b' ? 2 : mark == 'o' ? 8 : mark == 'x' ? 16 : 10;
     if (*base != 10) {
         size_t end = i + 2;
-        while (digit_value(at(x, end)) < *base || (at(x, end) == '_' && digit_value(at(x, end + 1)) < *base))
-            end++;
+        while (digit_value(at(x, end)) < *base || (at(x, end) == '_' && digit_value(at(x, end + 1)) < *base)) end++;
         if (end > i + 2) return end;
         *base = 10;
     }
@@ -341,8 +340,7 @@ static kvasir_status lex_name(jlexer *x, jtoken *out)
     if (end == x->at) {
         size_t one = x->at;
         (void)j_decode(x->s, &one);
-        return fail(KVASIR_E_TEMPLATE, "line %u: unexpected character %s", x->line,
-                    quoted(x->s + x->at, one - x->at));
+        return fail(KVASIR_E_TEMPLATE, "line %u: unexpected character %s", x->line, quoted(x->s + x->at, one - x->at));
     }
     *out = (jtoken){.type = T_NAME, .line = x->line, .s = x->s + x->at, .n = end - x->at};
     if (!j_identifier(out->s, out->n)) return lex_fail(x, "a name has a character that names cannot have");

@@ -37,8 +37,7 @@ static kvasir_status index_in(jrun *r, jval self, const jargs *a, jval *out)
         jval item;
         bool same = false;
         TRY(j_iter_next(r, it, &item));
-        if (item.kind == J_MISSING || i >= stop)
-            return j_fail(r, "the value is not in the %s", j_type_name(self));
+        if (item.kind == J_MISSING || i >= stop) return j_fail(r, "the value is not in the %s", j_type_name(self));
         if (i >= start) TRY(j_equal(r, item, a->v[0], &same));
         if (!same) continue;
         *out = j_int(i);

@@ -105,8 +105,7 @@ static kvasir_status power(jrun *r, jval a, jval b, jval *out)
     }
     double x = j_double(a), y = j_double(b), z = pow(x, y);
     if (x == 0 && y < 0) return j_fail(r, "0.0 cannot be raised to a negative power");
-    if (x < 0 && isfinite(x) && isfinite(y) && y != floor(y))
-        return j_fail(r, "the power would be a complex number");
+    if (x < 0 && isfinite(x) && isfinite(y) && y != floor(y)) return j_fail(r, "the power would be a complex number");
     if (isinf(z) && isfinite(x) && isfinite(y)) return j_fail(r, "the result of a power is too large");
     *out = j_float(z);
     return KVASIR_OK;
@@ -169,8 +168,8 @@ static kvasir_status floats(jrun *r, jnode_type op, double a, double b, jval *ou
 
 kvasir_status j_binary(jrun *r, jnode_type op, jval a, jval b, jval *out)
 {
-    static const char *const signs[] = {[N_ADD] = "+",       [N_SUB] = "-", [N_MUL] = "*", [N_DIV] = "/",
-                                        [N_FLOORDIV] = "//", [N_MOD] = "%", [N_POW] = "**"};
+    static const char *const signs[] = {
+        [N_ADD] = "+", [N_SUB] = "-", [N_MUL] = "*", [N_DIV] = "/", [N_FLOORDIV] = "//", [N_MOD] = "%", [N_POW] = "**"};
     if (op == N_MOD && a.kind == J_STRING) return j_printf(r, a.s, b, out);
     if (a.kind == J_UNDEFINED) return j_use_undefined(r, a);
     if (b.kind == J_UNDEFINED) return j_use_undefined(r, b);
@@ -191,8 +190,7 @@ kvasir_status j_binary(jrun *r, jnode_type op, jval a, jval b, jval *out)
 kvasir_status j_negate(jrun *r, bool minus, jval v, jval *out)
 {
     if (v.kind == J_UNDEFINED) return j_use_undefined(r, v);
-    if (!j_is_number(v))
-        return j_fail(r, "bad operand type for unary %c: '%s'", minus ? '-' : '+', j_type_name(v));
+    if (!j_is_number(v)) return j_fail(r, "bad operand type for unary %c: '%s'", minus ? '-' : '+', j_type_name(v));
     if (v.kind == J_FLOAT) {
         *out = j_float(minus ? -v.f : v.f);
         return KVASIR_OK;
@@ -221,9 +219,7 @@ static kvasir_status slice_text(jrun *r, const jstr *s, jint start, jint step, s
 {
     if (step == 1 || count == 0) {
         size_t from = count ? j_offset(s, (size_t)start) : 0;
-        const jstr rest = {.s = s->s + from,
-                           .n = s->n - from,
-                           .chars = s->chars - (count ? (size_t)start : 0)};
+        const jstr rest = {.s = s->s + from, .n = s->n - from, .chars = s->chars - (count ? (size_t)start : 0)};
         TRY(j_step(r, s->chars == s->n ? 1 : s->n / 64));
         return j_part(r, s, from, j_offset(&rest, count), out);
     }
@@ -240,8 +236,7 @@ static kvasir_status slice_text(jrun *r, const jstr *s, jint start, jint step, s
     return j_cut(r, mark, out);
 }
 
-static kvasir_status slice_range(jrun *r, const jrange *g, jint start, jint stop, jint step, size_t count,
-                                 jval *out)
+static kvasir_status slice_range(jrun *r, const jrange *g, jint start, jint stop, jint step, size_t count, jval *out)
 {
     jrange *made;
     TRY(j_take(r, 1, sizeof *made, &made));
@@ -358,8 +353,9 @@ static bool is_dunder(const jstr *name)
 
 kvasir_status j_safe_attribute(jrun *r, jval v, const jstr *name, jval *out)
 {
-    bool hidden = v.kind != J_NAMESPACE && (is_dunder(name) || ((v.kind == J_LIST || v.kind == J_DICT) &&
-                                                                is_unsafe(v, name) && name->s[0] != '_'));
+    bool hidden =
+        v.kind != J_NAMESPACE &&
+        (is_dunder(name) || ((v.kind == J_LIST || v.kind == J_DICT) && is_unsafe(v, name) && name->s[0] != '_'));
     *out = (jval){.kind = J_MISSING};
     if (hidden) return unsafe(r, v, name, out);
     TRY(j_attribute(r, v, name, out));

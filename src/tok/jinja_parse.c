@@ -197,8 +197,7 @@ static kvasir_status parse_signature(jparser *p, jblock *b)
         TRY(parse_target_name(p, &part));
         for (size_t i = 0; i < params.n; i++)
             if (params.v[i]->name == part->name)
-                return j_syntax(p, part->line, "parameter %s is repeated",
-                                quoted(part->name->s, part->name->n));
+                return j_syntax(p, part->line, "parameter %s is repeated", quoted(part->name->s, part->name->n));
         if (params.n == 255) return j_syntax(p, part->line, "more than 255 parameters");
         TRY(j_push(p, &params, part));
         if (p->now.type == T_ASSIGN) {
@@ -314,8 +313,7 @@ static kvasir_status parse_statement(jparser *p, jnode **out)
     for (size_t i = 0; i < sizeof tags / sizeof *tags; i++)
         if (j_at_name(p, tags[i].tag)) return tags[i].parse(p, out);
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (j_at_name(p, others[i]))
-            return j_syntax(p, 0, "'%s' does not exist in chat templates", others[i]);
+        if (j_at_name(p, others[i])) return j_syntax(p, 0, "'%s' does not exist in chat templates", others[i]);
     return j_syntax(p, 0, "unknown tag %s", quoted(p->now.s, p->now.n));
 }
 

@@ -96,8 +96,7 @@ const char *j_describe(jtoken_type type)
 
 kvasir_status j_expect(jparser *p, jtoken_type type)
 {
-    if (p->now.type != type)
-        return j_syntax(p, 0, "expected %s, got %s", j_describe(type), j_describe(p->now.type));
+    if (p->now.type != type) return j_syntax(p, 0, "expected %s, got %s", j_describe(type), j_describe(p->now.type));
     return j_next(p);
 }
 
@@ -188,8 +187,7 @@ kvasir_status j_close(const jparser *p, jnode *node)
     if (node->args) raise_height(&below, node->args->named_rest);
     if (node->block) raise_height(&below, node->block->body);
     if (node->block) raise_height(&below, node->block->otherwise);
-    for (size_t i = 0; node->block && i < node->block->n_defaults; i++)
-        raise_height(&below, node->block->defaults[i]);
+    for (size_t i = 0; node->block && i < node->block->n_defaults; i++) raise_height(&below, node->block->defaults[i]);
     node->height = below + 1;
     return below < MAX_HEIGHT ? KVASIR_OK : j_syntax(p, node->line, "nested too deep");
 }

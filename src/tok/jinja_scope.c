@@ -195,8 +195,7 @@ static kvasir_status look_expr(pass *t, scope *s, const jnode *node)
 
 static kvasir_status look_target(pass *t, scope *s, const jnode *node, bool parameter)
 {
-    if (node->type == N_NAME)
-        return parameter ? note_parameter(t, s, node->name) : note_store(t, s, node->name);
+    if (node->type == N_NAME) return parameter ? note_parameter(t, s, node->name) : note_store(t, s, node->name);
     if (node->type == N_NAMESPACE_SET) return note_load(t, s, node->name);
     for (size_t i = 0; i < node->n; i++) TRY(look_target(t, s, node->items[i], parameter));
     return KVASIR_OK;
@@ -425,8 +424,8 @@ static kvasir_status place_plain(pass *t, scope *s, jnode *node, bool soft)
         node->ref = ref_to(s, y);
     }
     if ((node->type == N_FILTER || node->type == N_TEST) && !node->builtin && !soft)
-        return j_syntax(t->p, node->line, "there is no %s named %s",
-                        node->type == N_FILTER ? "filter" : "test", quoted(node->name->s, node->name->n));
+        return j_syntax(t->p, node->line, "there is no %s named %s", node->type == N_FILTER ? "filter" : "test",
+                        quoted(node->name->s, node->name->n));
     soft |= node->type == N_IF || node->type == N_COND;
     TRY(place(t, s, node->a, soft));
     TRY(place(t, s, node->b, soft));
@@ -481,8 +480,7 @@ static kvasir_status place_for(pass *t, scope *s, jnode *node, bool soft)
 }
 
 /* caller, kwargs and varargs exist only in macros that read them. */
-static kvasir_status special(pass *t, scope *s, jblock *b, const char *name, bool *takes, jref *ref,
-                             bool *explicit_)
+static kvasir_status special(pass *t, scope *s, jblock *b, const char *name, bool *takes, jref *ref, bool *explicit_)
 {
     const jstr *interned;
     bool over = false;
@@ -514,8 +512,7 @@ static kvasir_status place_macro(pass *t, scope *s, jnode *node, bool soft)
     if (b->takes_caller && b->explicit_caller) {
         size_t at = 0;
         while (!j_is(b->params[at]->name, "caller")) at++;
-        if (at < b->n_params - b->n_defaults)
-            return j_syntax(t->p, node->line, "the parameter caller needs a default");
+        if (at < b->n_params - b->n_defaults) return j_syntax(t->p, node->line, "the parameter caller needs a default");
     }
     TRY(special(t, inner, b, "kwargs", &b->takes_kwargs, &b->kwargs, &is_param));
     b->takes_kwargs &= !is_param;

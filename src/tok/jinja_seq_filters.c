@@ -31,8 +31,7 @@ static kvasir_status make_getter(jrun *r, jval attribute, getter *out)
         out->parts[out->n++] = attribute;
         return KVASIR_OK;
     }
-    jval dot = j_str(&(jstr){.s = ".", .n = 1, .chars = 1}), rest = {.kind = J_MISSING},
-         args[2] = {dot, rest};
+    jval dot = j_str(&(jstr){.s = ".", .n = 1, .chars = 1}), rest = {.kind = J_MISSING}, args[2] = {dot, rest};
     TRY(j_call_builtin(r, j_find_str_method(&(jstr){.s = "split", .n = 5, .chars = 5}), attribute,
                        &(jargs){.v = args, .n = 1}, &split));
     parts = split.list;
@@ -241,9 +240,8 @@ static kvasir_status do_first(jrun *r, jval self, const jargs *a, jval *out)
     jiter *it;
     TRY(j_iterate(r, self, &it));
     TRY(j_iter_next(r, it, out));
-    return out->kind == J_MISSING
-               ? j_new_undefined(r, "No first item, sequence was empty", NULL, j_none(), out)
-               : KVASIR_OK;
+    return out->kind == J_MISSING ? j_new_undefined(r, "No first item, sequence was empty", NULL, j_none(), out)
+                                  : KVASIR_OK;
 }
 
 static kvasir_status do_last(jrun *r, jval self, const jargs *a, jval *out)
@@ -252,9 +250,8 @@ static kvasir_status do_last(jrun *r, jval self, const jargs *a, jval *out)
     TRY(j_reversed(r, self, &back));
     if (back.kind == J_MISSING) return j_fail(r, "'%s' object is not reversible", j_type_name(self));
     TRY(j_iter_next(r, back.iter, out));
-    return out->kind == J_MISSING
-               ? j_new_undefined(r, "No last item, sequence was empty", NULL, j_none(), out)
-               : KVASIR_OK;
+    return out->kind == J_MISSING ? j_new_undefined(r, "No last item, sequence was empty", NULL, j_none(), out)
+                                  : KVASIR_OK;
 }
 
 static kvasir_status do_reverse(jrun *r, jval self, const jargs *a, jval *out)
@@ -458,8 +455,7 @@ static kvasir_status do_selectattr(jrun *r, jval self, const jargs *a, jval *out
 
 static kvasir_status do_rejectattr(jrun *r, jval self, const jargs *a, jval *out)
 {
-    return make_lazy(r, next_selected,
-                     &(lazy){.from = self, .args = *a, .by_attribute = true, .negate = true}, out);
+    return make_lazy(r, next_selected, &(lazy){.from = self, .args = *a, .by_attribute = true, .negate = true}, out);
 }
 
 static kvasir_status next_unique(jrun *r, jiter *it, jval *out)
@@ -500,8 +496,7 @@ static kvasir_status do_unique(jrun *r, jval self, const jargs *a, jval *out)
 
 /* Filters that read all before they give anything: `build` makes the list when the first item is asked for.
  */
-static kvasir_status next_built(jrun *r, jiter *it, kvasir_status (*build)(jrun *r, lazy *z, jlist **out),
-                                jval *out)
+static kvasir_status next_built(jrun *r, jiter *it, kvasir_status (*build)(jrun *r, lazy *z, jlist **out), jval *out)
 {
     lazy *z = it->state;
     if (!z->started) TRY(build(r, z, &z->made));
@@ -522,13 +517,11 @@ static kvasir_status build_batches(jrun *r, lazy *z, jlist **out)
     batches->n = 0;
     TRY(j_arg_int(r, z->args.v[0], 0, &count));
     for (size_t i = 0; i < items->n; i += in_batch) {
-        size_t room =
-            count <= 0 ? items->n - i : (size_t)(count < (jint)(items->n - i) ? count : (jint)(items->n - i));
-        if (i == 0 && count == 0)
-            TRY(j_new_list(r, J_LIST, 0, &batches->v[batches->n++])); /* Jinja's quirk */
+        size_t room = count <= 0 ? items->n - i : (size_t)(count < (jint)(items->n - i) ? count : (jint)(items->n - i));
+        if (i == 0 && count == 0) TRY(j_new_list(r, J_LIST, 0, &batches->v[batches->n++])); /* Jinja's quirk */
         in_batch = room;
-        bool fill = i + room == items->n && (jint)room < count && z->args.v[1].kind != J_MISSING &&
-                    z->args.v[1].kind != J_NONE;
+        bool fill =
+            i + room == items->n && (jint)room < count && z->args.v[1].kind != J_MISSING && z->args.v[1].kind != J_NONE;
         if (fill && count > 1000000) return j_fail(r, "batch is given too large a number");
         TRY(j_new_list(r, J_LIST, fill ? (size_t)count : room, &made));
         for (size_t k = 0; k < made.list->n; k++) made.list->v[k] = k < room ? items->v[i + k] : z->args.v[1];

@@ -12,10 +12,10 @@ static kvasir_status in_case(jrun *r, jval self, jcase how, jval *out)
     return j_cut(r, mark, out);
 }
 
-#define CASE_METHOD(name, how)                                                                               \
-    static kvasir_status name(jrun *r, jval self, const jargs *a, jval *out)                                 \
-    {                                                                                                        \
-        return in_case(r, self, how, out);                                                                   \
+#define CASE_METHOD(name, how)                                                                                         \
+    static kvasir_status name(jrun *r, jval self, const jargs *a, jval *out)                                           \
+    {                                                                                                                  \
+        return in_case(r, self, how, out);                                                                             \
     }
 CASE_METHOD(upper, CASE_UPPER)
 CASE_METHOD(lower, CASE_LOWER)
@@ -24,11 +24,11 @@ CASE_METHOD(capitalize, CASE_CAPITALIZE)
 CASE_METHOD(swapcase, CASE_SWAP)
 CASE_METHOD(casefold, CASE_FOLD)
 
-#define CLASS_METHOD(name, which)                                                                            \
-    static kvasir_status name(jrun *r, jval self, const jargs *a, jval *out)                                 \
-    {                                                                                                        \
-        *out = j_bool(j_class(which, self.s));                                                               \
-        return j_step(r, self.s->n / 16);                                                                    \
+#define CLASS_METHOD(name, which)                                                                                      \
+    static kvasir_status name(jrun *r, jval self, const jargs *a, jval *out)                                           \
+    {                                                                                                                  \
+        *out = j_bool(j_class(which, self.s));                                                                         \
+        return j_step(r, self.s->n / 16);                                                                              \
     }
 CLASS_METHOD(is_alnum, CLASS_ALNUM)
 CLASS_METHOD(is_alpha, CLASS_ALPHA)
@@ -125,8 +125,7 @@ static kvasir_status expandtabs(jrun *r, jval self, const jargs *a, jval *out)
 /* ---- finding ------------------------------------------------------------------------------------------ */
 
 /* The part of the text that optional start and end arguments name. False: they lie the wrong way round. */
-static kvasir_status part_of(jrun *r, const jstr *s, jval start_v, jval end_v, size_t *skipped, jstr *out,
-                             bool *valid)
+static kvasir_status part_of(jrun *r, const jstr *s, jval start_v, jval end_v, size_t *skipped, jstr *out, bool *valid)
 {
     jint n = (jint)s->chars, start = 0, end = n;
     if (start_v.kind != J_NONE) TRY(j_arg_int(r, start_v, 0, &start));
@@ -343,8 +342,7 @@ static kvasir_status split_as(jrun *r, jval self, const jargs *a, bool from_righ
     if (a->v[0].kind != J_MISSING && a->v[0].kind != J_NONE) {
         TRY(j_arg_text(r, a->v[0], &separator));
         if (separator->n == 0) return j_fail(r, "empty separator");
-        TRY(from_right ? rsplit_at(r, self.s, separator, most, &p)
-                       : split_at(r, self.s, separator, most, &p));
+        TRY(from_right ? rsplit_at(r, self.s, separator, most, &p) : split_at(r, self.s, separator, most, &p));
     } else {
         TRY(from_right ? rsplit_space(r, self.s, most, &p) : split_space(r, self.s, most, &p));
     }
@@ -410,8 +408,7 @@ static kvasir_status join(jrun *r, jval self, const jargs *a, jval *out)
     size_t mark = j_mark(r);
     for (size_t i = 0; i < list->n; i++) {
         if (list->v[i].kind != J_STRING)
-            return j_fail(r, "sequence item %zu: expected str instance, %s found", i,
-                          j_type_name(list->v[i]));
+            return j_fail(r, "sequence item %zu: expected str instance, %s found", i, j_type_name(list->v[i]));
         if (i > 0) TRY(j_emit(r, self.s->s, self.s->n));
         TRY(j_emit(r, list->v[i].s->s, list->v[i].s->n));
     }

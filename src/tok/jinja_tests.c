@@ -27,11 +27,11 @@ static kvasir_status is_divisible(jrun *r, jval self, const jargs *a, jval *out)
 }
 
 /* A test that asks for no more than the value. */
-#define SIMPLE(name, answer)                                                                                 \
-    static kvasir_status name(jrun *r, jval self, const jargs *a, jval *out)                                 \
-    {                                                                                                        \
-        *out = j_bool(answer);                                                                               \
-        return KVASIR_OK;                                                                                    \
+#define SIMPLE(name, answer)                                                                                           \
+    static kvasir_status name(jrun *r, jval self, const jargs *a, jval *out)                                           \
+    {                                                                                                                  \
+        *out = j_bool(answer);                                                                                         \
+        return KVASIR_OK;                                                                                              \
     }
 SIMPLE(is_defined, self.kind != J_UNDEFINED)
 SIMPLE(is_undefined, self.kind == J_UNDEFINED)
@@ -47,10 +47,10 @@ SIMPLE(is_mapping, self.kind == J_DICT)
 SIMPLE(is_iterable, j_iterable(self) || self.kind == J_LOOP)
 SIMPLE(is_escaped, self.kind == J_STRING && self.s->markup)
 SIMPLE(is_same, j_same(self, a->v[0]))
-SIMPLE(is_sequence, self.kind == J_STRING || self.kind == J_BYTES || j_is_sequence(self) ||
-                        self.kind == J_DICT || self.kind == J_RANGE || self.kind == J_UNDEFINED)
-SIMPLE(is_callable, self.kind == J_FUNCTION || self.kind == J_METHOD || self.kind == J_MACRO ||
-                        self.kind == J_LOOP || self.kind == J_JOINER || self.kind == J_UNDEFINED)
+SIMPLE(is_sequence, self.kind == J_STRING || self.kind == J_BYTES || j_is_sequence(self) || self.kind == J_DICT ||
+                        self.kind == J_RANGE || self.kind == J_UNDEFINED)
+SIMPLE(is_callable, self.kind == J_FUNCTION || self.kind == J_METHOD || self.kind == J_MACRO || self.kind == J_LOOP ||
+                        self.kind == J_JOINER || self.kind == J_UNDEFINED)
 
 /* Is it the name of a filter, of a test? */
 static kvasir_status name_is(jrun *r, jval v, const jfunction *(*find)(const jstr *name), jval *out)
@@ -90,13 +90,13 @@ static kvasir_status is_upper(jrun *r, jval self, const jargs *a, jval *out)
     return text_is(r, self, CLASS_UPPER, out);
 }
 
-#define COMPARE(name, op)                                                                                    \
-    static kvasir_status name(jrun *r, jval self, const jargs *a, jval *out)                                 \
-    {                                                                                                        \
-        bool is;                                                                                             \
-        TRY(j_compare(r, op, self, a->v[0], &is));                                                           \
-        *out = j_bool(is);                                                                                   \
-        return KVASIR_OK;                                                                                    \
+#define COMPARE(name, op)                                                                                              \
+    static kvasir_status name(jrun *r, jval self, const jargs *a, jval *out)                                           \
+    {                                                                                                                  \
+        bool is;                                                                                                       \
+        TRY(j_compare(r, op, self, a->v[0], &is));                                                                     \
+        *out = j_bool(is);                                                                                             \
+        return KVASIR_OK;                                                                                              \
     }
 COMPARE(is_eq, CMP_EQ)
 COMPARE(is_ne, CMP_NE)

@@ -6,13 +6,10 @@
 
 static kvasir_status emit_name(jrun *r, char c, const struct tm *t)
 {
-    static const char *const days[] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
-                                       "Thursday", "Friday", "Saturday"};
-    static const char *const months[] = {"January",   "February", "March",    "April",
-                                         "May",       "June",     "July",     "August",
-                                         "September", "October",  "November", "December"};
-    const char *name =
-        c == 'a' || c == 'A' ? days[(unsigned)t->tm_wday % 7] : months[(unsigned)t->tm_mon % 12];
+    static const char *const days[] = {"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
+    static const char *const months[] = {"January", "February", "March",     "April",   "May",      "June",
+                                         "July",    "August",   "September", "October", "November", "December"};
+    const char *name = c == 'a' || c == 'A' ? days[(unsigned)t->tm_wday % 7] : months[(unsigned)t->tm_mon % 12];
     if (c == 'p' || c == 'P') name = t->tm_hour < 12 ? (c == 'p' ? "AM" : "am") : (c == 'p' ? "PM" : "pm");
     return j_emit(r, name, c == 'A' || c == 'B' ? strlen(name) : c == 'p' || c == 'P' ? 2 : 3);
 }

@@ -118,9 +118,7 @@ const char *j_type_name(jval v)
     case J_RANGE:
         return "range";
     case J_VIEW:
-        return v.view->kind == VIEW_KEYS     ? "dict_keys"
-               : v.view->kind == VIEW_VALUES ? "dict_values"
-                                             : "dict_items";
+        return v.view->kind == VIEW_KEYS ? "dict_keys" : v.view->kind == VIEW_VALUES ? "dict_values" : "dict_items";
     case J_ITER:
         return v.iter->type;
     case J_NAMESPACE:

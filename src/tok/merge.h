@@ -10,12 +10,10 @@
 #define NO_RANK UINT32_MAX
 
 /* The rank and token of a pair; false when it does not merge. */
-typedef bool (*pair_rank)(const tok *t, const char *text, const symbol *left, const symbol *right,
-                          uint32_t *rank, int32_t *merged);
+typedef bool (*pair_rank)(const tok *t, const char *text, const symbol *left, const symbol *right, uint32_t *rank,
+                          int32_t *merged);
 
-enum {
-    HEAP_ARITY = 4
-}; /* of one long word the heap outgrows the cache; four children cost one miss, not two */
+enum { HEAP_ARITY = 4 }; /* of one long word the heap outgrows the cache; four children cost one miss, not two */
 
 static inline void heap_sink(uint64_t *heap, size_t n, size_t i)
 {
@@ -33,8 +31,7 @@ static inline void heap_sink(uint64_t *heap, size_t n, size_t i)
 static inline void heap_push(encoder *e, uint64_t key)
 {
     size_t i = e->n_heap++;
-    for (size_t parent; i > 0 && e->heap[parent = (i - 1) / HEAP_ARITY] > key; i = parent)
-        e->heap[i] = e->heap[parent];
+    for (size_t parent; i > 0 && e->heap[parent = (i - 1) / HEAP_ARITY] > key; i = parent) e->heap[i] = e->heap[parent];
     e->heap[i] = key;
 }
 
@@ -61,8 +58,7 @@ static inline void merge_symbols(encoder *e, const char *text, pair_rank rank)
 {
     e->n_heap = 0;
     for (size_t i = 0; i + 1 < e->n_symbols; i++)
-        if (rank_pair(e, text, (int32_t)i, rank))
-            e->heap[e->n_heap++] = (uint64_t)e->symbols[i].rank << 32 | i;
+        if (rank_pair(e, text, (int32_t)i, rank)) e->heap[e->n_heap++] = (uint64_t)e->symbols[i].rank << 32 | i;
     for (size_t i = e->n_heap; i-- > 0;) heap_sink(e->heap, e->n_heap, i);
     while (e->n_heap) {
         uint64_t key = heap_pop(e);

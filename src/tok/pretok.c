@@ -17,9 +17,8 @@
    long run is followed by one that consumes this run (or all but its last character); and where a search
    starts inside a run that cannot match, a lookbehind ends the attempt at once. Nothing repeats a group, so
    the matcher needs no stack. */
-#define WS "\\t-\\r \\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}"
-#define SPACES                                                                                               \
-    "[" WS "]+(?![^" WS "])|[" WS "]+" /* a run of spaces leaves its last one to the word that follows */
+#define WS                                "\\t-\\r \\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}"
+#define SPACES                            "[" WS "]+(?![^" WS "])|[" WS "]+" /* a run of spaces leaves its last one to the word that follows */
 #define LINES                             "[" WS "]*[\\r\\n]+"
 #define OTHER                             " ?[^" WS "\\p{L}\\p{N}]+"
 #define CONTRACTION                       "'(?:[sStTmMdD]|[rR][eE]|[vV][eE]|[lL][lL])"
@@ -27,34 +26,33 @@
 #define GPT2                              "'(?:[stmd]|re|ve|ll)| ?\\p{L}+| ?\\p{N}+|" OTHER "|" SPACES
 #define QWEN2(contraction, number, lines) contraction WORD "|" number "|" OTHER "[\\r\\n]*|" lines "|" SPACES
 /* Upper case, then lower case, with letters that have no case and marks in either. */
-#define CASED(upper, lower, suffix)                                                                          \
+#define CASED(upper, lower, suffix)                                                                                    \
     "[^\\r\\n\\p{L}\\p{N}]?" upper "*" lower "+" suffix "|[^\\r\\n\\p{L}\\p{N}]?" upper "+" lower "*" suffix
-#define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
-#define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
-#define NO_HAN                                                                                               \
-    "\\p{N}\\p{P}\\p{S}\\p{Z}\\p{C}\\p{sc:Han}]" /* the same classes without Han, by their complement */
+#define UPPER          "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
+#define LOWER          "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+#define NO_HAN         "\\p{N}\\p{P}\\p{S}\\p{Z}\\p{C}\\p{sc:Han}]" /* the same classes without Han, by their complement */
 #define CJK            "[\\x{4E00}-\\x{9FA5}\\x{3040}-\\x{309F}\\x{30A0}-\\x{30FF}]+"
 #define ASIAN          "[\\x{4E00}-\\x{9FA5}\\x{800}-\\x{4E00}\\x{AC00}-\\x{D7FF}]+"
 #define ASCII_WORD     "[!-/:-@\\[-`{-~][A-Za-z]+"
 #define PUNCTUATION_V3 ASCII_WORD "|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+"
 #define BLOOM          " ?[^(" WS "|.,!?\\x{2026}\\x{3002}\\x{FF0C}\\x{3001}\\x{964}\\x{6D4}\\x{60C})]+"
 /* DeepSeek LLM's letters: those with case, of Unicode 11. */
-#define DEEPSEEK_LETTERS                                                                                     \
-    "A-Za-z\\x{B5}\\x{C0}-\\x{D6}\\x{D8}-\\x{F6}\\x{F8}-\\x{1BA}\\x{1BC}-\\x{1BF}\\x{1C4}-\\x{293}"          \
-    "\\x{295}-\\x{2AF}\\x{370}-\\x{373}\\x{376}\\x{377}\\x{37B}-\\x{37D}\\x{37F}\\x{386}\\x{388}-\\x{38A}"   \
-    "\\x{38C}\\x{38E}-\\x{3A1}\\x{3A3}-\\x{3F5}\\x{3F7}-\\x{481}\\x{48A}-\\x{52F}\\x{531}-\\x{556}"          \
-    "\\x{10A0}-\\x{10C5}\\x{13A0}-\\x{13F5}\\x{13F8}-\\x{13FD}\\x{1C90}-\\x{1CBA}\\x{1CBD}-\\x{1CBF}"        \
-    "\\x{1D00}-\\x{1D2B}\\x{1D6B}-\\x{1D77}\\x{1D79}-\\x{1D9A}\\x{1E00}-\\x{1F15}\\x{1F18}-\\x{1F1D}"        \
-    "\\x{1F20}-\\x{1F45}\\x{1F48}-\\x{1F4D}\\x{1F50}-\\x{1F57}\\x{1F59}\\x{1F5B}\\x{1F5D}"                   \
-    "\\x{1F5F}-\\x{1F7D}\\x{1F80}-\\x{1FB4}\\x{1FB6}-\\x{1FBC}\\x{1FBE}\\x{1FC2}-\\x{1FC4}"                  \
-    "\\x{1FC6}-\\x{1FCC}\\x{1FD0}-\\x{1FD3}\\x{1FD6}-\\x{1FDB}\\x{1FE0}-\\x{1FEC}\\x{1FF2}-\\x{1FF4}"        \
-    "\\x{1FF6}-\\x{1FFC}\\x{2102}\\x{2107}\\x{210A}-\\x{2113}\\x{2115}\\x{2119}-\\x{211D}\\x{2124}"          \
-    "\\x{2126}\\x{2128}\\x{212A}-\\x{212D}\\x{212F}-\\x{2134}\\x{2139}\\x{213C}-\\x{213F}"                   \
-    "\\x{2145}-\\x{2149}\\x{214E}\\x{2183}\\x{2184}\\x{2C00}-\\x{2C7B}\\x{2C7E}-\\x{2CE4}"                   \
-    "\\x{2CEB}-\\x{2CEE}\\x{2CF2}\\x{2CF3}\\x{A640}-\\x{A66D}\\x{A680}-\\x{A69B}\\x{A722}-\\x{A76F}"         \
-    "\\x{A771}-\\x{A787}\\x{A78B}-\\x{A78E}\\x{AB70}-\\x{ABBF}\\x{FB00}-\\x{FB06}\\x{FB13}-\\x{FB17}"        \
-    "\\x{FF21}-\\x{FF3A}\\x{FF41}-\\x{FF5A}\\x{10400}-\\x{1044F}\\x{104B0}-\\x{104D3}"                       \
-    "\\x{104D8}-\\x{104FB}\\x{10C80}-\\x{10CB2}\\x{10CC0}-\\x{10CF2}\\x{118A0}-\\x{118DF}"                   \
+#define DEEPSEEK_LETTERS                                                                                               \
+    "A-Za-z\\x{B5}\\x{C0}-\\x{D6}\\x{D8}-\\x{F6}\\x{F8}-\\x{1BA}\\x{1BC}-\\x{1BF}\\x{1C4}-\\x{293}"                    \
+    "\\x{295}-\\x{2AF}\\x{370}-\\x{373}\\x{376}\\x{377}\\x{37B}-\\x{37D}\\x{37F}\\x{386}\\x{388}-\\x{38A}"             \
+    "\\x{38C}\\x{38E}-\\x{3A1}\\x{3A3}-\\x{3F5}\\x{3F7}-\\x{481}\\x{48A}-\\x{52F}\\x{531}-\\x{556}"                    \
+    "\\x{10A0}-\\x{10C5}\\x{13A0}-\\x{13F5}\\x{13F8}-\\x{13FD}\\x{1C90}-\\x{1CBA}\\x{1CBD}-\\x{1CBF}"                  \
+    "\\x{1D00}-\\x{1D2B}\\x{1D6B}-\\x{1D77}\\x{1D79}-\\x{1D9A}\\x{1E00}-\\x{1F15}\\x{1F18}-\\x{1F1D}"                  \
+    "\\x{1F20}-\\x{1F45}\\x{1F48}-\\x{1F4D}\\x{1F50}-\\x{1F57}\\x{1F59}\\x{1F5B}\\x{1F5D}"                             \
+    "\\x{1F5F}-\\x{1F7D}\\x{1F80}-\\x{1FB4}\\x{1FB6}-\\x{1FBC}\\x{1FBE}\\x{1FC2}-\\x{1FC4}"                            \
+    "\\x{1FC6}-\\x{1FCC}\\x{1FD0}-\\x{1FD3}\\x{1FD6}-\\x{1FDB}\\x{1FE0}-\\x{1FEC}\\x{1FF2}-\\x{1FF4}"                  \
+    "\\x{1FF6}-\\x{1FFC}\\x{2102}\\x{2107}\\x{210A}-\\x{2113}\\x{2115}\\x{2119}-\\x{211D}\\x{2124}"                    \
+    "\\x{2126}\\x{2128}\\x{212A}-\\x{212D}\\x{212F}-\\x{2134}\\x{2139}\\x{213C}-\\x{213F}"                             \
+    "\\x{2145}-\\x{2149}\\x{214E}\\x{2183}\\x{2184}\\x{2C00}-\\x{2C7B}\\x{2C7E}-\\x{2CE4}"                             \
+    "\\x{2CEB}-\\x{2CEE}\\x{2CF2}\\x{2CF3}\\x{A640}-\\x{A66D}\\x{A680}-\\x{A69B}\\x{A722}-\\x{A76F}"                   \
+    "\\x{A771}-\\x{A787}\\x{A78B}-\\x{A78E}\\x{AB70}-\\x{ABBF}\\x{FB00}-\\x{FB06}\\x{FB13}-\\x{FB17}"                  \
+    "\\x{FF21}-\\x{FF3A}\\x{FF41}-\\x{FF5A}\\x{10400}-\\x{1044F}\\x{104B0}-\\x{104D3}"                                 \
+    "\\x{104D8}-\\x{104FB}\\x{10C80}-\\x{10CB2}\\x{10CC0}-\\x{10CF2}\\x{118A0}-\\x{118DF}"                             \
     "\\x{1E900}-\\x{1E943}"
 
 enum { MAX_STAGES = 6 };
@@ -102,23 +100,20 @@ static const char *const split_stage[SPLITS][MAX_STAGES] = {
     [SPLIT_DEEPSEEK_CODER] = {"[\\r\\n]", "[" WS "]?\\p{L}+", "[" WS "]?\\p{P}+", ASIAN, "\\p{N}"},
     [SPLIT_DEEPSEEK_V3] = {"\\p{N}{1,3}", CJK, PUNCTUATION_V3 "[\\r\\n]*|" LINES "|" SPACES},
     [SPLIT_FALCON] = {"[\\p{P}$+<=>^~|`]+", GPT2, "[0-9][0-9][0-9]"},
-    [SPLIT_GPT4O] = {CASED(UPPER, LOWER, "(?:" CONTRACTION ")?") "|\\p{N}{1,3}|" OTHER "[\\r\\n/]*|" LINES
-                                                                 "|" SPACES},
+    [SPLIT_GPT4O] = {CASED(UPPER, LOWER, "(?:" CONTRACTION ")?") "|\\p{N}{1,3}|" OTHER "[\\r\\n/]*|" LINES "|" SPACES},
     [SPLIT_TEKKEN] = {CASED(UPPER, LOWER, "") "|\\p{N}|" OTHER "[\\r\\n/]*|" LINES "|" SPACES},
     [SPLIT_KIMI] = {"\\p{sc:Han}+|" CASED("[^\\p{Ll}" NO_HAN, "[^\\p{Lu}\\p{Lt}" NO_HAN,
-                                          "(?:" CONTRACTION ")?") "|\\p{N}{1,3}|" OTHER "[\\r\\n]*|" LINES
-                                                                  "|" SPACES},
+                                          "(?:" CONTRACTION ")?") "|\\p{N}{1,3}|" OTHER "[\\r\\n]*|" LINES "|" SPACES},
     [SPLIT_NEWLINES] = {"[^\\n]+|\\n+"},
     [SPLIT_BAILING] = {QWEN2(CONTRACTION "|", "\\p{N}", "[" WS "]*[\\r\\n]")},
     [SPLIT_SEED_CODER] = {CONTRACTION "|" WORD "|\\p{N}| ?[^" WS "\\p{L}\\p{N}\\r\\n]+|" LINES "|" SPACES},
     [SPLIT_MINICPM5] = {"\\p{N}{1,3}", QWEN2(CONTRACTION "|", "\\p{N}+", LINES)},
     [SPLIT_LAGUNA] = {"[^\\n]+|\\n+", QWEN2(CONTRACTION "|", "\\p{N}", LINES)},
     [SPLIT_SPARK] = {"\\p{N}{1,3}", CJK, PUNCTUATION_V3 "|[\\r\\n]|" SPACES, "\\p{N}"},
-    [SPLIT_YOUTU] =
-        {"[\\x{AC00}-\\x{D7A3}\\x{3131}-\\x{318E}]+|[\\x{FF01}\\x{2026}\\x{201C}\\x{201D}\\x{2018}"
-         "\\x{2019}\\x{2014}\\x{FF1A}\\x{FF1B}\\x{FF0C}\\x{3001}-\\x{303F}\\x{FE30}-\\x{FE4F}]+|"
-         "[\\x{3105}-\\x{312F}]+|" CJK,
-         CASED(UPPER, LOWER, "(?:" CONTRACTION ")?") "|\\p{N}|" OTHER "[\\r\\n/]*|" LINES "|" SPACES},
+    [SPLIT_YOUTU] = {"[\\x{AC00}-\\x{D7A3}\\x{3131}-\\x{318E}]+|[\\x{FF01}\\x{2026}\\x{201C}\\x{201D}\\x{2018}"
+                     "\\x{2019}\\x{2014}\\x{FF1A}\\x{FF1B}\\x{FF0C}\\x{3001}-\\x{303F}\\x{FE30}-\\x{FE4F}]+|"
+                     "[\\x{3105}-\\x{312F}]+|" CJK,
+                     CASED(UPPER, LOWER, "(?:" CONTRACTION ")?") "|\\p{N}|" OTHER "[\\r\\n/]*|" LINES "|" SPACES},
     [SPLIT_BLOOM] = {BLOOM},
     [SPLIT_VIKING] = {BLOOM, "\\p{N}"},
 };
@@ -253,15 +248,13 @@ static kvasir_status compile(pretok *p)
     for (int i = 0; i < MAX_STAGES && text[i] && status == KVASIR_OK; i++) {
         int error;
         PCRE2_SIZE at;
-        p->stage[i] = pcre2_compile((PCRE2_SPTR)text[i], PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &error,
-                                    &at, context);
+        p->stage[i] =
+            pcre2_compile((PCRE2_SPTR)text[i], PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &error, &at, context);
         if (!p->stage[i])
-            status = fail(KVASIR_E_UNSUPPORTED,
-                          "PCRE2 refuses stage %d of the split pattern %s at byte %zu (error %d)", i,
-                          p->row->name, at, error);
+            status = fail(KVASIR_E_UNSUPPORTED, "PCRE2 refuses stage %d of the split pattern %s at byte %zu (error %d)",
+                          i, p->row->name, at, error);
         else
-            (void)pcre2_jit_compile(p->stage[i],
-                                    PCRE2_JIT_COMPLETE); /* without it matching is slower, not different */
+            (void)pcre2_jit_compile(p->stage[i], PCRE2_JIT_COMPLETE); /* without it matching is slower, not different */
         p->n_stages = i + 1;
     }
     pcre2_compile_context_free(context);
@@ -348,8 +341,8 @@ static kvasir_status split(const splitter *s, int stage, size_t begin, size_t en
         ++*s->matches;
         if (found == PCRE2_ERROR_NOMATCH) break;
         if (found < 0 || range[1] <= range[0])
-            return fail(KVASIR_E_INTERNAL, "the split pattern %s stopped at byte %zu (PCRE2 error %d)",
-                        s->p->row->name, at, found);
+            return fail(KVASIR_E_INTERNAL, "the split pattern %s stopped at byte %zu (PCRE2 error %d)", s->p->row->name,
+                        at, found);
         size_t from = begin + range[0], to = begin + range[1]; /* the next stage overwrites the range */
         if (from > at) TRY(split(s, stage + 1, at, from));
         TRY(split(s, stage + 1, from, to));
@@ -358,8 +351,7 @@ static kvasir_status split(const splitter *s, int stage, size_t begin, size_t en
     return at < end ? split(s, stage + 1, at, end) : KVASIR_OK;
 }
 
-kvasir_status pretok_split(const pretok *p, const char *text, size_t n, pretok_word word, void *arg,
-                           size_t *matches)
+kvasir_status pretok_split(const pretok *p, const char *text, size_t n, pretok_word word, void *arg, size_t *matches)
 {
     splitter s = {p, text, pcre2_match_data_create(1, p->general), word, arg, matches};
     if (!s.data) return fail_memory(sizeof s);

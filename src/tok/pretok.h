@@ -14,8 +14,8 @@ kvasir_status pretok_create(const char *name, pretok **out);
 void pretok_free(pretok *p);
 
 const char *pretok_name(const pretok *p);
-bool pretok_raw(const pretok *p);         /* merges over characters, not bytes; spaces as U+2581 */
-bool pretok_whole_words(const pretok *p); /* a word that is a token is that token, whatever the merges say */
+bool pretok_raw(const pretok *p);            /* merges over characters, not bytes; spaces as U+2581 */
+bool pretok_whole_words(const pretok *p);    /* a word that is a token is that token, whatever the merges say */
 bool pretok_whole_newlines(const pretok *p); /* the same for words of newlines only */
 bool pretok_forces_bos(const pretok *p);     /* BOS even where the file says no */
 bool pretok_adds_bos(const pretok *p);       /* BOS where the file does not say */
@@ -24,7 +24,6 @@ bool pretok_adds_bos(const pretok *p);       /* BOS where the file does not say 
    (and no surrogates). `matches` counts the matcher's calls. The time is linear in n: see the note at the
    table. */
 typedef kvasir_status (*pretok_word)(void *arg, size_t begin, size_t end);
-kvasir_status pretok_split(const pretok *p, const char *text, size_t n, pretok_word word, void *arg,
-                           size_t *matches);
+kvasir_status pretok_split(const pretok *p, const char *text, size_t n, pretok_word word, void *arg, size_t *matches);
 
 #endif

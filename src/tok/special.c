@@ -40,8 +40,7 @@ kvasir_status special_add(special_set *s, const char *text, size_t n, int32_t to
     int32_t at = 0;
     if (n == 0) return KVASIR_OK;
     if (n > SPECIAL_MAX_BYTES || s->n > SPECIAL_MAX_BYTES - (int32_t)n)
-        return fail(KVASIR_E_FORMAT, "the special tokens of the vocabulary have more than %d bytes",
-                    SPECIAL_MAX_BYTES);
+        return fail(KVASIR_E_FORMAT, "the special tokens of the vocabulary have more than %d bytes", SPECIAL_MAX_BYTES);
     for (size_t i = n; i-- > 0;) {
         unsigned char byte = (unsigned char)text[i];
         int32_t next = child_of(s, at, byte);
@@ -172,8 +171,7 @@ static size_t decide(const special_set *s, candidates *c, unsigned char *covered
                 open -= p->node == 0;
                 continue;
             }
-            for (size_t i = p->start; i < p->start + length; i++)
-                covered[i >> 3] |= (unsigned char)(1u << (i & 7));
+            for (size_t i = p->start; i < p->start + length; i++) covered[i >> 3] |= (unsigned char)(1u << (i & 7));
             p->taken = true;
             n_taken++;
             open--;

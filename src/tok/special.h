@@ -39,7 +39,6 @@ void special_free(special_set *s);
 /* The tokens in a text: longer tokens are taken before shorter ones wherever they are, equally long ones from
    left to right, and none overlaps another (the order of the reference engine). *out is ascending, mem_free;
    NULL when *n is 0. Time and memory are linear in n for a given set. */
-kvasir_status special_find(const special_set *s, const char *text, size_t n, special_hit **out,
-                           size_t *n_out);
+kvasir_status special_find(const special_set *s, const char *text, size_t n, special_hit **out, size_t *n_out);
 
 #endif

@@ -19,8 +19,8 @@ static uint32_t rank_of_score(float score)
     return rank < NO_RANK ? rank : NO_RANK - 1;
 }
 
-static bool rank_of_union(const tok *t, const char *text, const symbol *left, const symbol *right,
-                          uint32_t *rank, int32_t *merged)
+static bool rank_of_union(const tok *t, const char *text, const symbol *left, const symbol *right, uint32_t *rank,
+                          int32_t *merged)
 {
     int32_t id = vocab_find_plain(t, text + left->start, (size_t)left->len + right->len);
     if (id < 0) return false;

@@ -14,12 +14,12 @@ enum {
 };
 
 typedef enum tok_attr { /* tokenizer.ggml.token_type */
-    TOK_NORMAL = 1,
-    TOK_UNKNOWN = 2,
-    TOK_CONTROL = 3,
-    TOK_USER_DEFINED = 4,
-    TOK_UNUSED = 5,
-    TOK_BYTE = 6
+                        TOK_NORMAL = 1,
+                        TOK_UNKNOWN = 2,
+                        TOK_CONTROL = 3,
+                        TOK_USER_DEFINED = 4,
+                        TOK_UNUSED = 5,
+                        TOK_BYTE = 6
 } tok_attr;
 
 /* What the vocabulary is made from: plain arrays, so that tests and fuzzers can build one without a file. The caller
@@ -34,8 +34,8 @@ typedef struct tok_source {
     const char *pre;   /* tokenizer.ggml.pre; NULL when absent */
     const tok_text *tokens;
     size_t n_tokens;
-    const float *scores;       /* SentencePiece; NULL when absent */
-    const int32_t *attrs;      /* tok_attr per token; NULL when absent: all normal */
+    const float *scores;  /* SentencePiece; NULL when absent */
+    const int32_t *attrs; /* tok_attr per token; NULL when absent: all normal */
     const tok_text *merges;
     size_t n_merges;
     int32_t bos, eos, eot, eom, unk, sep, pad; /* -1 when absent */
@@ -54,8 +54,8 @@ bool tok_is_eog(const tok *t, int32_t id); /* ends generation: eos, eot, and the
 bool tok_is_control(const tok *t, int32_t id);
 bool tok_adds_bos(const tok *t);
 bool tok_adds_eos(const tok *t);
-const char *tok_model_name(const tok *t); /* "bpe", "spm" */
-const char *tok_pre_name(const tok *t);   /* the split pattern in use, "" for SentencePiece */
+const char *tok_model_name(const tok *t);                   /* "bpe", "spm" */
+const char *tok_pre_name(const tok *t);                     /* the split pattern in use, "" for SentencePiece */
 int32_t tok_find(const tok *t, const char *text, size_t n); /* the token whose stored text this is, or -1 */
 /* The stored text of a token (byte-level BPE's mapped form, SentencePiece's U+2581 form). */
 const char *tok_raw(const tok *t, int32_t id, size_t *n);
@@ -66,8 +66,8 @@ size_t tok_piece(const tok *t, int32_t id, bool special, char *to, size_t room);
 /* Encodes `n` bytes, valid UTF-8 or not. add_special: BOS/EOS as the vocabulary asks. parse_special: control tokens
    written in the text become that token; without it text never yields one. *out is allocated with mem_alloc and is the
    caller's (mem_free); linear time in n, also for one long line. */
-kvasir_status tok_encode(const tok *t, const char *text, size_t n, bool add_special, bool parse_special,
-                         int32_t **out, size_t *n_out);
+kvasir_status tok_encode(const tok *t, const char *text, size_t n, bool add_special, bool parse_special, int32_t **out,
+                         size_t *n_out);
 
 /* The bytes of n ids put together, the space that add_space_prefix put before the first text left out: what was
    encoded, if it was UTF-8, the vocabulary can say it, and for SentencePiece no U+2581 was in it (which is a space

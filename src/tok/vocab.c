@@ -40,8 +40,7 @@ static uint64_t load_bytes(const char *s, size_t n)
         memcpy(&hi, s + n - 4, 4);
         a = (uint64_t)hi << 32 | lo;
     } else if (n > 0) {
-        a = (uint64_t)(unsigned char)s[0] << 16 | (uint64_t)(unsigned char)s[n / 2] << 8 |
-            (unsigned char)s[n - 1];
+        a = (uint64_t)(unsigned char)s[0] << 16 | (uint64_t)(unsigned char)s[n / 2] << 8 | (unsigned char)s[n - 1];
     }
     return a;
 }
@@ -71,8 +70,8 @@ static kvasir_status add_text(tok *t, int32_t id, uint32_t hash)
         if (slot->hash != hash) continue;
         const tok_text *other = &t->text[slot->id_plus_1 - 1];
         if (other->n == text->n && memcmp(other->s, text->s, text->n) == 0)
-            return fail(KVASIR_E_FORMAT, "tokens %d and %d of the vocabulary are both %s",
-                        slot->id_plus_1 - 1, id, quoted(text->s, text->n));
+            return fail(KVASIR_E_FORMAT, "tokens %d and %d of the vocabulary are both %s", slot->id_plus_1 - 1, id,
+                        quoted(text->s, text->n));
     }
     return fail(KVASIR_E_FORMAT, "the tokens of the vocabulary are made to collide (token %d, %s)", id,
                 quoted(text->s, text->n));
@@ -107,8 +106,7 @@ void vocab_find_batch(const tok *t, const tok_text *text, int n, int32_t *id)
     for (int i = 0; i < n; i++)
         if (slot[i]->id_plus_1) __builtin_prefetch(&t->text[slot[i]->id_plus_1 - 1]);
     for (int i = 0; i < n; i++)
-        if (slot[i]->hash == hash[i] && slot[i]->id_plus_1)
-            __builtin_prefetch(t->text[slot[i]->id_plus_1 - 1].s);
+        if (slot[i]->hash == hash[i] && slot[i]->id_plus_1) __builtin_prefetch(t->text[slot[i]->id_plus_1 - 1].s);
     for (int i = 0; i < n; i++) {
         id[i] = find_hashed(t, text[i].s, text[i].n, hash[i]);
         if (id[i] >= 0 && t->flags[id[i]] & FLAGS_NOT_TEXT) id[i] = -1;
@@ -165,8 +163,7 @@ static kvasir_status add_tokens(tok *t, const tok_source *source)
         if (source->attrs) t->flags[id] = flags_of_attr(source->attrs[id], text);
         if (text->n > t->max_text) t->max_text = text->n;
     }
-    for (int32_t first = 0; first < t->n;
-         first += VOCAB_BATCH) { /* by batches, so that cache misses overlap */
+    for (int32_t first = 0; first < t->n; first += VOCAB_BATCH) { /* by batches, so that cache misses overlap */
         uint32_t hash[VOCAB_BATCH];
         const int32_t n = t->n - first < VOCAB_BATCH ? t->n - first : VOCAB_BATCH;
         for (int32_t i = 0; i < n; i++) {
@@ -262,8 +259,7 @@ static kvasir_status set_special_ids(tok *t, const tok_source *source)
     t->add_space_prefix = t->kind == TOK_SPM && source->add_space_prefix != 0;
     if (source->add_bos > 0 && t->bos < 0)
         return fail(KVASIR_E_FORMAT, "the vocabulary asks for a BOS token but has none");
-    if (t->add_eos && t->eos < 0)
-        return fail(KVASIR_E_FORMAT, "the vocabulary asks for an EOS token but has none");
+    if (t->add_eos && t->eos < 0) return fail(KVASIR_E_FORMAT, "the vocabulary asks for an EOS token but has none");
     if (t->bos < 0) t->add_bos = false;
     return KVASIR_OK;
 }
@@ -287,8 +283,7 @@ static kvasir_status set_kind(tok *t, const tok_source *source)
 static kvasir_status build(tok *t, const tok_source *source)
 {
     if (source->n_tokens == 0 || source->n_tokens > TOK_MAX_TOKENS)
-        return fail(KVASIR_E_FORMAT, "the vocabulary has %zu tokens, not 1 to %d", source->n_tokens,
-                    TOK_MAX_TOKENS);
+        return fail(KVASIR_E_FORMAT, "the vocabulary has %zu tokens, not 1 to %d", source->n_tokens, TOK_MAX_TOKENS);
     t->text = source->tokens;
     t->n = (int32_t)source->n_tokens;
     t->scores = source->scores;

@@ -8,10 +8,11 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-static const char *const patterns[] = {
-    "default",     "gpt-2",  "llama-bpe", "qwen2",  "qwen35",  "smollm", "deepseek-llm", "deepseek-coder",
-    "deepseek-v3", "falcon", "gpt-4o",    "tekken", "kimi-k2", "gemma4", "bailingmoe",   "seed-coder",
-    "minicpm5",    "laguna", "spark2_5",  "youtu",  "bloom",   "viking"};
+static const char *const patterns[] = {"default",    "gpt-2",        "llama-bpe",      "qwen2",       "qwen35",
+                                       "smollm",     "deepseek-llm", "deepseek-coder", "deepseek-v3", "falcon",
+                                       "gpt-4o",     "tekken",       "kimi-k2",        "gemma4",      "bailingmoe",
+                                       "seed-coder", "minicpm5",     "laguna",         "spark2_5",    "youtu",
+                                       "bloom",      "viking"};
 enum { PATTERNS = sizeof patterns / sizeof *patterns };
 
 typedef enum kind { BYTE_LEVEL, SENTENCE_PIECE, GEMMA4, KINDS } kind;
@@ -91,8 +92,7 @@ static void check_text(const tok *t, kind k, const char *text, size_t n, bool ad
     size_t n_ids, n_back;
     tok_work work = {0};
     require(tok_encode_counted(t, text, n, add_special, parse_special, &ids, &n_ids, &work) == KVASIR_OK);
-    require(work.pops <= 9 * n + 9 &&
-            work.pairs <= 9 * n + 9); /* a space is three bytes, and each counts thrice */
+    require(work.pops <= 9 * n + 9 && work.pairs <= 9 * n + 9); /* a space is three bytes, and each counts thrice */
     const size_t n_bos = add_special && tok_adds_bos(t);
     for (size_t i = 0; i < n_ids; i++) {
         require(ids[i] >= 0 && ids[i] < tok_size(t));
@@ -167,8 +167,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         require(tok_create(&s, &cached[k][p]) == KVASIR_OK);
     }
     const tok *t = cached[k][p];
-    const bool lacks_bytes =
-        k == BYTE_LEVEL && pretok_raw(t->split); /* the alphabet is no use without byte level */
+    const bool lacks_bytes = k == BYTE_LEVEL && pretok_raw(t->split); /* the alphabet is no use without byte level */
     check_text(t, lacks_bytes ? KINDS : k, text, n - 2, data[0] & 0x40, data[0] & 0x20);
     return 0;
 }

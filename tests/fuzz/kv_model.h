@@ -33,12 +33,12 @@ typedef struct kv_model {
     char wrong[800]; /* "" while model and cache agree */
 } kv_model;
 
-#define MODEL_EXPECT(m, condition)                                                                           \
-    do {                                                                                                     \
-        if (!(condition) && !(m)->wrong[0]) {                                                                \
-            (void)snprintf((m)->wrong, sizeof(m)->wrong, "%s:%d: %s (last message: %s)", __FILE__, __LINE__, \
-                           #condition, kvasir_message());                                                    \
-        }                                                                                                    \
+#define MODEL_EXPECT(m, condition)                                                                                     \
+    do {                                                                                                               \
+        if (!(condition) && !(m)->wrong[0]) {                                                                          \
+            (void)snprintf((m)->wrong, sizeof(m)->wrong, "%s:%d: %s (last message: %s)", __FILE__, __LINE__,           \
+                           #condition, kvasir_message());                                                              \
+        }                                                                                                              \
     } while (0)
 
 static inline unsigned model_byte(kv_model *m)
@@ -125,8 +125,7 @@ static inline void model_compare_all(kv_model *m)
     }
     const model_seq *q = &m->seq[last];
     if (alive == 0) MODEL_EXPECT(m, kv_pool_used(m->pool) == 0);
-    if (alive == 1)
-        MODEL_EXPECT(m, kv_pool_used(m->pool) == kv_seq_bytes(q->s) && kv_seq_bytes_shared(q->s) == 0);
+    if (alive == 1) MODEL_EXPECT(m, kv_pool_used(m->pool) == kv_seq_bytes(q->s) && kv_seq_bytes_shared(q->s) == 0);
     if (alive == 1 && q->n_snapshots == 0 && q->reserved == 0) {
         MODEL_EXPECT(m, kv_pool_used(m->pool) == kv_layout_bytes(&m->layout, q->length));
     }
@@ -298,13 +297,11 @@ static inline bool model_run(kv_model *m, const uint8_t *bytes, size_t n)
     enum { WINDOWS = sizeof windows / sizeof *windows };
     *m = (kv_model){.bytes = bytes, .n = n, .clock = 1};
     unsigned shape = model_byte(m), window = model_byte(m), blocks = model_byte(m);
-    m->layer[0] = (kv_layer){
-        .n_head_kv = 1 + (int)(shape >> 2 & 1), .k_dim = 3, .v_dim = 2, .window = windows[window % WINDOWS]};
+    m->layer[0] =
+        (kv_layer){.n_head_kv = 1 + (int)(shape >> 2 & 1), .k_dim = 3, .v_dim = 2, .window = windows[window % WINDOWS]};
     m->layer[1] = (kv_layer){.n_head_kv = shape >> 3 & 1, .k_dim = 1, .v_dim = 1};
-    m->layer[2] = (kv_layer){.n_head_kv = 2,
-                             .k_dim = shape & 16 ? 12 : 2,
-                             .v_dim = 4,
-                             .window = shape & 32 ? windows[window % WINDOWS] : 0};
+    m->layer[2] = (kv_layer){
+        .n_head_kv = 2, .k_dim = shape & 16 ? 12 : 2, .v_dim = 4, .window = shape & 32 ? windows[window % WINDOWS] : 0};
     if (shape & 64 && !(shape & 8)) m->layer[2].window = windows[window / WINDOWS % WINDOWS];
     kv_type k = shape & 1 ? KV_F16 : KV_F32, v = shape & 2 ? KV_F16 : KV_F32;
     MODEL_EXPECT(m, kv_layout_make(m->layer, MODEL_LAYERS, k, v, &m->layout) == KVASIR_OK);

@@ -27,8 +27,7 @@ static void run_job(void *p)
     size_t ld = panel_kind_is_float(j->kind) ? (size_t)j->k : (size_t)j->k / ACT_BLOCK;
     for (int i = j->first; i < j->last; i += CALL_PANELS) {
         int n = j->last - i < CALL_PANELS ? j->last - i : CALL_PANELS;
-        j->kernels->gemm[j->kind](j->panels + (size_t)i * bytes, n, j->k, j->acts, ld, j->n_act, j->out,
-                                  ld_out);
+        j->kernels->gemm[j->kind](j->panels + (size_t)i * bytes, n, j->k, j->acts, ld, j->n_act, j->out, ld_out);
     }
 }
 

@@ -78,8 +78,8 @@ bool kcheck_same_floats(kcheck *k, const float *want, const float *got, size_t n
     return false;
 }
 
-bool kcheck_near(kcheck *k, const double *want, const float *got, const double *scale, size_t n,
-                 double tolerance, const char *format, ...)
+bool kcheck_near(kcheck *k, const double *want, const float *got, const double *scale, size_t n, double tolerance,
+                 const char *format, ...)
 {
     size_t i = 0;
     while (i < n && fabs((double)got[i] - want[i]) <= tolerance * (scale ? scale[i] : 1.0)) i++;
@@ -224,8 +224,8 @@ static void run_level(kcheck *k, const char *only)
         k->random = 0x9E3779B97F4A7C15ull;
         families[i].run(k);
         if (!k->bench)
-            printf("%-11s %-8s %u passed, %u failed\n", cpu_level_name(k->level), families[i].name,
-                   k->passed - passed, k->failed - failed);
+            printf("%-11s %-8s %u passed, %u failed\n", cpu_level_name(k->level), families[i].name, k->passed - passed,
+                   k->failed - failed);
     }
 }
 

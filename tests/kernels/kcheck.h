@@ -44,8 +44,8 @@ bool kcheck_same_floats(kcheck *k, const float *want, const float *got, size_t n
     __attribute__((format(printf, 5, 6)));
 
 /* |got - want| <= tolerance * scale for each, where scale is given per element (or 1 when NULL). */
-bool kcheck_near(kcheck *k, const double *want, const float *got, const double *scale, size_t n,
-                 double tolerance, const char *format, ...) __attribute__((format(printf, 7, 8)));
+bool kcheck_near(kcheck *k, const double *want, const float *got, const double *scale, size_t n, double tolerance,
+                 const char *format, ...) __attribute__((format(printf, 7, 8)));
 
 /* Random numbers: 32 bits; uniform in [lo, hi); about normal with deviation 1. */
 uint32_t kcheck_u32(kcheck *k);

@@ -150,8 +150,8 @@ static void check_page(kcheck *k, const tables *t, kcheck_input kind, view v, in
         b.next_k = f16 ? (const void *)c.v16 : NULL;
         fold(&t->ref, &a, &c, f16);
         fold(&t->now, &b, &c, f16);
-        (void)snprintf(what, sizeof what, "attn.page_f%d %s %s cap %g", f16 ? 16 : 32,
-                       kcheck_input_name(kind), view_names[v], (double)softcap);
+        (void)snprintf(what, sizeof what, "attn.page_f%d %s %s cap %g", f16 ? 16 : 32, kcheck_input_name(kind),
+                       view_names[v], (double)softcap);
         same_states(k, &want, &got, &c, what);
         bool finite = true;
         for (int i = 0; i < n * dim; i++) finite &= isfinite(got.o[i]) != 0;
@@ -176,8 +176,7 @@ static void check_pages(kcheck *k, const tables *t)
         }
     }
     for (int i = 0; i < 2; i++)
-        for (int v = 0; v < VIEWS; v++)
-            check_page(k, t, IN_NORMAL, (view)v, most[i], i ? 64 : 128, v % 2 ? 30.0f : 0);
+        for (int v = 0; v < VIEWS; v++) check_page(k, t, IN_NORMAL, (view)v, most[i], i ? 64 : 128, v % 2 ? 30.0f : 0);
 }
 
 /* A token that holds infinities reaches the queries that see it and no others. */
@@ -193,8 +192,7 @@ static void check_poison(kcheck *k, const tables *t)
     fold(&t->now, &b, &c, true);
     same_states(k, &want, &got, &c, "attn.page_f16 with infinities for some");
     for (int i = 0; i < N; i++)
-        kcheck_true(k, isfinite(got.o[i * D]) == (c.hi[i] <= 20), "infinity at token 20, query %d sees %d", i,
-                    c.hi[i]);
+        kcheck_true(k, isfinite(got.o[i * D]) == (c.hi[i] <= 20), "infinity at token 20, query %d sees %d", i, c.hi[i]);
     states_free(k, &want);
     states_free(k, &got);
     scene_free(k, &c);
@@ -233,8 +231,7 @@ static void check_merge(kcheck *k, const tables *t, int dim)
 {
     const float maxima[] = {-INFINITY, -3, 0, 2.5f, 60};
     size_t n = (size_t)dim, bytes = n * sizeof(float);
-    float *o = kcheck_alloc(bytes), *o2 = kcheck_alloc(bytes), *want = kcheck_alloc(bytes),
-          *got = kcheck_alloc(bytes);
+    float *o = kcheck_alloc(bytes), *o2 = kcheck_alloc(bytes), *want = kcheck_alloc(bytes), *got = kcheck_alloc(bytes);
     kcheck_floats(k, IN_NORMAL, o, n);
     kcheck_floats(k, IN_NORMAL, o2, n);
     for (int i = 0; i < 25; i++) {
@@ -277,10 +274,10 @@ static void check_append(kcheck *k, const tables *t, int n, int at, int dim)
     t->ref.append_f32(from_k, ldk, from_v, ldv, n, at, dim, wide[0], wide[1]);
     t->now.append_f32(from_k, ldk, from_v, ldv, n, at, dim, wide[2], wide[3]);
     for (int i = 0; i < 2; i++) { /* everything else in the page stays as it was */
-        kcheck_same(k, page[i], page[2 + i], cells * 2, "attn.append_f16 %c: %d rows at %d, dim %d", "KV"[i],
-                    n, at, dim);
-        kcheck_same(k, wide[i], wide[2 + i], cells * 4, "attn.append_f32 %c: %d rows at %d, dim %d", "KV"[i],
-                    n, at, dim);
+        kcheck_same(k, page[i], page[2 + i], cells * 2, "attn.append_f16 %c: %d rows at %d, dim %d", "KV"[i], n, at,
+                    dim);
+        kcheck_same(k, wide[i], wide[2 + i], cells * 4, "attn.append_f32 %c: %d rows at %d, dim %d", "KV"[i], n, at,
+                    dim);
     }
     for (int i = 0; i < 4; i++) kcheck_free(k, page[i]), kcheck_free(k, wide[i]);
     kcheck_free(k, from_k);
@@ -289,8 +286,7 @@ static void check_append(kcheck *k, const tables *t, int n, int at, int dim)
 
 static void check_appends(kcheck *k, const tables *t)
 {
-    static const int shapes[][2] = {{1, 0},  {1, 63}, {1, 17},  {64, 0}, {63, 1},
-                                    {16, 5}, {15, 3}, {33, 16}, {47, 11}};
+    static const int shapes[][2] = {{1, 0}, {1, 63}, {1, 17}, {64, 0}, {63, 1}, {16, 5}, {15, 3}, {33, 16}, {47, 11}};
     static const int dims[] = {16, 64, 80, 128, 576, 20};
     for (size_t d = 0; d < sizeof dims / sizeof *dims; d++) {
         check_merge(k, t, dims[d]);
@@ -303,8 +299,8 @@ static void check_appends(kcheck *k, const tables *t)
 
 /* Softmax attention of one query over n tokens, by its formula. k and v are rows. Fills want and, as the
    scale of errors, the same sum over |v|. */
-static void plain_attention(const float *q, const float *keys, const float *values, int n, int dim,
-                            float softcap, const float *sink, double *want, double *scale)
+static void plain_attention(const float *q, const float *keys, const float *values, int n, int dim, float softcap,
+                            const float *sink, double *want, double *scale)
 {
     double p[1024], top = sink ? *sink : -INFINITY, sum = 0;
     for (int t = 0; t < n; t++) {
@@ -331,8 +327,7 @@ static void check_sequence(kcheck *k, const attn_kernels *t, int dim, float soft
     size_t n = (size_t)TOKENS * (size_t)dim, cells = (size_t)KV_PAGE * (size_t)dim;
     float *keys = kcheck_alloc(n * 4), *values = kcheck_alloc(n * 4), *kp = kcheck_alloc(cells * 4),
           *vp = kcheck_alloc(cells * 4);
-    float q[ATTN_MAX_DIM], out[ATTN_MAX_DIM], o[2][ATTN_MAX_DIM] = {{0}}, m[2] = {-INFINITY, -INFINITY},
-                                              s[2] = {0};
+    float q[ATTN_MAX_DIM], out[ATTN_MAX_DIM], o[2][ATTN_MAX_DIM] = {{0}}, m[2] = {-INFINITY, -INFINITY}, s[2] = {0};
     double want[ATTN_MAX_DIM], scale[ATTN_MAX_DIM];
     kcheck_floats(k, IN_NORMAL, keys, n);
     kcheck_floats(k, IN_NORMAL, values, n);
@@ -382,8 +377,7 @@ static void bench_walk(void *context)
     for (int i = 0; i < b->pages; i++) {
         const char *at = b->memory + 2 * (size_t)i * b->page_bytes;
         b->a.next_k = b->hint ? at + 2 * (size_t)(i + 1 < b->pages) * b->page_bytes : NULL;
-        b->t->page_f16(&b->a, (const uint16_t *)(const void *)at,
-                       (const uint16_t *)(const void *)(at + b->page_bytes));
+        b->t->page_f16(&b->a, (const uint16_t *)(const void *)at, (const uint16_t *)(const void *)(at + b->page_bytes));
     }
 }
 
@@ -391,8 +385,8 @@ static void bench_append(void *context)
 {
     bench *b = context;
     uint16_t *page = (uint16_t *)(void *)b->memory;
-    b->t->append_f16(b->a.q, b->a.ldq, b->a.q, b->a.ldq, b->pages, b->pages == 1 ? 37 : 0, b->a.head_dim,
-                     page, page + b->page_bytes / 2);
+    b->t->append_f16(b->a.q, b->a.ldq, b->a.q, b->a.ldq, b->pages, b->pages == 1 ? 37 : 0, b->a.head_dim, page,
+                     page + b->page_bytes / 2);
 }
 
 /* Decoding reads pages from memory far larger than the caches; a prompt's queries go through pages that stay
@@ -424,8 +418,8 @@ static void run_bench(kcheck *k, const attn_kernels *t)
         for (int hint = 0; hint < 1 + shapes[i][2]; hint++) {
             b.hint = hint;
             double each = kcheck_seconds(bench_walk, &b);
-            printf("%-11s attn.page_f16 dim %3d, %3d queries, %s%s: %6.1f GB/s, %6.1f GFLOP/s\n", level, dim,
-                   n, shapes[i][2] ? "memory" : "cache", hint ? ", next page named" : "", bytes / each * 1e-9,
+            printf("%-11s attn.page_f16 dim %3d, %3d queries, %s%s: %6.1f GB/s, %6.1f GFLOP/s\n", level, dim, n,
+                   shapes[i][2] ? "memory" : "cache", hint ? ", next page named" : "", bytes / each * 1e-9,
                    flops / each * 1e-9);
         }
     }

@@ -18,12 +18,10 @@ static const struct {
     quant_type type;
     int d, m;
 } types[PANEL_KINDS] = {
-    [PANEL_F32] = {QUANT_F32, -1, -1},    [PANEL_F16] = {QUANT_F16, -1, -1},
-    [PANEL_BF16] = {QUANT_BF16, -1, -1},  [PANEL_Q4_0] = {QUANT_Q4_0, 0, -1},
-    [PANEL_Q4_1] = {QUANT_Q4_1, 0, 2},    [PANEL_Q5_0] = {QUANT_Q5_0, 0, -1},
-    [PANEL_Q5_1] = {QUANT_Q5_1, 0, 2},    [PANEL_Q8_0] = {QUANT_Q8_0, 0, -1},
-    [PANEL_Q4_K] = {QUANT_Q4_K, 0, 2},    [PANEL_Q5_K] = {QUANT_Q5_K, 0, 2},
-    [PANEL_Q6_K] = {QUANT_Q6_K, 208, -1},
+    [PANEL_F32] = {QUANT_F32, -1, -1},  [PANEL_F16] = {QUANT_F16, -1, -1},    [PANEL_BF16] = {QUANT_BF16, -1, -1},
+    [PANEL_Q4_0] = {QUANT_Q4_0, 0, -1}, [PANEL_Q4_1] = {QUANT_Q4_1, 0, 2},    [PANEL_Q5_0] = {QUANT_Q5_0, 0, -1},
+    [PANEL_Q5_1] = {QUANT_Q5_1, 0, 2},  [PANEL_Q8_0] = {QUANT_Q8_0, 0, -1},   [PANEL_Q4_K] = {QUANT_Q4_K, 0, 2},
+    [PANEL_Q5_K] = {QUANT_Q5_K, 0, 2},  [PANEL_Q6_K] = {QUANT_Q6_K, 208, -1},
 };
 
 /* A product to compute: a weight of file rows and its panels, activations in both forms. */
@@ -150,8 +148,7 @@ static void check_values(kcheck *k, const linear_kernels *t, panel_kind kind, in
     for (int r = 0; r < (rows + 15) / 16 * 16; r++) {
         double want[ACTS] = {0}, scale[ACTS] = {0};
         float got[ACTS];
-        if (r < rows)
-            quant_traits_of(types[kind].type)->decode(p.file + (size_t)r * p.row_bytes, w, (size_t)cols);
+        if (r < rows) quant_traits_of(types[kind].type)->decode(p.file + (size_t)r * p.row_bytes, w, (size_t)cols);
         for (int a = 0; a < ACTS; a++) {
             for (int i = 0; i < cols && r < rows; i++) {
                 want[a] += (double)w[i] * act_value(&p, a, i);
@@ -159,8 +156,8 @@ static void check_values(kcheck *k, const linear_kernels *t, panel_kind kind, in
             }
             got[a] = out[(size_t)a * p.ld_out + (size_t)r];
         }
-        kcheck_near(k, want, got, scale, ACTS, 1e-5, "%s %dx%d: row %d against decoded weights",
-                    panel_kind_name(kind), rows, cols, r);
+        kcheck_near(k, want, got, scale, ACTS, 1e-5, "%s %dx%d: row %d against decoded weights", panel_kind_name(kind),
+                    rows, cols, r);
     }
     kcheck_free(k, w);
     kcheck_free(k, out);
@@ -169,14 +166,13 @@ static void check_values(kcheck *k, const linear_kernels *t, panel_kind kind, in
 
 /* ---- all levels against the reference ---- */
 
-static void check_gemm(kcheck *k, const linear_kernels *ref, const linear_kernels *t, panel_kind kind,
-                       int rows, int cols, int n_act, scale_kind scales, kcheck_input input)
+static void check_gemm(kcheck *k, const linear_kernels *ref, const linear_kernels *t, panel_kind kind, int rows,
+                       int cols, int n_act, scale_kind scales, kcheck_input input)
 {
     product p = make_product(k, kind, rows, cols, n_act, scales, input);
     float *want = multiply(ref, &p), *got = multiply(t, &p);
-    kcheck_same_floats(k, want, got, (size_t)n_act * p.ld_out,
-                       "gemm %s rows %d k %d n_act %d, scales %s, input %s", panel_kind_name(kind), rows,
-                       cols, n_act, scale_names[scales], kcheck_input_name(input));
+    kcheck_same_floats(k, want, got, (size_t)n_act * p.ld_out, "gemm %s rows %d k %d n_act %d, scales %s, input %s",
+                       panel_kind_name(kind), rows, cols, n_act, scale_names[scales], kcheck_input_name(input));
     kcheck_free(k, want);
     kcheck_free(k, got);
     free_product(k, &p);
@@ -217,17 +213,16 @@ static void check_act_block(kcheck *k, const float *x, const act_block *a, const
         if (a->q[i] < least) least = a->q[i];
     }
     for (int i = 0; i < ACT_BLOCK; i++) {
-        double step = amax / 127, e = (double)x[i] - (double)a->d * a->q[i],
-               p = x[i] - step * rint(x[i] / step);
+        double step = amax / 127, e = (double)x[i] - (double)a->d * a->q[i], p = x[i] - step * rint(x[i] / step);
         error += e / amax * (e / amax);
         plain += p / amax * (p / amax);
     }
     float ds = a->d * (float)(sum[0] + sum[1]);
-    kcheck_true(k, least >= -127 && sum[0] == -a->minus_sum[0] && sum[1] == -a->minus_sum[1],
-                "quantise %s: sums %d %d", input, a->minus_sum[0], a->minus_sum[1]);
+    kcheck_true(k, least >= -127 && sum[0] == -a->minus_sum[0] && sum[1] == -a->minus_sum[1], "quantise %s: sums %d %d",
+                input, a->minus_sum[0], a->minus_sum[1]);
     kcheck_true(k, isnan(x[0]) || f32_bits(ds) == f32_bits(a->ds), "quantise %s: ds", input);
-    kcheck_true(k, a->d == 0 || error <= plain * 1.0001 + 1e-12, "quantise %s: error %g, %g at amax/127",
-                input, error, plain);
+    kcheck_true(k, a->d == 0 || error <= plain * 1.0001 + 1e-12, "quantise %s: error %g, %g at amax/127", input, error,
+                plain);
 }
 
 static void check_quantise(kcheck *k, const linear_kernels *ref, const linear_kernels *t, kcheck_input input)
@@ -241,12 +236,10 @@ static void check_quantise(kcheck *k, const linear_kernels *ref, const linear_ke
         t->quantise(x, (int)n, got);
         if (input == IN_NAN) {
             for (size_t i = 0; i < bytes / sizeof *got; i++)
-                for (int j = 0; j < ACT_BLOCK; j++)
-                    kcheck_true(k, got[i].q[j] >= -127, "quantise nan: range");
+                for (int j = 0; j < ACT_BLOCK; j++) kcheck_true(k, got[i].q[j] >= -127, "quantise nan: range");
         } else {
             kcheck_same(k, want, got, bytes, "quantise %s, %d blocks", kcheck_input_name(input), blocks);
-            for (int b = 0; b < blocks; b++)
-                check_act_block(k, x + b * ACT_BLOCK, &got[b], kcheck_input_name(input));
+            for (int b = 0; b < blocks; b++) check_act_block(k, x + b * ACT_BLOCK, &got[b], kcheck_input_name(input));
         }
         kcheck_free(k, x);
         kcheck_free(k, want);
@@ -265,8 +258,7 @@ void kcheck_linear(kcheck *k)
     }
     for (int input = 0; input < IN_KINDS; input++) check_quantise(k, &ref, &t, (kcheck_input)input);
     for (int kind = 0; kind < PANEL_KINDS; kind++) {
-        kcheck_true(k, panel_kind_of(types[kind].type) == kind, "panel_kind_of %s",
-                    panel_kind_name((panel_kind)kind));
+        kcheck_true(k, panel_kind_of(types[kind].type) == kind, "panel_kind_of %s", panel_kind_name((panel_kind)kind));
         check_values(k, &t, (panel_kind)kind, 37, 512);
         check_values(k, &t, (panel_kind)kind, 16, 256);
         if (k->level != CPU_REF) check_shapes(k, &ref, &t, (panel_kind)kind);

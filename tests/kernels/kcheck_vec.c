@@ -101,10 +101,7 @@ static void check_gates(kcheck *k, const tables *t, kcheck_input kind, int n)
     for (int gelu = 0; gelu < 2; gelu++) {
         (gelu ? t->ref.gelu_mul : t->ref.silu_mul)(g.x, u.x, want.x, n);
         for (int alias = 0; alias < 3; alias++) {
-            row gate = row_copy(g, n), up = row_copy(u, n),
-                *out = alias == 0   ? &got
-                       : alias == 1 ? &gate
-                                    : &up;
+            row gate = row_copy(g, n), up = row_copy(u, n), *out = alias == 0 ? &got : alias == 1 ? &gate : &up;
             (gelu ? t->now.gelu_mul : t->now.silu_mul)(gate.x, up.x, out->x, n);
             same(k, gelu ? "gelu_mul" : "silu_mul", want, *out, n, kind);
             kcheck_free(k, gate.at);
@@ -158,9 +155,8 @@ static void check_rope(kcheck *k, const tables *t, kcheck_input kind, int heads,
 static void check_bits(kcheck *k, const tables *t)
 {
     static const int large[] = {127, 128, 577, 960, 4096, 4099};
-    static const int rot[][3] = {{1, 2, 2},     {3, 16, 16}, {2, 48, 48},  {9, 64, 64},
-                                 {5, 80, 80},   {4, 96, 72}, {2, 128, 32}, {4, 128, 128},
-                                 {1, 256, 256}, {3, 80, 20}, {2, 576, 64}, {3, 33, 30}};
+    static const int rot[][3] = {{1, 2, 2},    {3, 16, 16},   {2, 48, 48},   {9, 64, 64}, {5, 80, 80},  {4, 96, 72},
+                                 {2, 128, 32}, {4, 128, 128}, {1, 256, 256}, {3, 80, 20}, {2, 576, 64}, {3, 33, 30}};
     for (int i = 0; i <= 100 + (int)(sizeof large / sizeof *large); i++) {
         int n = i <= 100 ? i : large[i - 101];
         for (int kind = 0; kind < IN_KINDS; kind++) {
@@ -198,10 +194,8 @@ static void check_exp(kcheck *k)
     }
     kcheck_true(k, worst <= 1.5, "exp: %.3f ulp", worst);
     kcheck_true(k, worst_tanh <= 4, "tanh: %.3f ulp", worst_tanh);
-    kcheck_true(k, vec_exp_ref(-INFINITY) == 0 && vec_exp_ref(-1e30f) == 0 && vec_exp_ref(0) == 1,
-                "exp's ends");
-    kcheck_true(k, vec_exp_ref(1e30f) == vec_exp_ref(88) && isnan(vec_exp_ref(NAN)),
-                "exp's other end, and NaN");
+    kcheck_true(k, vec_exp_ref(-INFINITY) == 0 && vec_exp_ref(-1e30f) == 0 && vec_exp_ref(0) == 1, "exp's ends");
+    kcheck_true(k, vec_exp_ref(1e30f) == vec_exp_ref(88) && isnan(vec_exp_ref(NAN)), "exp's other end, and NaN");
 }
 
 /* rmsnorm, the gates and softmax against their formulas. */
@@ -316,8 +310,8 @@ static void run_bench(kcheck *k, const vec_kernels *v)
     memcpy(bench.out, bench.x, sizeof bench.out);
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         double each = kcheck_seconds(list[i].run, NULL) / BENCH_N;
-        printf("%-11s vec.%-12s %7.3f ns an element, row of %d in cache\n", cpu_level_name(k->level),
-               list[i].name, each * 1e9, BENCH_N);
+        printf("%-11s vec.%-12s %7.3f ns an element, row of %d in cache\n", cpu_level_name(k->level), list[i].name,
+               each * 1e9, BENCH_N);
     }
 }
 

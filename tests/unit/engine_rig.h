@@ -48,8 +48,7 @@ static inline int32_t rig_id(const rig *r, int pos)
     return (pos * 37 + pos / 11) % r->n_vocab;
 }
 
-static inline kvasir_status rig_step(const rig *r, kvasir_seq *s, int n, kvasir_want want,
-                                     const float **logits)
+static inline kvasir_status rig_step(const rig *r, kvasir_seq *s, int n, kvasir_want want, const float **logits)
 {
     int from = kvasir_seq_length(s);
     int32_t *ids = malloc(sizeof *ids * (size_t)n);
@@ -97,18 +96,18 @@ static inline uint64_t rig_kv_used(const rig *r)
     return info.kv_used;
 }
 
-#define assert_message(text)                                                                                 \
-    do {                                                                                                     \
-        if (!strstr(kvasir_message(), text)) {                                                               \
-            print_error("\"%s\" does not say \"%s\"\n", kvasir_message(), text);                             \
-            _fail(__FILE__, __LINE__);                                                                       \
-        }                                                                                                    \
+#define assert_message(text)                                                                                           \
+    do {                                                                                                               \
+        if (!strstr(kvasir_message(), text)) {                                                                         \
+            print_error("\"%s\" does not say \"%s\"\n", kvasir_message(), text);                                       \
+            _fail(__FILE__, __LINE__);                                                                                 \
+        }                                                                                                              \
     } while (0)
 
-#define assert_fails(status, text, call)                                                                     \
-    do {                                                                                                     \
-        assert_int_equal(call, status);                                                                      \
-        assert_message(text);                                                                                \
+#define assert_fails(status, text, call)                                                                               \
+    do {                                                                                                               \
+        assert_int_equal(call, status);                                                                                \
+        assert_message(text);                                                                                          \
     } while (0)
 
 #endif

@@ -91,8 +91,7 @@ static inline void gb_key(gguf_builder *b, const char *key, uint32_t type)
 }
 
 /* A scalar of any type, from its bytes. */
-static inline void gb_scalar(gguf_builder *b, const char *key, gguf_value_type type, const void *value,
-                             size_t n)
+static inline void gb_scalar(gguf_builder *b, const char *key, gguf_value_type type, const void *value, size_t n)
 {
     gb_key(b, key, (uint32_t)type);
     gb_put(&b->kv, value, n);
@@ -140,8 +139,8 @@ static inline void gb_string(gguf_builder *b, const char *key, const char *s)
 }
 
 /* An array of scalars: `n` bytes of elements, a count of `claim`. */
-static inline void gb_array_claim(gguf_builder *b, const char *key, uint32_t element, uint64_t claim,
-                                  const void *data, size_t n)
+static inline void gb_array_claim(gguf_builder *b, const char *key, uint32_t element, uint64_t claim, const void *data,
+                                  size_t n)
 {
     gb_key(b, key, GGUF_ARRAY);
     gb_put32(&b->kv, element);
@@ -173,8 +172,8 @@ static inline void gb_pad(gb_bytes *b, uint64_t alignment)
 }
 
 /* An honest tensor; its data (as many bytes as type and shape ask for) is copied, NULL means zeros. */
-static inline void gb_tensor(gguf_builder *b, const char *name, quant_type type, uint32_t n_dims,
-                             const uint64_t *dims, const void *data)
+static inline void gb_tensor(gguf_builder *b, const char *name, quant_type type, uint32_t n_dims, const uint64_t *dims,
+                             const void *data)
 {
     const quant_traits *q = quant_traits_of((uint32_t)type);
     uint64_t elements = 1;

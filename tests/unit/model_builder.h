@@ -163,8 +163,8 @@ static inline bool tiny_wants(const tiny_model *t, const char *name)
     return !t->omit || strcmp(t->omit, name) != 0;
 }
 
-static inline void tiny_matrix(gguf_builder *b, const tiny_model *t, uint64_t *random, const char *name,
-                               int k, int rows, int n)
+static inline void tiny_matrix(gguf_builder *b, const tiny_model *t, uint64_t *random, const char *name, int k,
+                               int rows, int n)
 {
     const quant_traits *q = quant_traits_of(t->type);
     size_t elements = (size_t)k * (size_t)rows * (size_t)n;
@@ -181,8 +181,8 @@ static inline void tiny_matrix(gguf_builder *b, const tiny_model *t, uint64_t *r
     free(values);
 }
 
-static inline void tiny_vector(gguf_builder *b, const tiny_model *t, uint64_t *random, const char *name,
-                               int n, float mean)
+static inline void tiny_vector(gguf_builder *b, const tiny_model *t, uint64_t *random, const char *name, int n,
+                               float mean)
 {
     float *values = malloc((size_t)n * sizeof *values);
     if (!values) abort();
@@ -224,11 +224,9 @@ static inline void tiny_layer(gguf_builder *b, const tiny_model *t, uint64_t *ra
     tiny_vector(b, t, random, tiny_name(name, il, "ffn_norm.weight"), t->n_embd, 1);
     if (t->n_expert) {
         tiny_matrix(b, t, random, tiny_name(name, il, "ffn_gate_inp.weight"), t->n_embd, t->n_expert, 1);
-        tiny_matrix(b, t, random, tiny_name(name, il, "ffn_gate_exps.weight"), t->n_embd, t->n_ff,
-                    t->n_expert);
+        tiny_matrix(b, t, random, tiny_name(name, il, "ffn_gate_exps.weight"), t->n_embd, t->n_ff, t->n_expert);
         tiny_matrix(b, t, random, tiny_name(name, il, "ffn_up_exps.weight"), t->n_embd, t->n_ff, t->n_expert);
-        tiny_matrix(b, t, random, tiny_name(name, il, "ffn_down_exps.weight"), t->n_ff, t->n_embd,
-                    t->n_expert);
+        tiny_matrix(b, t, random, tiny_name(name, il, "ffn_down_exps.weight"), t->n_ff, t->n_embd, t->n_expert);
     } else {
         tiny_matrix(b, t, random, tiny_name(name, il, "ffn_gate.weight"), t->n_embd, t->n_ff, 1);
         tiny_matrix(b, t, random, tiny_name(name, il, "ffn_up.weight"), t->n_embd, t->n_ff, 1);
@@ -280,8 +278,7 @@ static inline void tiny_vocabulary(gguf_builder *b, const tiny_model *t)
         gb_array_claim(b, "tokenizer.ggml.token_type", GGUF_I32, n, types, n * sizeof *types);
     if (tiny_wants(t, "tokenizer.ggml.merges"))
         gb_strings(b, "tokenizer.ggml.merges", (const char *const[]){"t h", "th e"}, 2);
-    if (tiny_wants(t, "tokenizer.ggml.eos_token_id"))
-        gb_u32(b, "tokenizer.ggml.eos_token_id", (uint32_t)n - 1);
+    if (tiny_wants(t, "tokenizer.ggml.eos_token_id")) gb_u32(b, "tokenizer.ggml.eos_token_id", (uint32_t)n - 1);
     free(types);
 }
 

@@ -16,13 +16,13 @@
 
 #include "kvasir/kvasir.h"
 
-#define assert_ok(call)                                                                                      \
-    do {                                                                                                     \
-        kvasir_status test_status_ = (call);                                                                 \
-        if (test_status_ != KVASIR_OK) {                                                                     \
-            print_error("%s: %s\n", kvasir_status_name(test_status_), kvasir_message());                     \
-            _fail(__FILE__, __LINE__);                                                                       \
-        }                                                                                                    \
+#define assert_ok(call)                                                                                                \
+    do {                                                                                                               \
+        kvasir_status test_status_ = (call);                                                                           \
+        if (test_status_ != KVASIR_OK) {                                                                               \
+            print_error("%s: %s\n", kvasir_status_name(test_status_), kvasir_message());                               \
+            _fail(__FILE__, __LINE__);                                                                                 \
+        }                                                                                                              \
     } while (0)
 
 /* Path of a data file: "quant/q4_0.raw" is looked for in ../shared/fixtures of the source tree, then in tests/golden.

@@ -82,8 +82,10 @@ static void test_half(void **state)
     (void)state;
     for (uint32_t h = 0; h < 65536; h++) { /* every f16 survives the way to f32 and back */
         float f = f32_from_f16((uint16_t)h);
-        if (isnan(f)) assert_true((f16_from_f32(f) & 0x7c00) == 0x7c00 && (f16_from_f32(f) & 0x3ff));
-        else assert_int_equal(f16_from_f32(f), h);
+        if (isnan(f))
+            assert_true((f16_from_f32(f) & 0x7c00) == 0x7c00 && (f16_from_f32(f) & 0x3ff));
+        else
+            assert_int_equal(f16_from_f32(f), h);
     }
     for (uint32_t h = 0; h < 0x7bff; h++) { /* ties go to even, everything else to the nearer one */
         float a = f32_from_f16((uint16_t)h), b = f32_from_f16((uint16_t)(h + 1)), mid = (a + b) * 0.5f;

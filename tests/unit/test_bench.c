@@ -108,11 +108,9 @@ static void test_refusals(void **state)
     assert_int_equal(kvasir_bench(NULL, 0.3, NULL, NULL), KVASIR_E_ARGUMENT);
     assert_int_equal(kvasir_bench(NULL, 0, keep, &t), KVASIR_E_ARGUMENT);
     assert_int_equal(kvasir_bench(NULL, (double)NAN, keep, &t), KVASIR_E_ARGUMENT);
-    assert_int_equal(kvasir_bench(&(kvasir_engine_options){.n_threads = -1}, 0.3, keep, &t),
-                     KVASIR_E_ARGUMENT);
+    assert_int_equal(kvasir_bench(&(kvasir_engine_options){.n_threads = -1}, 0.3, keep, &t), KVASIR_E_ARGUMENT);
     assert_int_equal(kvasir_bench(&(kvasir_engine_options){.cpu = "6502"}, 0.3, keep, &t), KVASIR_E_ARGUMENT);
-    assert_int_equal(kvasir_bench(&(kvasir_engine_options){.n_threads = 2000}, 0.3, keep, &t),
-                     KVASIR_E_ARGUMENT);
+    assert_int_equal(kvasir_bench(&(kvasir_engine_options){.n_threads = 2000}, 0.3, keep, &t), KVASIR_E_ARGUMENT);
     assert_int_equal(t.n, 0);
 }
 

@@ -14,8 +14,7 @@ static int threads = 2;
 
 static rig open_rig(const tiny_model *t, uint64_t kv_memory, int max_batch)
 {
-    return rig_open(
-        t, &(kvasir_engine_options){.n_threads = threads, .kv_memory = kv_memory, .max_batch = max_batch});
+    return rig_open(t, &(kvasir_engine_options){.n_threads = threads, .kv_memory = kv_memory, .max_batch = max_batch});
 }
 
 static rig llama_rig(void)
@@ -59,9 +58,7 @@ static void test_step_arguments(void **state)
         {{{.seq = s, .ids = good, .n = 1}}, 0, "0 work items"},
         {{{.seq = s, .ids = good, .n = 1}}, -1, "-1 work items"},
         {{{.seq = s, .ids = good, .n = 1}}, 513, "513 work items: 1 to 512"},
-        {{{.seq = s, .ids = good, .n = 513, .want = KVASIR_WANT_ALL}},
-         1,
-         "513 rows of logits: this engine keeps 512"},
+        {{{.seq = s, .ids = good, .n = 513, .want = KVASIR_WANT_ALL}}, 1, "513 rows of logits: this engine keeps 512"},
     };
     uint64_t used = rig_kv_used(&r);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -86,12 +83,10 @@ static void test_sequence_arguments(void **state)
     kvasir_model *m;
     assert_ok(kvasir_model_open(unloaded.path, NULL, &m));
     assert_fails(KVASIR_E_ARGUMENT, "not been loaded", kvasir_seq_create(r.e, m, NULL, &s));
-    assert_fails(KVASIR_E_ARGUMENT, "-1 tokens",
-                 kvasir_seq_create(r.e, r.m, &(kvasir_seq_options){.n_ctx = -1}, &s));
+    assert_fails(KVASIR_E_ARGUMENT, "-1 tokens", kvasir_seq_create(r.e, r.m, &(kvasir_seq_options){.n_ctx = -1}, &s));
     assert_fails(KVASIR_E_ARGUMENT, "q9", kvasir_seq_create(r.e, r.m, &(kvasir_seq_options){.kv = "q9"}, &s));
     /* 64 MiB hold 4,096 blocks of 16 KiB with 64 tokens each. */
-    assert_fails(KVASIR_E_MEMORY, "262144",
-                 kvasir_seq_create(r.e, r.m, &(kvasir_seq_options){.n_ctx = 262145}, &s));
+    assert_fails(KVASIR_E_MEMORY, "262144", kvasir_seq_create(r.e, r.m, &(kvasir_seq_options){.n_ctx = 262145}, &s));
     assert_null(s);
     assert_ok(kvasir_seq_create(r.e, r.m, NULL, &s));
     assert_int_equal(kvasir_seq_ctx(s), 4096);
@@ -248,8 +243,7 @@ static void *cancel_thread(void *p)
             kvasir_cancel(c->e);
             (void)nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
         } else if (atomic_exchange(&c->go, false)) {
-            (void)nanosleep(&(struct timespec){.tv_sec = delay / 1000000, .tv_nsec = delay % 1000000 * 1000L},
-                            NULL);
+            (void)nanosleep(&(struct timespec){.tv_sec = delay / 1000000, .tv_nsec = delay % 1000000 * 1000L}, NULL);
             kvasir_cancel(c->e);
         }
     }
@@ -294,8 +288,7 @@ static void test_cancel_anywhere(void **state)
         int cancelled = 0, wrong = 0; /* asserted when the thread has been joined */
         rig_feed(&r, s, 90);
         rig_feed(&r, other, 20);
-        const uint64_t used =
-            rig_kv_used(&r); /* at most: window rows that are gone are computed again when needed */
+        const uint64_t used = rig_kv_used(&r); /* at most: window rows that are gone are computed again when needed */
         int32_t ids[300];
         for (int k = 0; k < 300; k++) ids[k] = rig_id(&r, 90 + k);
         double start = clock_now();
@@ -312,8 +305,7 @@ static void test_cancel_anywhere(void **state)
             while (atomic_load(&c.go)) {
             }
             if (status == KVASIR_OK) {
-                wrong +=
-                    kvasir_seq_truncate(s, 90) != KVASIR_OK || kvasir_seq_truncate(other, 20) != KVASIR_OK;
+                wrong += kvasir_seq_truncate(s, 90) != KVASIR_OK || kvasir_seq_truncate(other, 20) != KVASIR_OK;
             } else {
                 wrong += status != KVASIR_E_CANCELLED || rig_kv_used(&r) > used;
                 cancelled++;
@@ -378,8 +370,8 @@ static void test_two_models(void **state)
         s[i] = rig_seq(i % 2 ? &g : &r, 400);
         if (before[i]) rig_feed(&r, s[i], before[i]);
         for (int k = 0; k < add[i]; k++) ids[i][k] = rig_id(&r, before[i] + k);
-        work[i] = (kvasir_work){
-            .seq = s[i], .ids = ids[i], .n = add[i], .want = i == 2 ? KVASIR_WANT_ALL : KVASIR_WANT_LAST};
+        work[i] =
+            (kvasir_work){.seq = s[i], .ids = ids[i], .n = add[i], .want = i == 2 ? KVASIR_WANT_ALL : KVASIR_WANT_LAST};
     }
     assert_ok(kvasir_step(r.e, work, 4));
     float *got[4];
@@ -485,8 +477,7 @@ static void test_kv_bytes(void **state)
         for (int k = 0; k < 6; k++) {
             kvasir_seq *s;
             kvasir_kv_info kv;
-            assert_ok(
-                kvasir_seq_create(r.e, r.m, &(kvasir_seq_options){.kv = types[i % 2], .n_ctx = 1000}, &s));
+            assert_ok(kvasir_seq_create(r.e, r.m, &(kvasir_seq_options){.kv = types[i % 2], .n_ctx = 1000}, &s));
             rig_feed(&r, s, lengths[k]);
             assert_ok(kvasir_model_kv(r.m, types[i % 2], lengths[k], &kv));
             assert_int_equal(rig_kv_used(&r), kv.bytes_at_ctx);

@@ -99,8 +99,8 @@ static void test_greedy(void **state)
     rig r = open_rig();
     int32_t want[TOKENS];
     greedy_ids(&r, want, TOKENS);
-    result a = generate(&r, (kvasir_generate_options){.n_predict = TOKENS, .ignore_end = 1, .special = 1},
-                        (told){0}, 200);
+    result a =
+        generate(&r, (kvasir_generate_options){.n_predict = TOKENS, .ignore_end = 1, .special = 1}, (told){0}, 200);
     assert_ok(a.status);
     assert_int_equal(a.n_ids, TOKENS);
     assert_memory_equal(a.ids, want, sizeof want);
@@ -116,8 +116,7 @@ static void test_greedy(void **state)
     kvasir_free(a.ids);
     /* In prompt chunks of 3, without callbacks and results. */
     kvasir_seq *s = rig_seq(&r, 200);
-    kvasir_generate_options o = {
-        .ids = prompt(&r), .n_ids = PROMPT, .n_predict = TOKENS, .chunk = 3, .ignore_end = 1};
+    kvasir_generate_options o = {.ids = prompt(&r), .n_ids = PROMPT, .n_predict = TOKENS, .chunk = 3, .ignore_end = 1};
     assert_ok(kvasir_generate(r.e, s, &o, NULL, NULL, NULL));
     assert_memory_equal(kvasir_seq_ids(s) + PROMPT, want, sizeof *want * (TOKENS - 1));
     kvasir_seq_free(s);
@@ -128,8 +127,7 @@ static void test_greedy(void **state)
 static void test_stop_strings(void **state)
 {
     rig r = open_rig();
-    result all =
-        generate(&r, (kvasir_generate_options){.n_predict = TOKENS, .ignore_end = 1}, (told){0}, 200);
+    result all = generate(&r, (kvasir_generate_options){.n_predict = TOKENS, .ignore_end = 1}, (told){0}, 200);
     assert_ok(all.status);
     for (size_t from = 1; from < 12; from++) {
         for (size_t length = 1; length < 8; length++) {
@@ -137,10 +135,9 @@ static void test_stop_strings(void **state)
             memcpy(stop, all.told.text + from, length);
             const char *const list[] = {"never said", stop};
             size_t first = (size_t)(strstr(all.told.text, stop) - all.told.text);
-            result a = generate(
-                &r,
-                (kvasir_generate_options){.n_predict = TOKENS, .stop = list, .n_stop = 2, .ignore_end = 1},
-                (told){0}, 200);
+            result a =
+                generate(&r, (kvasir_generate_options){.n_predict = TOKENS, .stop = list, .n_stop = 2, .ignore_end = 1},
+                         (told){0}, 200);
             assert_ok(a.status);
             assert_int_equal(a.stats.stop, KVASIR_STOP_STRING);
             assert_int_equal(a.told.n, first);
@@ -152,16 +149,14 @@ static void test_stop_strings(void **state)
     /* A beginning of a stop string at the very end is shown after all. */
     char tail[16];
     (void)snprintf(tail, sizeof tail, "%sXY", all.told.text + all.told.n - 3);
-    result a =
-        generate(&r,
-                 (kvasir_generate_options){
-                     .n_predict = TOKENS, .stop = (const char *const[]){tail}, .n_stop = 1, .ignore_end = 1},
-                 (told){0}, 200);
+    result a = generate(&r,
+                        (kvasir_generate_options){
+                            .n_predict = TOKENS, .stop = (const char *const[]){tail}, .n_stop = 1, .ignore_end = 1},
+                        (told){0}, 200);
     assert_string_equal(a.told.text, all.told.text);
     assert_int_equal(a.stats.stop, KVASIR_STOP_LIMIT);
     kvasir_free(a.ids);
-    a = generate(&r, (kvasir_generate_options){.stop = (const char *const[]){""}, .n_stop = 1}, (told){0},
-                 200);
+    a = generate(&r, (kvasir_generate_options){.stop = (const char *const[]){""}, .n_stop = 1}, (told){0}, 200);
     assert_int_equal(a.status, KVASIR_E_ARGUMENT);
     assert_int_equal(a.length, 0);
     assert_null(a.ids);
@@ -184,8 +179,7 @@ static void test_ends(void **state)
     assert_int_equal(a.ids[0], end);
     assert_int_equal(a.told.calls, 0); /* the end is no text */
     kvasir_free(a.ids);
-    a = generate(&r, (kvasir_generate_options){.sampler = ends, .ignore_end = 1, .n_predict = 5}, (told){0},
-                 200);
+    a = generate(&r, (kvasir_generate_options){.sampler = ends, .ignore_end = 1, .n_predict = 5}, (told){0}, 200);
     assert_int_equal(a.stats.stop, KVASIR_STOP_LIMIT);
     assert_int_equal(a.n_ids, 5);
     kvasir_free(a.ids);
@@ -234,10 +228,9 @@ static void test_errors(void **state)
 static void test_callbacks_cancel(void **state)
 {
     rig r = open_rig();
-    result all =
-        generate(&r, (kvasir_generate_options){.n_predict = TOKENS, .ignore_end = 1}, (told){0}, 200);
-    result a = generate(&r, (kvasir_generate_options){.n_predict = TOKENS, .ignore_end = 1},
-                        (told){.stop_after = 4}, 200);
+    result all = generate(&r, (kvasir_generate_options){.n_predict = TOKENS, .ignore_end = 1}, (told){0}, 200);
+    result a =
+        generate(&r, (kvasir_generate_options){.n_predict = TOKENS, .ignore_end = 1}, (told){.stop_after = 4}, 200);
     assert_int_equal(a.status, KVASIR_E_CANCELLED);
     assert_int_equal(a.told.calls, 4);
     assert_memory_equal(a.told.text, all.told.text, a.told.n);
@@ -261,8 +254,7 @@ static void test_seed(void **state)
     result a[4];
     for (int i = 0; i < 4; i++) {
         kvasir_sampler *s =
-            sampler(&r,
-                    (kvasir_sampler_options){.temperature = 1.5f, .top_p = 0.95f, .seed = i == 3 ? 8 : 7});
+            sampler(&r, (kvasir_sampler_options){.temperature = 1.5f, .top_p = 0.95f, .seed = i == 3 ? 8 : 7});
         kvasir_seq *other = i == 2 ? rig_seq(&r, 1000) : NULL;
         if (other) rig_feed(&r, other, 65);
         a[i] = generate(&r, (kvasir_generate_options){.sampler = s, .n_predict = TOKENS, .ignore_end = 1},
@@ -290,14 +282,10 @@ static void test_no_numbers(void **state)
 {
     rig r = open_rig();
     const float fills[] = {NAN, -NAN, INFINITY, -INFINITY};
-    const kvasir_sampler_options options[] = {{0},
-                                              {.temperature = 1},
-                                              {.temperature = 1,
-                                               .top_k = 5,
-                                               .top_p = 0.9f,
-                                               .min_p = 0.1f,
-                                               .typical_p = 0.9f,
-                                               .repeat_penalty = 1.1f}};
+    const kvasir_sampler_options options[] = {
+        {0},
+        {.temperature = 1},
+        {.temperature = 1, .top_k = 5, .top_p = 0.9f, .min_p = 0.1f, .typical_p = 0.9f, .repeat_penalty = 1.1f}};
     float *logits = malloc(sizeof *logits * (size_t)r.n_vocab);
     for (size_t o = 0; o < 3; o++)
         for (size_t f = 0; f < 5; f++) {
@@ -317,12 +305,8 @@ static void test_no_numbers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_greedy),
-        cmocka_unit_test(test_stop_strings),
-        cmocka_unit_test(test_ends),
-        cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_callbacks_cancel),
-        cmocka_unit_test(test_seed),
+        cmocka_unit_test(test_greedy),     cmocka_unit_test(test_stop_strings),     cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_errors),     cmocka_unit_test(test_callbacks_cancel), cmocka_unit_test(test_seed),
         cmocka_unit_test(test_no_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

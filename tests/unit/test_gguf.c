@@ -70,8 +70,7 @@ static void test_values(void **state)
     assert_null(gguf_find(g, "u"));
     assert_null(gguf_find(g, "u88"));
     assert_null(gguf_find(g, ""));
-    for (int i = 0; i < gguf_n_kv(g); i++)
-        assert_ptr_equal(gguf_find(g, gguf_kv_at(g, i)->key.s), gguf_kv_at(g, i));
+    for (int i = 0; i < gguf_n_kv(g); i++) assert_ptr_equal(gguf_find(g, gguf_kv_at(g, i)->key.s), gguf_kv_at(g, i));
 
     gguf_string s;
     assert_ok(gguf_get_string(g, "with nul", true, &s));
@@ -99,11 +98,11 @@ static void test_values(void **state)
     free(bytes);
 }
 
-#define assert_says(status, code, text)                                                                      \
-    do {                                                                                                     \
-        assert_int_equal(status, code);                                                                      \
-        if (!strstr(kvasir_message(), text)) print_error("message: %s\n", kvasir_message());                 \
-        assert_non_null(strstr(kvasir_message(), text));                                                     \
+#define assert_says(status, code, text)                                                                                \
+    do {                                                                                                               \
+        assert_int_equal(status, code);                                                                                \
+        if (!strstr(kvasir_message(), text)) print_error("message: %s\n", kvasir_message());                           \
+        assert_non_null(strstr(kvasir_message(), text));                                                               \
     } while (0)
 
 static void test_integers(void **state)
@@ -602,14 +601,11 @@ static void test_split_lies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),      cmocka_unit_test(test_integers),
-        cmocka_unit_test(test_other_types), cmocka_unit_test(test_tensors),
-        cmocka_unit_test(test_variants),    cmocka_unit_test(test_order),
-        cmocka_unit_test(test_long_values), cmocka_unit_test(test_header_only),
-        cmocka_unit_test(test_memory),      cmocka_unit_test(test_fixtures),
-        cmocka_unit_test(test_files),       cmocka_unit_test(test_shrinks),
-        cmocka_unit_test(test_changes),     cmocka_unit_test(test_split),
-        cmocka_unit_test(test_split_lies),
+        cmocka_unit_test(test_values),      cmocka_unit_test(test_integers),    cmocka_unit_test(test_other_types),
+        cmocka_unit_test(test_tensors),     cmocka_unit_test(test_variants),    cmocka_unit_test(test_order),
+        cmocka_unit_test(test_long_values), cmocka_unit_test(test_header_only), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_fixtures),    cmocka_unit_test(test_files),       cmocka_unit_test(test_shrinks),
+        cmocka_unit_test(test_changes),     cmocka_unit_test(test_split),       cmocka_unit_test(test_split_lies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,8 +24,7 @@ static uint64_t walk(const gguf *g)
                 assert_int_equal(s[k].s[s[k].n], 0);
             }
         } else {
-            for (size_t k = 0; k < kv->count * bytes[kv->element]; k++)
-                sum += ((const unsigned char *)kv->data)[k];
+            for (size_t k = 0; k < kv->count * bytes[kv->element]; k++) sum += ((const unsigned char *)kv->data)[k];
         }
     }
     for (int i = 0; i < gguf_n_tensors(g); i++) {
@@ -316,8 +315,7 @@ static void test_mutation(void **state)
             bytes[at] = (unsigned char)value;
             for (int header_only = 0; header_only < 2; header_only++) {
                 kvasir_status status = open_exact(bytes, n, header_only);
-                assert_true(status == KVASIR_OK || status == KVASIR_E_FORMAT ||
-                            status == KVASIR_E_UNSUPPORTED);
+                assert_true(status == KVASIR_OK || status == KVASIR_E_FORMAT || status == KVASIR_E_UNSUPPORTED);
                 *(status == KVASIR_OK ? &opened : &refused) += 1;
             }
         }
@@ -355,8 +353,7 @@ static void test_cve_2024_21825(void **state)
         for (uint32_t type = 0; type < GGUF_VALUE_TYPES; type++) {
             gguf_builder b = gb_new();
             if (type == GGUF_ARRAY) continue;
-            gb_array_claim(&b, "tokenizer.ggml.tokens", type, wrapping_count(record), elements,
-                           sizeof elements);
+            gb_array_claim(&b, "tokenizer.ggml.tokens", type, wrapping_count(record), elements, sizeof elements);
             refuse_format(&b, "key tokenizer.ggml.tokens: an array of");
         }
     }
@@ -430,8 +427,7 @@ static void refuse_sparse(gguf_builder *b, off_t size, const char *text)
    handle. */
 static void test_cve_2025_49847(void **state)
 {
-    static const uint64_t lengths[] = {GGUF_MAX_STRING_BYTES + 1u, 0x7fffffff, 0x80000000u, 0xfffffff0u,
-                                       0x100000010u};
+    static const uint64_t lengths[] = {GGUF_MAX_STRING_BYTES + 1u, 0x7fffffff, 0x80000000u, 0xfffffff0u, 0x100000010u};
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         gguf_builder b = gb_new();
         gb_array_claim(&b, "tokenizer.ggml.tokens", GGUF_STRING, 2, NULL, 0);

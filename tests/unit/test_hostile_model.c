@@ -14,8 +14,8 @@ static void refuse(gguf_builder *b, const char *says)
     kvasir_status status = kvasir_model_open(f.path, NULL, &m);
     if ((status != KVASIR_E_FORMAT && status != KVASIR_E_UNSUPPORTED) || !strstr(kvasir_message(), says) ||
         strchr(kvasir_message(), '\n')) {
-        print_error("%s: %s does not say %s\n", kvasir_status_name(status),
-                    status ? kvasir_message() : "it opened", says);
+        print_error("%s: %s does not say %s\n", kvasir_status_name(status), status ? kvasir_message() : "it opened",
+                    says);
         _fail(__FILE__, __LINE__);
     }
     assert_null(m);
@@ -40,8 +40,8 @@ static void run(gguf_builder *b)
     kvasir_seq *s;
     const int32_t ids[] = {1, 2, 3};
     assert_ok(kvasir_model_open(f.path, NULL, &m));
-    assert_ok(kvasir_engine_create(
-        &(kvasir_engine_options){.n_threads = 2, .kv_memory = 64 << 20, .max_batch = 8}, &e));
+    assert_ok(
+        kvasir_engine_create(&(kvasir_engine_options){.n_threads = 2, .kv_memory = 64 << 20, .max_batch = 8}, &e));
     assert_ok(kvasir_engine_load(e, m, NULL, NULL));
     assert_ok(kvasir_seq_create(e, m, NULL, &s));
     kvasir_work w = {.seq = s, .ids = ids, .n = 3, .want = KVASIR_WANT_LAST};
@@ -180,8 +180,7 @@ static void test_heads(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tiny_model t = model_of("qwen3");
-        t.n_head = cases[i].n_head, t.n_head_kv = cases[i].n_head_kv, t.head_dim = cases[i].head_dim,
-        t.n_layer = 1;
+        t.n_head = cases[i].n_head, t.n_head_kv = cases[i].n_head_kv, t.head_dim = cases[i].head_dim, t.n_layer = 1;
         gguf_builder b = tiny_build(&t);
         if (cases[i].says)
             refuse(&b, cases[i].says);
@@ -280,8 +279,7 @@ static void test_experts(void **state)
 
 /* ---- tensors ---- */
 
-static void check_tensor(const char *architecture, const char *name, int dims, uint64_t d0, uint64_t d1,
-                         uint64_t d2)
+static void check_tensor(const char *architecture, const char *name, int dims, uint64_t d0, uint64_t d1, uint64_t d2)
 {
     gguf_builder b = without(architecture, name);
     const uint64_t wrong[][4] = {{d0 + 1, d1, d2, 1}, {d0, d1 + 1, d2, 1}, {d0, d1, d2 + 1, 1},
@@ -455,8 +453,8 @@ static void test_cve_2025_52566(void **state)
     kvasir_model *m;
     int32_t *ids = NULL;
     size_t n = 0;
-    const size_t lengths[] = {((size_t)1 << 30) + 1, (size_t)INT32_MAX, (size_t)INT32_MAX + 1,
-                              ((size_t)1 << 32) + 1, SIZE_MAX};
+    const size_t lengths[] = {((size_t)1 << 30) + 1, (size_t)INT32_MAX, (size_t)INT32_MAX + 1, ((size_t)1 << 32) + 1,
+                              SIZE_MAX};
     assert_ok(kvasir_model_open(f.path, NULL, &m));
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) /* refused before the text is looked at */
         assert_fails(KVASIR_E_ARGUMENT, "bytes", kvasir_tokenize(m, "x", lengths[i], 1, 1, &ids, &n));
@@ -545,8 +543,7 @@ static void test_shrinks_before_step(void **state)
 /* ---- split files ---- */
 
 /* Keeps the tensors first..end-1 of a finished model and writes them as part `no` of `count`. */
-static void write_part(const char *path, const tiny_model *t, const gguf *g, int first, int end, int no,
-                       int count)
+static void write_part(const char *path, const tiny_model *t, const gguf *g, int first, int end, int no, int count)
 {
     gguf_builder b = gb_new();
     if (no == 0) tiny_keys(&b, t);
@@ -584,8 +581,7 @@ static void test_split(void **state)
     gguf_free(g);
     assert_ok(kvasir_model_open(path[0], NULL, &split.m));
     assert_int_equal(kvasir_model_get_info(split.m)->n_files, PARTS);
-    assert_ok(
-        kvasir_engine_create(&(kvasir_engine_options){.n_threads = 2, .kv_memory = 64 << 20}, &split.e));
+    assert_ok(kvasir_engine_create(&(kvasir_engine_options){.n_threads = 2, .kv_memory = 64 << 20}, &split.e));
     assert_ok(kvasir_engine_load(split.e, split.m, NULL, NULL));
     float *want = rig_logits(&r, 99), *got = rig_logits(&split, 99);
     assert_memory_equal(want, got, sizeof(float) * (size_t)r.n_vocab);

@@ -7,23 +7,16 @@
 
 #include <jansson.h>
 
-static const struct tm clock_of_fixtures = {.tm_year = 126,
-                                            .tm_mon = 0,
-                                            .tm_mday = 15,
-                                            .tm_hour = 9,
-                                            .tm_min = 5,
-                                            .tm_sec = 7,
-                                            .tm_wday = 4,
-                                            .tm_yday = 14};
+static const struct tm clock_of_fixtures = {
+    .tm_year = 126, .tm_mon = 0, .tm_mday = 15, .tm_hour = 9, .tm_min = 5, .tm_sec = 7, .tm_wday = 4, .tm_yday = 14};
 
-static kvasir_status render_limited(const char *template, size_t n, const char *context,
-                                    const jinja_limits *limits, char **out, size_t *n_out)
+static kvasir_status render_limited(const char *template, size_t n, const char *context, const jinja_limits *limits,
+                                    char **out, size_t *n_out)
 {
     jinja *j = NULL;
     *out = NULL;
     kvasir_status status = jinja_parse(template, n, &j);
-    if (status == KVASIR_OK)
-        status = jinja_render(j, context, strlen(context), &clock_of_fixtures, limits, out, n_out);
+    if (status == KVASIR_OK) status = jinja_render(j, context, strlen(context), &clock_of_fixtures, limits, out, n_out);
     jinja_free(j);
     return status;
 }
@@ -42,11 +35,10 @@ static bool check_case(const char *name, const char *template, size_t n, const c
         good = status == KVASIR_OK && n_text == json_string_length(expected) &&
                memcmp(text, json_string_value(expected), n_text) == 0;
         if (!good)
-            print_error("%s:\n%.300s\nexpected: %s\nrendered: %s\n", name, template,
-                        json_string_value(expected), status == KVASIR_OK ? text : kvasir_message());
+            print_error("%s:\n%.300s\nexpected: %s\nrendered: %s\n", name, template, json_string_value(expected),
+                        status == KVASIR_OK ? text : kvasir_message());
     } else {
-        good = status == KVASIR_E_TEMPLATE &&
-               (strcmp(error, "raise") != 0 || strcmp(kvasir_message(), message) == 0);
+        good = status == KVASIR_E_TEMPLATE && (strcmp(error, "raise") != 0 || strcmp(kvasir_message(), message) == 0);
         if (!good)
             print_error("%s:\n%.300s\nis to fail: %s\nbut: %s\n", name, template, message,
                         text ? text : kvasir_message());
@@ -66,9 +58,8 @@ static void run_cases(const char *file, const char *shared_context)
         assert_non_null(c);
         const json_t *text = json_object_get(c, "text");
         const char *name = json_string_value(json_object_get(c, "template"));
-        char path[200],
-            *context = json_dumps(json_object_get(c, "context"), JSON_COMPACT | JSON_REAL_PRECISION(17)),
-            *template = NULL;
+        char path[200], *context = json_dumps(json_object_get(c, "context"), JSON_COMPACT | JSON_REAL_PRECISION(17)),
+                        *template = NULL;
         size_t n_template = json_string_length(text);
         if (!text) {
             (void)snprintf(path, sizeof path, "templates/%s", name);
@@ -117,13 +108,11 @@ static void assert_renders(const char *template, const char *context, const char
 }
 
 /* The rendering fails with a message that has `part` in it. */
-static void assert_fails(const char *template, const char *context, const jinja_limits *limits,
-                         const char *part)
+static void assert_fails(const char *template, const char *context, const jinja_limits *limits, const char *part)
 {
     char *text;
     size_t n;
-    assert_int_equal(render_limited(template, strlen(template), context, limits, &text, &n),
-                     KVASIR_E_TEMPLATE);
+    assert_int_equal(render_limited(template, strlen(template), context, limits, &text, &n), KVASIR_E_TEMPLATE);
     if (!strstr(kvasir_message(), part)) print_error("%s: %s\n", template, kvasir_message());
     assert_non_null(strstr(kvasir_message(), part));
     assert_null(text);
@@ -132,8 +121,7 @@ static void assert_fails(const char *template, const char *context, const jinja_
 static void test_limits(void **state)
 {
     (void)state;
-    const jinja_limits few = {.steps = 1000}, small = {.output = 1000}, lean = {.memory = 100000},
-                       flat = {.depth = 10};
+    const jinja_limits few = {.steps = 1000}, small = {.output = 1000}, lean = {.memory = 100000}, flat = {.depth = 10};
     assert_fails("{% for i in range(900) %}{{ i }}{% endfor %}", "{}", &few, "1000 steps");
     assert_fails("{{ 'x' * 1001 }}", "{}", &small, "too long");
     assert_fails("{% for i in range(99) %}{{ 'x' * 20 }}{% endfor %}", "{}", &small, "1000 bytes");
@@ -142,8 +130,7 @@ static void test_limits(void **state)
     assert_fails("{% macro m(n) %}{{ m(n + 1) }}{% endmacro %}{{ m(0) }}", "{}", NULL, "deeper");
     assert_fails("{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}", "{}", NULL, "deeper");
     assert_fails("{% set ns = namespace() %}{% set ns.self = ns %}{{ ns }}", "{}", NULL, "deeper");
-    assert_fails("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "{}", NULL,
-                 "steps");
+    assert_fails("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "{}", NULL, "steps");
     assert_fails("{{ 'x'.center(99999999999) }}", "{}", NULL, "longer than");
     assert_fails("{{ range(100001) }}", "{}", NULL, "100000 items");
     assert_fails("{{ 2 ** 127 }}", "{}", NULL, "too large");
@@ -154,8 +141,7 @@ static void test_limits(void **state)
 static void test_depth_of_templates(void **state)
 {
     (void)state;
-    static const char *const opens[] = {"(", "[", "-", "{'a':", "not ", "{% if 1 %}", "{% for x in y %}",
-                                        "x("};
+    static const char *const opens[] = {"(", "[", "-", "{'a':", "not ", "{% if 1 %}", "{% for x in y %}", "x("};
     for (size_t i = 0; i < sizeof opens / sizeof *opens; i++) {
         size_t unit = strlen(opens[i]), n = 3;
         char *template = malloc(3 + 20000 * unit + 1);
@@ -187,8 +173,7 @@ static void test_broken_input(void **state)
     static const char *const broken[] = {
         "", "[]", "{", "{\"a\": }", "{\"a\": 01}", "{\"a\": \"\\x\"}", "{\"a\": 1} 2", "{\"a\": tru}", "nul"};
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++)
-        assert_int_equal(jinja_render(j, broken[i], strlen(broken[i]), NULL, NULL, &text, &n),
-                         KVASIR_E_ARGUMENT);
+        assert_int_equal(jinja_render(j, broken[i], strlen(broken[i]), NULL, NULL, &text, &n), KVASIR_E_ARGUMENT);
     jinja_free(j);
     assert_renders("{{ a }}", "{\"a\": 1, \"a\": 2}", "2"); /* the last one counts */
     assert_renders("{{ a }}", "{\"a\": \"\\ud83d\\ude00 \\ud83d\"}", "\xf0\x9f\x98\x80 \xef\xbf\xbd");
@@ -203,8 +188,7 @@ static void test_broken_input(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases), cmocka_unit_test(test_snippets),
-                                       cmocka_unit_test(test_limits),
-                                       cmocka_unit_test(test_depth_of_templates),
+                                       cmocka_unit_test(test_limits), cmocka_unit_test(test_depth_of_templates),
                                        cmocka_unit_test(test_broken_input)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

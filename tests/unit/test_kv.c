@@ -118,9 +118,8 @@ static void test_layout(void **state)
     assert_int_equal(l.stream[l.k_stream[5]].group, 0);
     /* A query at position 1000 sees tokens from 489, in page 7; pages 7 to 15 are held. */
     assert_int_equal(kv_layout_bytes(&l, 1000), 16 * 3 * 65536 + 9 * 15 * 65536);
-    assert_int_equal(kv_layout_bytes(&l, 574), 9 * 18 * 65536); /* sees token 63: page 0 stays */
-    assert_int_equal(kv_layout_bytes(&l, 575),
-                     9 * 3 * 65536 + 8 * 15 * 65536); /* sees from 64: page 0 is gone */
+    assert_int_equal(kv_layout_bytes(&l, 574), 9 * 18 * 65536);                 /* sees token 63: page 0 stays */
+    assert_int_equal(kv_layout_bytes(&l, 575), 9 * 3 * 65536 + 8 * 15 * 65536); /* sees from 64: page 0 is gone */
     assert_true(kv_layout_bytes_per_token(&l) == 3072.0);
     kv_layout_free(&l);
 }
@@ -143,8 +142,7 @@ static void test_layout_refuses(void **state)
     kv_layout_free(&l);
     assert_int_equal(kv_layout_make(layer, KV_MAX_LAYERS + 1, KV_F16, KV_F16, &l), KVASIR_E_FORMAT);
     assert_int_equal(kv_layout_make(layer, -1, KV_F16, KV_F16, &l), KVASIR_E_FORMAT);
-    const kv_layer bad[] = {
-        {-1, 64, 64, 0}, {1 << 20, 64, 64, 0}, {1, 0, 64, 0}, {1, 64, 577, 0}, {1, 64, 64, -5}};
+    const kv_layer bad[] = {{-1, 64, 64, 0}, {1 << 20, 64, 64, 0}, {1, 0, 64, 0}, {1, 64, 577, 0}, {1, 64, 64, -5}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(kv_layout_make(&bad[i], 1, KV_F16, KV_F16, &l), KVASIR_E_FORMAT);
     }
@@ -256,8 +254,7 @@ static void test_budget(void **state)
     char number[32];
     small_layout(KV_F16, 0, &l);
     size_t block = l.group[0].block_bytes[KV_OPEN];
-    assert_int_equal(block,
-                     16384); /* 2 heads * (16 + 16) * 128 bytes + (32 + 16) * 128 = 14336, rounded up */
+    assert_int_equal(block, 16384); /* 2 heads * (16 + 16) * 128 bytes + (32 + 16) * 128 = 14336, rounded up */
     assert_ok(kv_pool_create(5 * block + 4095, &p));
     assert_ok(kv_seq_create(p, &l, 1000, &a));
     assert_ok(kv_seq_create(p, &l, 100, &b));
@@ -318,8 +315,7 @@ static void test_two_models(void **state)
     append(b, &m, 300, 2);
     append(c, &l, 100, 3);
     assert_ok(kv_check(p));
-    assert_int_equal(kv_pool_used(p),
-                     kv_layout_bytes(&l, 300) + kv_layout_bytes(&m, 300) + kv_layout_bytes(&l, 100));
+    assert_int_equal(kv_pool_used(p), kv_layout_bytes(&l, 300) + kv_layout_bytes(&m, 300) + kv_layout_bytes(&l, 100));
     kv_seq_free(b);
     assert_int_equal(kv_pool_used(p), kv_layout_bytes(&l, 300) + kv_layout_bytes(&l, 100));
     assert_int_equal(kv_seq_reserve(c, 3900), KVASIR_E_MEMORY);
@@ -341,8 +337,7 @@ static void test_resident(void **state)
     kv_seq *s;
     qwen(q);
     assert_ok(kv_layout_make(q, 28, KV_F16, KV_F16, &l));
-    size_t slack = 6 << 20,
-           before = mem_resident(); /* huge pages reach over the ends; a sanitizer keeps notes */
+    size_t slack = 6 << 20, before = mem_resident(); /* huge pages reach over the ends; a sanitizer keeps notes */
     assert_ok(kv_pool_create((uint64_t)1 << 40, &p));
     assert_ok(kv_seq_create(p, &l, KV_MAX_CONTEXT, &s));
     assert_true(mem_resident() < before + slack);
@@ -368,8 +363,7 @@ static char *pages_of(const kv_seq *s, int layer, int page, size_t *bytes)
 {
     static char copy[1 << 16];
     kv_view view = kv_seq_view(s, layer);
-    size_t k = view.k->page_bytes[0] * (size_t)view.k->n_heads,
-           v = view.v->page_bytes[0] * (size_t)view.v->n_heads;
+    size_t k = view.k->page_bytes[0] * (size_t)view.k->n_heads, v = view.v->page_bytes[0] * (size_t)view.v->n_heads;
     memcpy(copy, kv_page(&view, view.k, page, 0), k);
     memcpy(copy + k, kv_page(&view, view.v, page, 0), v);
     *bytes = k + v;
@@ -415,8 +409,7 @@ static void test_fork(void **state)
     assert_int_equal(kv_seq_fork(a, -1, &c, &kept), KVASIR_E_ARGUMENT);
     assert_ok(kv_seq_reserve(a, 1));
     kv_seq *d;
-    assert_int_equal(kv_seq_fork(a, 10, &d, &kept),
-                     KVASIR_E_ARGUMENT); /* would share a page that is being written */
+    assert_int_equal(kv_seq_fork(a, 10, &d, &kept), KVASIR_E_ARGUMENT); /* would share a page that is being written */
     assert_ok(kv_seq_commit(a, 0));
     assert_ok(kv_seq_fork(a, 10, &d, &kept));
     assert_ok(kv_check(p));
@@ -533,8 +526,7 @@ static void test_windows(void **state)
     for (int d = 0; d < 32; d++) { /* K of layer 1: 32 rows of 64 tokens, of which 128..191 are in page 2 */
         assert_memory_equal(pages_of(a, 1, 2, &n) + d * 128, before + d * 128, 128);
     }
-    assert_ok(kv_seq_truncate(a, 150,
-                              &kept)); /* below the snapshot, which goes: pages 0 and so all of it is gone */
+    assert_ok(kv_seq_truncate(a, 150, &kept)); /* below the snapshot, which goes: pages 0 and so all of it is gone */
     assert_int_equal(kept, 0);
     assert_int_equal(kv_seq_n_snapshots(a), 0);
     assert_ok(kv_check(p));
@@ -606,13 +598,13 @@ static void test_check_sees(void **state)
     assert_ok(kv_seq_truncate(b, 512, &kept));
     assert_ok(kv_check(p));
 
-#define DAMAGE(place, value)                                                                                 \
-    do {                                                                                                     \
-        __typeof__(place) was = place;                                                                       \
-        place = value;                                                                                       \
-        assert_int_equal(kv_check(p), KVASIR_E_INTERNAL);                                                    \
-        place = was;                                                                                         \
-        assert_ok(kv_check(p));                                                                              \
+#define DAMAGE(place, value)                                                                                           \
+    do {                                                                                                               \
+        __typeof__(place) was = place;                                                                                 \
+        place = value;                                                                                                 \
+        assert_int_equal(kv_check(p), KVASIR_E_INTERNAL);                                                              \
+        place = was;                                                                                                   \
+        assert_ok(kv_check(p));                                                                                        \
     } while (0)
     DAMAGE(a->table[0][3], NULL);
     DAMAGE(a->table[0][3], a->table[0][2]);

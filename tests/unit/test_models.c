@@ -29,8 +29,7 @@ static void run_case(const model_case *c, const char *cpu, float *out)
     kvasir_work w = {.seq = s, .ids = c->prompt, .n = c->n_prompt, .want = KVASIR_WANT_ALL};
     assert_ok(kvasir_step(e, &w, 1));
     size_t row = sizeof(float) * (size_t)c->n_vocab;
-    for (int i = 0; i < c->n_positions; i++)
-        memcpy(out + i * c->n_vocab, w.logits + c->positions[i] * c->n_vocab, row);
+    for (int i = 0; i < c->n_positions; i++) memcpy(out + i * c->n_vocab, w.logits + c->positions[i] * c->n_vocab, row);
     for (int i = 0; i < c->n_decode; i++) {
         w = (kvasir_work){.seq = s, .ids = c->decode + i, .n = 1, .want = KVASIR_WANT_LAST};
         assert_ok(kvasir_step(e, &w, 1));
@@ -79,7 +78,8 @@ static void test_models(void **state)
     json_t *root, *cases = read_cases(&root), *c;
     size_t i;
     assert_non_null(cases);
-    json_array_foreach (cases, i, c) {
+    json_array_foreach(cases, i, c)
+    {
         model_case m;
         bool supported = false;
         const char *architecture = json_string_value(json_object_get(c, "architecture"));

@@ -64,8 +64,8 @@ static void check_entry(const json_t *entry)
             float want;
             memcpy(&want, f32 + 4 * i, 4);
             if ((isnan(want) && isnan(out[i])) || f32_bits(want) == f32_bits(out[i])) continue;
-            print_error("%s element %zu (%s): %a, not %a\n", type, i, case_of(entry, (json_int_t)i),
-                        (double)out[i], (double)want);
+            print_error("%s element %zu (%s): %a, not %a\n", type, i, case_of(entry, (json_int_t)i), (double)out[i],
+                        (double)want);
             _fail(__FILE__, __LINE__);
         }
         free(moved);
@@ -142,12 +142,9 @@ static void test_grids(void **state)
         size_t bytes;
         uint64_t hash;
     } tables[] = {
-        {iq2xxs_grid, sizeof iq2xxs_grid, 0xbb4ee025b5ac6e8eu},
-        {iq2xs_grid, sizeof iq2xs_grid, 0xc9b1ee61e79909bdu},
-        {iq2s_grid, sizeof iq2s_grid, 0x123edd38a3b62b90u},
-        {iq3xxs_grid, sizeof iq3xxs_grid, 0xdfa5dc83d6a155d5u},
-        {iq3s_grid, sizeof iq3s_grid, 0xfa37020c25b44829u},
-        {iq1s_grid, sizeof iq1s_grid, 0x6703ed863501ae2eu},
+        {iq2xxs_grid, sizeof iq2xxs_grid, 0xbb4ee025b5ac6e8eu}, {iq2xs_grid, sizeof iq2xs_grid, 0xc9b1ee61e79909bdu},
+        {iq2s_grid, sizeof iq2s_grid, 0x123edd38a3b62b90u},     {iq3xxs_grid, sizeof iq3xxs_grid, 0xdfa5dc83d6a155d5u},
+        {iq3s_grid, sizeof iq3s_grid, 0xfa37020c25b44829u},     {iq1s_grid, sizeof iq1s_grid, 0x6703ed863501ae2eu},
     };
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         assert_true(fnv1a(tables[i].grid, tables[i].bytes) == tables[i].hash);

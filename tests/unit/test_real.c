@@ -75,8 +75,10 @@ static void two_best(const float *x, int n, int *best, double *gap)
     float first = -INFINITY, second = -INFINITY;
     *best = 0;
     for (int i = 0; i < n; i++)
-        if (x[i] > first) second = first, first = x[i], *best = i;
-        else if (x[i] > second) second = x[i];
+        if (x[i] > first)
+            second = first, first = x[i], *best = i;
+        else if (x[i] > second)
+            second = x[i];
     *gap = (double)first - second;
 }
 
@@ -95,12 +97,14 @@ static int check_greedy(const real *r, const char *name, const json_t *p, double
         const float *x = rows + (size_t)i * (size_t)r->n_vocab;
         two_best(x, r->n_vocab, &best, &gap);
         gap /= sqrt(2 * nmse_engines) * row_std(x, r->n_vocab);
-        if (best == greedy[i]) same++;
-        else if (first < 0) first = i, first_gap = gap;
+        if (best == greedy[i])
+            same++;
+        else if (first < 0)
+            first = i, first_gap = gap;
     }
     float *sample = read_sample(p, r);
-    print_message("%-8s greedy: %d of %d ids the same, first parting at %d (gap %.2f); nmse to the reference %.2e\n", name,
-                  same, n, first, first_gap, sampled_nmse(r, sample, rows, STEPS));
+    print_message("%-8s greedy: %d of %d ids the same, first parting at %d (gap %.2f); nmse to the reference %.2e\n",
+                  name, same, n, first, first_gap, sampled_nmse(r, sample, rows, STEPS));
     free(sample);
     free(rows);
     return first_gap > 1;
@@ -111,14 +115,15 @@ static int check_distance(const real *r, const char *name, const json_t *p)
     static int32_t ids[MAX_IDS], greedy[MAX_IDS];
     const json_t *f = json_object_get(p, "f32_weights"), *q = json_object_get(p, "nmse_q_vs_f32");
     if (!f) return 0;
-    int steps = (int)json_integer_value(json_object_get(q, "positions")), n_ids = read_ids(json_object_get(p, "ids"), ids);
+    int steps = (int)json_integer_value(json_object_get(q, "positions")),
+        n_ids = read_ids(json_object_get(p, "ids"), ids);
     double reference = json_number_value(json_object_get(q, "nmse"));
     (void)read_ids(json_object_get(f, "greedy"), greedy);
     float *rows = malloc(sizeof *rows * STEPS * (size_t)r->n_vocab), *sample = read_sample(f, r);
     run(r, ids, n_ids, greedy, STEPS, rows);
     double ours = sampled_nmse(r, sample, rows, steps);
-    print_message("%-8s nmse to full-precision weights %.3e, the reference's %.3e (%.2f), %d steps\n", name, ours, reference,
-                  ours / reference, steps);
+    print_message("%-8s nmse to full-precision weights %.3e, the reference's %.3e (%.2f), %d steps\n", name, ours,
+                  reference, ours / reference, steps);
     free(rows);
     free(sample);
     return !(ours <= reference);
@@ -130,8 +135,10 @@ static int check_model(const char *name, const char *cpu)
     const char *folder = getenv("KVASIR_MODELS"), *home = getenv("HOME");
     size_t n;
     int wrong = 0;
-    if (folder) (void)snprintf(path, sizeof path, "%s/%s.gguf", folder, name);
-    else (void)snprintf(path, sizeof path, "%s/.cache/kvasir/models/%s.gguf", home ? home : "", name);
+    if (folder)
+        (void)snprintf(path, sizeof path, "%s/%s.gguf", folder, name);
+    else
+        (void)snprintf(path, sizeof path, "%s/.cache/kvasir/models/%s.gguf", home ? home : "", name);
     (void)snprintf(fixture, sizeof fixture, "real/logits-%s.json", name);
     char *text = read_data(fixture, &n);
     FILE *f = fopen(path, "rb");
@@ -153,7 +160,8 @@ static int check_model(const char *name, const char *cpu)
     const char *key;
     json_t *p;
     double engines = 2.6e-3; /* design/text.md: what separates the reference from itself with full-precision weights */
-    json_object_foreach (json_object_get(root, "prompts"), key, p) {
+    json_object_foreach(json_object_get(root, "prompts"), key, p)
+    {
         if (json_array_size(json_object_get(p, "ids")) > 2000 && !getenv("KVASIR_TEST_ALL")) continue;
         wrong += check_distance(&r, key, p);
         wrong += check_greedy(&r, key, p, engines);

@@ -345,8 +345,7 @@ static void test_dry(void **state)
         for (int again = 0; again < 2; again++) { /* a second choice starts from a clean table */
             (void)kvasir_sampler_choose(s, x);
             for (int i = 0; i < VOCAB; i++) {
-                double want =
-                    longest[i] < o.dry_allowed_length ? 0 : -0.5 * pow(2, longest[i] - o.dry_allowed_length);
+                double want = longest[i] < o.dry_allowed_length ? 0 : -0.5 * pow(2, longest[i] - o.dry_allowed_length);
                 assert_true(s->logits[i] == logit(want));
             }
         }
@@ -364,8 +363,7 @@ static void test_dry(void **state)
 static void test_dry_breakers(void **state)
 {
     (void)state;
-    tok_text tokens[] = {{"<unk>", 5}, {"<s>", 3}, {"</s>", 4}, {"a", 1},
-                         {"b", 1},     {"c", 1},   {"#", 1},    {"c#", 2}};
+    tok_text tokens[] = {{"<unk>", 5}, {"<s>", 3}, {"</s>", 4}, {"a", 1}, {"b", 1}, {"c", 1}, {"#", 1}, {"c#", 2}};
     const float scores[8] = {0}, x[8] = {0};
     const int32_t attrs[8] = {2, 3, 3, 1, 1, 1, 1, 1};
     tok_source source = {.model = "llama",
@@ -386,8 +384,7 @@ static void test_dry_breakers(void **state)
     tok *t;
     assert_ok(tok_create(&source, &t));
     const char *const breakers[] = {"##", "#a#"};
-    kvasir_sampler_options o = {
-        .dry_multiplier = 1, .dry_base = 2, .dry_breakers = breakers, .n_dry_breakers = 2};
+    kvasir_sampler_options o = {.dry_multiplier = 1, .dry_base = 2, .dry_breakers = breakers, .n_dry_breakers = 2};
     const struct {
         int32_t text[12];
         int n;

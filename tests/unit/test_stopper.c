@@ -59,15 +59,13 @@ static void test_every_split(void **state)
 {
     (void)state;
     static const char *const strings[] = {"</s>", "User:", "aab", "ab", "abab"};
-    static const char *const texts[] = {"x",     "</s>",    "hello </s", "hi </s> more",
-                                        "<</s>", "aaaab",   "ababab",    "UsUser: x",
-                                        "aUser", "</</s>b", "zaaxbUser:"};
+    static const char *const texts[] = {"x",      "</s>",      "hello </s", "hi </s> more", "<</s>",     "aaaab",
+                                        "ababab", "UsUser: x", "aUser",     "</</s>b",      "zaaxbUser:"};
     stopper *s;
     for (int n = 0; n <= 5; n++) {
         assert_ok(stopper_create(strings, n, &s));
         for (size_t t = 0; t < sizeof texts / sizeof texts[0]; t++)
-            for (uint64_t cuts = 0; cuts < 1ull << (strlen(texts[t]) - 1); cuts++)
-                feed(s, texts[t], strings, n, cuts);
+            for (uint64_t cuts = 0; cuts < 1ull << (strlen(texts[t]) - 1); cuts++) feed(s, texts[t], strings, n, cuts);
         stopper_free(s);
     }
 }

@@ -54,16 +54,14 @@ static size_t unhex(const char *hex, char *to)
 
 /* The streamed text is the decoded one, with U+FFFD for what is not UTF-8; where that is nothing, they are
  * equal. */
-static void check_stream(const tok *t, const int32_t *ids, size_t n, const char *whole, size_t n_whole,
-                         bool valid)
+static void check_stream(const tok *t, const int32_t *ids, size_t n, const char *whole, size_t n_whole, bool valid)
 {
     tok_stream s = {0};
     char *streamed = malloc(3 * n_whole + TOK_STREAM_ROOM);
     size_t used = 0;
     for (size_t i = 0; i < n; i++) {
         size_t more = tok_stream_next(t, &s, ids[i], true, streamed + used, TOK_STREAM_ROOM);
-        if (more)
-            assert_true(((unsigned char)streamed[used] & 0xc0) != 0x80); /* never begins inside a character */
+        if (more) assert_true(((unsigned char)streamed[used] & 0xc0) != 0x80); /* never begins inside a character */
         used += more;
     }
     used += tok_stream_end(&s, streamed + used, TOK_STREAM_ROOM);
@@ -114,8 +112,7 @@ static void check_record(const tok *t, const json_t *record, const char *where, 
                          json_is_true(json_object_get(record, "parse_special")), &ids, &n_ids));
     if (!json_is_null(want)) { /* null: the reference ends its process on this input */
         bool same = n_ids == json_array_size(want);
-        for (size_t i = 0; same && i < n_ids; i++)
-            same = ids[i] == json_integer_value(json_array_get(want, i));
+        for (size_t i = 0; same && i < n_ids; i++) same = ids[i] == json_integer_value(json_array_get(want, i));
         if (!same) {
             char *dump = json_dumps(record, 0);
             print_error("%s:%d: got", where, line);

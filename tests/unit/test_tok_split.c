@@ -95,8 +95,7 @@ static void test_deepseek(void **state)
     check("deepseek-llm", "\xe2\x84\xaa\xe2\x84\xa6 a  b",
           "\xe2\x84\xaa\xe2\x84\xa6~ a~ ~ b"); /* Kelvin, Ohm: letters with case */
     check("deepseek-coder", "if x1:\n  y", "if~ x~1~:~\n~ ~ y");
-    check("deepseek-coder", "a = b",
-          "a~ =~ b"); /* = is a symbol, not punctuation: what lies between is a word */
+    check("deepseek-coder", "a = b", "a~ =~ b"); /* = is a symbol, not punctuation: what lies between is a word */
     check("deepseek-v3", "num 12345.abc .d", "num~ ~123~45~.abc~ .~d");
     check("deepseek-v3", "\xe3\x81\x82\xe3\x82\xab\xe4\xb8\x80x", "\xe3\x81\x82\xe3\x82\xab\xe4\xb8\x80~x");
     check("deepseek-v3", "f(x);\n\n  g", "f~(x~);\n\n~ ~ g");
@@ -136,10 +135,11 @@ static void test_others(void **state)
 /* Every pattern takes long runs of one kind, and runs that only just fail to match, without an error, in a
    number of words that doubles with the text. (Time itself is measured by bench programs, not judged here.)
  */
-static const char *const families[] = {
-    "default",     "gpt-2",  "llama-bpe", "qwen2",  "qwen35",  "smollm", "deepseek-llm", "deepseek-coder",
-    "deepseek-v3", "falcon", "gpt-4o",    "tekken", "kimi-k2", "gemma4", "bailingmoe",   "seed-coder",
-    "minicpm5",    "laguna", "spark2_5",  "youtu",  "bloom",   "viking"};
+static const char *const families[] = {"default",    "gpt-2",        "llama-bpe",      "qwen2",       "qwen35",
+                                       "smollm",     "deepseek-llm", "deepseek-coder", "deepseek-v3", "falcon",
+                                       "gpt-4o",     "tekken",       "kimi-k2",        "gemma4",      "bailingmoe",
+                                       "seed-coder", "minicpm5",     "laguna",         "spark2_5",    "youtu",
+                                       "bloom",      "viking"};
 static const char *const units[] = {" ",
                                     "a",
                                     "A",
@@ -157,8 +157,7 @@ static const char *const units[] = {" ",
                                     "'",
                                     "\xf0\x9f\x98\x80"};
 
-static size_t count_words(const pretok *p, const char *unit, size_t repeats, const char *tail,
-                          size_t *matches)
+static size_t count_words(const pretok *p, const char *unit, size_t repeats, const char *tail, size_t *matches)
 {
     size_t n = strlen(unit), n_tail = strlen(tail), total = n * repeats + n_tail;
     char *text = malloc(total);
@@ -179,8 +178,7 @@ static void test_linear(void **state)
         assert_ok(pretok_create(families[f], &p));
         for (size_t u = 0; u < sizeof units / sizeof *units; u++) {
             size_t m1, m2, n = 60000;
-            size_t one = count_words(p, units[u], n, "x", &m1),
-                   two = count_words(p, units[u], 2 * n, "x", &m2);
+            size_t one = count_words(p, units[u], n, "x", &m1), two = count_words(p, units[u], 2 * n, "x", &m2);
             assert_true(two <= 2 * one + 8);
             assert_true(m2 <= 2 * m1 + 32);
             assert_true(m1 <= 8 * n * strlen(units[u]) + 32);

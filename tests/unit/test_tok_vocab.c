@@ -136,12 +136,11 @@ static builder *spm_builder(void)
     (void)builder_add(b, "</s>", TOK_CONTROL, 0);
     builder_byte_tokens(b);
     float score = -1;
-    for (const char *c =
-             "ll\0he\0\xe2\x96\x81h\0ello\0\xe2\x96\x81hello\0lo\0<s\0<0\0x4\0x41\0<0x41\0\xe2\x96\x81\0h\0"
-             "e\0l\0o\0<\0s\0>\0x\0"
-             "4\0"
-             "1\0"
-             "0\0";
+    for (const char *c = "ll\0he\0\xe2\x96\x81h\0ello\0\xe2\x96\x81hello\0lo\0<s\0<0\0x4\0x41\0<0x41\0\xe2\x96\x81\0h\0"
+                         "e\0l\0o\0<\0s\0>\0x\0"
+                         "4\0"
+                         "1\0"
+                         "0\0";
          *c; c += strlen(c) + 1)
         (void)builder_add(b, c, TOK_NORMAL, score--);
     return b;
@@ -217,8 +216,7 @@ static double badness(const builder *b, bool spm, const char *left, const char *
         return id < 0 ? INFINITY : -(double)b->scores[id];
     }
     for (size_t i = 0; i < b->n_merges; i++)
-        if (b->merges[i].n == strlen(both) && memcmp(b->merges[i].s, both, strlen(both)) == 0)
-            return (double)i;
+        if (b->merges[i].n == strlen(both) && memcmp(b->merges[i].s, both, strlen(both)) == 0) return (double)i;
     return INFINITY;
 }
 
@@ -260,12 +258,10 @@ static void random_vocabulary(builder *b, bool spm, uint32_t *r)
         if (x->n + y->n > 12) continue;
         (void)snprintf(text, sizeof text, "%.*s%.*s", (int)x->n, x->s, (int)y->n, y->s);
         (void)snprintf(merge, sizeof merge, "%.*s %.*s", (int)x->n, x->s, (int)y->n, y->s);
-        if (find_text(b, text) < 0)
-            pool[n++] = builder_add(b, text, TOK_NORMAL, -(float)(next_random(r) % 20));
+        if (find_text(b, text) < 0) pool[n++] = builder_add(b, text, TOK_NORMAL, -(float)(next_random(r) % 20));
         b->merges[b->n_merges++] = builder_text(b, merge, strlen(merge));
     }
-    for (size_t i = b->n_merges; i > 1;
-         i--) { /* ranks in any order: a merge may come before the ones it needs */
+    for (size_t i = b->n_merges; i > 1; i--) { /* ranks in any order: a merge may come before the ones it needs */
         size_t j = next_random(r) % i;
         tok_text swap = b->merges[i - 1];
         b->merges[i - 1] = b->merges[j];
@@ -323,8 +319,7 @@ static void test_special(void **state)
     assert_true(tok_is_eog(t, tok_find(t, "<|im_end|>", 10)));
     assert_true(tok_is_eog(t, tok_find(t, "</s>", 4)));
     assert_false(tok_is_eog(t, tok_find(t, "<|x|>", 5)));
-    assert_false(tok_is_eog(t, -1) || tok_is_eog(t, 1 << 20) || tok_is_control(t, -1) ||
-                 tok_is_control(t, 1 << 20));
+    assert_false(tok_is_eog(t, -1) || tok_is_eog(t, 1 << 20) || tok_is_control(t, -1) || tok_is_control(t, 1 << 20));
     assert_int_equal(tok_find(t, "nothing", 7), -1);
     tok_free(t);
     free(b);
@@ -396,8 +391,7 @@ static void test_streaming(void **state)
     char to[TOK_STREAM_ROOM];
     const int32_t smile[] = {0xf0, 0x9f, 0x98, 0x80};
     for (int i = 0; i < 3; i++) assert_int_equal(tok_stream_next(t, &s, smile[i], false, to, sizeof to), 0);
-    assert_int_equal(tok_stream_next(t, &s, mark, false, to, sizeof to),
-                     0); /* says nothing, breaks nothing */
+    assert_int_equal(tok_stream_next(t, &s, mark, false, to, sizeof to), 0); /* says nothing, breaks nothing */
     assert_int_equal(tok_stream_next(t, &s, smile[3], false, to, sizeof to), 4);
     assert_memory_equal(to, "\xf0\x9f\x98\x80", 4);
     assert_int_equal(tok_stream_next(t, &s, mark, true, to, sizeof to), 8);
@@ -419,8 +413,7 @@ static void test_streaming(void **state)
     int32_t space = tok_find(t, "\xe2\x96\x81h", 4);
     s = (tok_stream){0};
     assert_int_equal(tok_stream_next(t, &s, 1, false, to, sizeof to), 0);
-    assert_int_equal(tok_stream_next(t, &s, space, false, to, sizeof to),
-                     1); /* the first space is not the text's */
+    assert_int_equal(tok_stream_next(t, &s, space, false, to, sizeof to), 1); /* the first space is not the text's */
     assert_int_equal(tok_stream_next(t, &s, space, false, to, sizeof to), 2);
     s = (tok_stream){.started = true};
     assert_int_equal(tok_stream_next(t, &s, space, false, to, sizeof to), 2);

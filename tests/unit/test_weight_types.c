@@ -48,8 +48,7 @@ static tiny_model model_of(quant_type type, bool experts)
 {
     tiny_model t = tiny_llama();
     t.n_layer = 1, t.n_embd = 256, t.head_dim = 64, t.n_ff = 256, t.n_vocab = 100, t.type = type, t.seed = 7;
-    if (experts)
-        t.architecture = "qwen3moe", t.n_expert = 2, t.n_used = 2; /* all of them: a choice may flip */
+    if (experts) t.architecture = "qwen3moe", t.n_expert = 2, t.n_used = 2; /* all of them: a choice may flip */
     return t;
 }
 
@@ -64,8 +63,7 @@ static int check_type(quant_type type, bool experts)
     t.decoded = true;
     float *want = logits_of(&t, &without);
     double error = nmse(want, got, TOKENS * t.n_vocab), bound = exact ? 1e-9 : 1e-3;
-    print_message("%-8s %-6s nmse %.1e%s\n", q->name, experts ? "moe" : "dense", error,
-                  kind < 0 ? ", decoded" : "");
+    print_message("%-8s %-6s nmse %.1e%s\n", q->name, experts ? "moe" : "dense", error, kind < 0 ? ", decoded" : "");
     free(got);
     free(want);
     assert_int_equal(without.count, 0);

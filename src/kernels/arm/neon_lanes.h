@@ -12,10 +12,10 @@ typedef struct v16 {
 
 #define LANES static inline __attribute__((always_inline))
 
-#define EACH(operation)                                                                                      \
-    (v16)                                                                                                    \
-    {                                                                                                        \
-        operation(x.a, y.a), operation(x.b, y.b), operation(x.c, y.c), operation(x.d, y.d)                   \
+#define EACH(operation)                                                                                                \
+    (v16)                                                                                                              \
+    {                                                                                                                  \
+        operation(x.a, y.a), operation(x.b, y.b), operation(x.c, y.c), operation(x.d, y.d)                             \
     }
 
 LANES v16 v16_set(float x)
@@ -138,8 +138,7 @@ LANES v16 v16_zero_below(v16 x, v16 limit, v16 e)
 
 LANES float32x4_t add_exponent(float32x4_t e, float32x4_t z)
 {
-    return vreinterpretq_f32_u32(
-        vaddq_u32(vreinterpretq_u32_f32(e), vshlq_n_u32(vreinterpretq_u32_f32(z), 23)));
+    return vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(e), vshlq_n_u32(vreinterpretq_u32_f32(z), 23)));
 }
 
 LANES v16 v16_add_exponent(v16 x, v16 y)
@@ -156,8 +155,8 @@ LANES float32x4_t select_four(unsigned mask, float32x4_t a, float32x4_t b)
 
 LANES v16 v16_select(unsigned mask, v16 x, v16 y)
 {
-    return (v16){select_four(mask, x.a, y.a), select_four(mask >> 4, x.b, y.b),
-                 select_four(mask >> 8, x.c, y.c), select_four(mask >> 12, x.d, y.d)};
+    return (v16){select_four(mask, x.a, y.a), select_four(mask >> 4, x.b, y.b), select_four(mask >> 8, x.c, y.c),
+                 select_four(mask >> 12, x.d, y.d)};
 }
 
 LANES float v16_sum(v16 x)
@@ -190,10 +189,8 @@ LANES void v16_store_pairs(float *p, v16 even, v16 odd)
 /* Columns 0..3 of four rows. */
 LANES void transpose_four(const float32x4_t r[4], float32x4_t to[4])
 {
-    float64x2_t t0 = vreinterpretq_f64_f32(vtrn1q_f32(r[0], r[1])),
-                t1 = vreinterpretq_f64_f32(vtrn2q_f32(r[0], r[1]));
-    float64x2_t t2 = vreinterpretq_f64_f32(vtrn1q_f32(r[2], r[3])),
-                t3 = vreinterpretq_f64_f32(vtrn2q_f32(r[2], r[3]));
+    float64x2_t t0 = vreinterpretq_f64_f32(vtrn1q_f32(r[0], r[1])), t1 = vreinterpretq_f64_f32(vtrn2q_f32(r[0], r[1]));
+    float64x2_t t2 = vreinterpretq_f64_f32(vtrn1q_f32(r[2], r[3])), t3 = vreinterpretq_f64_f32(vtrn2q_f32(r[2], r[3]));
     to[0] = vreinterpretq_f32_f64(vtrn1q_f64(t0, t2));
     to[1] = vreinterpretq_f32_f64(vtrn1q_f64(t1, t3));
     to[2] = vreinterpretq_f32_f64(vtrn2q_f64(t0, t2));

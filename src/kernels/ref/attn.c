@@ -26,8 +26,7 @@ static float f32_element(const void *page, size_t i)
 }
 
 /* Scores of one query against tokens lo..hi-1; returns their maximum, -0 as +0. */
-static float page_scores(const attn_queries *a, const float *q, int lo, int hi, const void *k, element at,
-                         float *score)
+static float page_scores(const attn_queries *a, const float *q, int lo, int hi, const void *k, element at, float *score)
 {
     float inv_cap = 1.0f / a->softcap, max = -INFINITY;
     for (int t = lo; t < hi; t++) {
@@ -62,8 +61,7 @@ static void fold_page(const attn_queries *a, const void *k, const void *v, eleme
         float m = larger(a->m[i], mp), old = vec_exp_ref(a->m[i] - m), new = vec_exp_ref(mp - m);
         for (int d = 0; d < a->head_dim; d++) {
             float op = 0;
-            for (int t = lo; t < hi; t++)
-                op = fmaf(p[t], at(v, (size_t)t * (size_t)a->head_dim + (size_t)d), op);
+            for (int t = lo; t < hi; t++) op = fmaf(p[t], at(v, (size_t)t * (size_t)a->head_dim + (size_t)d), op);
             o[d] = fmaf(o[d], old, op * new);
         }
         a->s[i] = fmaf(a->s[i], old, sp * new);

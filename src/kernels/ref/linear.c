@@ -233,8 +233,8 @@ static void clear(float *out, size_t ld_out, int n_act)
 }
 
 /* Each block is unpacked once and meets all rows of activations; the sums wait in `out`. */
-static void gemm_quant(panel_kind kind, const void *panels, int n_panels, int k, const act_block *acts,
-                       size_t ld_act, int n_act, float *out, size_t ld_out)
+static void gemm_quant(panel_kind kind, const void *panels, int n_panels, int k, const act_block *acts, size_t ld_act,
+                       int n_act, float *out, size_t ld_out)
 {
     panel_block block;
     const uint8_t *panel = panels;
@@ -255,30 +255,28 @@ static float widen(panel_kind kind, const void *panel, size_t i)
     return kind == PANEL_F16 ? f32_from_f16(half) : f32_from_bf16(half);
 }
 
-static void gemm_float(panel_kind kind, const void *panels, int n_panels, int k, const float *x,
-                       size_t ld_act, int n_act, float *out, size_t ld_out)
+static void gemm_float(panel_kind kind, const void *panels, int n_panels, int k, const float *x, size_t ld_act,
+                       int n_act, float *out, size_t ld_out)
 {
     const uint8_t *panel = panels;
     for (int p = 0; p < n_panels; p++, panel += panel_bytes(kind, k), out += PANEL_ROWS) {
         clear(out, ld_out, n_act);
         for (int i = 0; i < k; i++) {
             float w[PANEL_ROWS];
-            for (int r = 0; r < PANEL_ROWS; r++)
-                w[r] = widen(kind, panel, (size_t)i * PANEL_ROWS + (size_t)r);
+            for (int r = 0; r < PANEL_ROWS; r++) w[r] = widen(kind, panel, (size_t)i * PANEL_ROWS + (size_t)r);
             for (int t = 0; t < n_act; t++) {
                 float *acc = out + (size_t)t * ld_out;
-                for (int r = 0; r < PANEL_ROWS; r++)
-                    acc[r] = fmaf(w[r], x[(size_t)t * ld_act + (size_t)i], acc[r]);
+                for (int r = 0; r < PANEL_ROWS; r++) acc[r] = fmaf(w[r], x[(size_t)t * ld_act + (size_t)i], acc[r]);
             }
         }
     }
 }
 
-#define GEMM(kind, family)                                                                                   \
-    static void gemm_##kind(const void *panels, int n_panels, int k, const void *acts, size_t ld_act,        \
-                            int n_act, float *out, size_t ld_out)                                            \
-    {                                                                                                        \
-        gemm_##family(PANEL_##kind, panels, n_panels, k, acts, ld_act, n_act, out, ld_out);                  \
+#define GEMM(kind, family)                                                                                             \
+    static void gemm_##kind(const void *panels, int n_panels, int k, const void *acts, size_t ld_act, int n_act,       \
+                            float *out, size_t ld_out)                                                                 \
+    {                                                                                                                  \
+        gemm_##family(PANEL_##kind, panels, n_panels, k, acts, ld_act, n_act, out, ld_out);                            \
     }
 GEMM(F32, float)
 GEMM(F16, float)
@@ -296,7 +294,7 @@ void linear_init_ref(linear_kernels *t)
 {
     *t = (linear_kernels){
         .quantise = quantise,
-        .gemm = {gemm_F32, gemm_F16, gemm_BF16, gemm_Q4_0, gemm_Q4_1, gemm_Q5_0, gemm_Q5_1, gemm_Q8_0,
-                 gemm_Q4_K, gemm_Q5_K, gemm_Q6_K},
+        .gemm = {gemm_F32, gemm_F16, gemm_BF16, gemm_Q4_0, gemm_Q4_1, gemm_Q5_0, gemm_Q5_1, gemm_Q8_0, gemm_Q4_K,
+                 gemm_Q5_K, gemm_Q6_K},
     };
 }

@@ -29,11 +29,10 @@
 
 typedef struct panel_layout {
     const char *name;
-    int type;            /* quant_type */
-    int elements, bytes; /* a block of one row */
-    int words_at,
-        half_at;   /* byte offsets of the words and of the lone f16 within a block; half_at < 0: none */
-    uint32_t flip; /* xored with each word */
+    int type;              /* quant_type */
+    int elements, bytes;   /* a block of one row */
+    int words_at, half_at; /* byte offsets of the words and of the lone f16 within a block; half_at < 0: none */
+    uint32_t flip;         /* xored with each word */
 } panel_layout;
 
 static const panel_layout layouts[PANEL_KINDS] = {
@@ -74,8 +73,7 @@ size_t panel_bytes(panel_kind kind, int k)
 }
 
 /* `n` words of each row to [n][16]. */
-static inline void pack_words(const uint8_t *rows, size_t row_bytes, int n_rows, int n, uint32_t flip,
-                              uint32_t *to)
+static inline void pack_words(const uint8_t *rows, size_t row_bytes, int n_rows, int n, uint32_t flip, uint32_t *to)
 {
     for (int r = 0; r < n_rows; r++, rows += row_bytes) {
         for (int i = 0; i < n; i++) {
@@ -94,15 +92,14 @@ static inline void pack_halves(const uint8_t *rows, size_t row_bytes, int n_rows
 }
 
 /* One panel of blocks. The layout's fields are constants to each caller, so that the loops above unroll. */
-static inline __attribute__((always_inline)) void
-pack_blocks(panel_layout l, const uint8_t *rows, size_t row_bytes, int n_rows, int n_blocks, uint8_t *to)
+static inline __attribute__((always_inline)) void pack_blocks(panel_layout l, const uint8_t *rows, size_t row_bytes,
+                                                              int n_rows, int n_blocks, uint8_t *to)
 {
     const int words = l.bytes / 4, bytes = l.bytes * PANEL_ROWS;
     for (int b = 0; b < n_blocks; b++, rows += l.bytes, to += bytes) {
         pack_words(rows + l.words_at, row_bytes, n_rows, words, l.flip, (uint32_t *)(void *)to);
         if (l.half_at < 0) continue;
-        pack_halves(rows + l.half_at, row_bytes, n_rows, 1,
-                    (uint16_t *)(void *)(to + words * 4 * PANEL_ROWS));
+        pack_halves(rows + l.half_at, row_bytes, n_rows, 1, (uint16_t *)(void *)(to + words * 4 * PANEL_ROWS));
     }
 }
 
@@ -126,9 +123,9 @@ void panel_pack(panel_kind kind, const void *rows, size_t row_bytes, int n_rows,
     if (n_rows < PANEL_ROWS) memset(panel, 0, panel_bytes(kind, k));
 
     switch (kind) {
-#define PACK(name)                                                                                           \
-    case PANEL_##name:                                                                                       \
-        pack_blocks(layouts[PANEL_##name], rows, row_bytes, n_rows, n_blocks, panel);                        \
+#define PACK(name)                                                                                                     \
+    case PANEL_##name:                                                                                                 \
+        pack_blocks(layouts[PANEL_##name], rows, row_bytes, n_rows, n_blocks, panel);                                  \
         break;
         PACK(Q4_0)
         PACK(Q4_1)

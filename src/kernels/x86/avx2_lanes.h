@@ -12,10 +12,10 @@ typedef struct v16 {
 
 #define LANES static inline __attribute__((always_inline))
 
-#define EACH(operation)                                                                                      \
-    (v16)                                                                                                    \
-    {                                                                                                        \
-        operation(x.a, y.a), operation(x.b, y.b)                                                             \
+#define EACH(operation)                                                                                                \
+    (v16)                                                                                                              \
+    {                                                                                                                  \
+        operation(x.a, y.a), operation(x.b, y.b)                                                                       \
     }
 
 /* All bits set in the lanes i of eight with first + i < n. */

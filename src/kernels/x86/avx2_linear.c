@@ -98,8 +98,7 @@ INLINE fvec f_load_bf16(const void *p)
 INLINE fvec f_high_half(ivec x)
 {
     __m256i halves = _mm256_srli_epi32(x, 16);
-    return _mm256_cvtph_ps(
-        _mm_packus_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1)));
+    return _mm256_cvtph_ps(_mm_packus_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1)));
 }
 INLINE fvec f_low_half(ivec x)
 {
@@ -145,8 +144,7 @@ INLINE dots dots_start(ivec t)
 /* The instruction takes unsigned by signed bytes: signed weights go in as |w| and sign(w) * x. */
 INLINE dots dots_add(panel_kind kind, dots s, ivec w, ivec x)
 {
-    if (dots_signed(kind))
-        return _mm256_add_epi16(s, _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w)));
+    if (dots_signed(kind)) return _mm256_add_epi16(s, _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w)));
     return _mm256_add_epi16(s, _mm256_maddubs_epi16(w, x));
 }
 
@@ -180,8 +178,7 @@ INLINE __m256 nearest(__m256 x)
 INLINE __m128 add_lanes(const __m256 v[4])
 {
     __m128 h[4];
-    for (int i = 0; i < 4; i++)
-        h[i] = _mm_add_ps(_mm256_castps256_ps128(v[i]), _mm256_extractf128_ps(v[i], 1));
+    for (int i = 0; i < 4; i++) h[i] = _mm_add_ps(_mm256_castps256_ps128(v[i]), _mm256_extractf128_ps(v[i], 1));
     __m128 a = _mm_add_ps(_mm_movelh_ps(h[0], h[1]), _mm_movehl_ps(h[1], h[0]));
     __m128 b = _mm_add_ps(_mm_movelh_ps(h[2], h[3]), _mm_movehl_ps(h[3], h[2]));
     return _mm_add_ps(_mm_shuffle_ps(a, b, 0x88), _mm_shuffle_ps(a, b, 0xdd));

@@ -166,10 +166,8 @@ LANES void v16_transpose(v16 r[16])
         u[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(t[i + 1], t[i + 3]));
     }
     for (int j = 0; j < 4; j++) {
-        v16 a = _mm512_shuffle_f32x4(u[j], u[4 + j], 0x88),
-            b = _mm512_shuffle_f32x4(u[8 + j], u[12 + j], 0x88);
-        v16 c = _mm512_shuffle_f32x4(u[j], u[4 + j], 0xdd),
-            d = _mm512_shuffle_f32x4(u[8 + j], u[12 + j], 0xdd);
+        v16 a = _mm512_shuffle_f32x4(u[j], u[4 + j], 0x88), b = _mm512_shuffle_f32x4(u[8 + j], u[12 + j], 0x88);
+        v16 c = _mm512_shuffle_f32x4(u[j], u[4 + j], 0xdd), d = _mm512_shuffle_f32x4(u[8 + j], u[12 + j], 0xdd);
         r[j] = _mm512_shuffle_f32x4(a, b, 0x88);
         r[4 + j] = _mm512_shuffle_f32x4(c, d, 0x88);
         r[8 + j] = _mm512_shuffle_f32x4(a, b, 0xdd);

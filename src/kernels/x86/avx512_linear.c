@@ -59,8 +59,8 @@ INLINE ivec i_sub8(ivec a, ivec b)
 INLINE ivec i_fifth(ivec u, ivec bits, int j)
 {
     const __m512i spread =
-        _mm512_setr_epi32(0, 0x10, 0x1000, 0x1010, 0x100000, 0x100010, 0x101000, 0x101010, 0x10000000,
-                          0x10000010, 0x10001000, 0x10001010, 0x10100000, 0x10100010, 0x10101000, 0x10101010);
+        _mm512_setr_epi32(0, 0x10, 0x1000, 0x1010, 0x100000, 0x100010, 0x101000, 0x101010, 0x10000000, 0x10000010,
+                          0x10001000, 0x10001010, 0x10100000, 0x10100010, 0x10101000, 0x10101010);
     return _mm512_or_si512(u, _mm512_permutexvar_epi32(i_shr(bits, 4 * j), spread));
 }
 
