@@ -98,7 +98,8 @@ KVASIR_API kvasir_status kvasir_model_tensor(const kvasir_model *m, int i, kvasi
 /* Decodes a whole tensor to n_elements floats. */
 KVASIR_API kvasir_status kvasir_model_tensor_read(const kvasir_model *m, const char *name, float *out);
 
-/* Metadata as text: *key and *type point into the model; *value is shortened to about 120 bytes and is the caller's. */
+/* Metadata as text: *key and *type point into the model; *value is shortened to about 120 bytes and is the
+   caller's. */
 KVASIR_API kvasir_status kvasir_model_metadata(const kvasir_model *m, int i, const char **key, const char **type,
                                                char **value);
 
@@ -130,9 +131,9 @@ KVASIR_API kvasir_status kvasir_detokenize(const kvasir_model *m, const int32_t 
 KVASIR_API int kvasir_token_ends(const kvasir_model *m, int32_t id); /* end of generation? */
 
 /* Renders a chat template with the variables of a JSON object (messages, tools, add_generation_prompt, ...). `text`
-   NULL: the model's own; model NULL: `text` alone. bos_token and eos_token come from the model unless given.
-   now: seconds since 1970 in local time that strftime_now shows, 0 for the clock. *out is the caller's. A template's raise_exception gives
-   KVASIR_E_TEMPLATE and its message. */
+   NULL: the model's own; model NULL: `text` alone. bos_token and eos_token come from the model unless given. now:
+   seconds since 1970 in local time that strftime_now shows, 0 for the clock. *out is the caller's. A template's
+   raise_exception gives KVASIR_E_TEMPLATE and its message. */
 KVASIR_API kvasir_status kvasir_template_render(const kvasir_model *m, const char *text, const char *json, int64_t now,
                                                 char **out, size_t *n_out);
 
@@ -180,7 +181,8 @@ KVASIR_API kvasir_status kvasir_seq_create(kvasir_engine *e, const kvasir_model 
 KVASIR_API void kvasir_seq_free(kvasir_seq *s);
 /* A new sequence with the first `at` tokens of another (-1: all). Shares blocks, copies only the one being filled. */
 KVASIR_API kvasir_status kvasir_seq_fork(const kvasir_seq *from, int at, kvasir_seq **out);
-/* Cuts to n tokens. Where sliding windows have let go of rows before n, what is needed is computed again at the next step. */
+/* Cuts to n tokens. Where sliding windows have let go of rows before n, what is needed is computed again at the
+   next step. */
 KVASIR_API kvasir_status kvasir_seq_truncate(kvasir_seq *s, int n);
 /* Marks the present length as a place to come back to cheaply (kept: the two newest marks). */
 KVASIR_API kvasir_status kvasir_seq_mark(kvasir_seq *s);
@@ -204,10 +206,10 @@ typedef struct kvasir_work {
 } kvasir_work;
 
 /* Computes all items together (a sequence may appear once); n_vocab logits for each wanted row. The results do not
-   depend on what else is in the step, on how a prompt is cut into steps, or on the number of threads: they are the same
-   bits. All or nothing: on failure every sequence is as before. KVASIR_E_CONTEXT: the tokens do not fit the context;
-   KVASIR_E_MEMORY: the KV budget is used up; KVASIR_E_CANCELLED: kvasir_cancel was called. A step of more than max_batch
-   rows is computed in pieces. */
+   depend on what else is in the step, on how a prompt is cut into steps, or on the number of threads: they are the
+   same bits. All or nothing: on failure every sequence is as before. KVASIR_E_CONTEXT: the tokens do not fit the
+   context; KVASIR_E_MEMORY: the KV budget is used up; KVASIR_E_CANCELLED: kvasir_cancel was called. A step of more
+   than max_batch rows is computed in pieces. */
 KVASIR_API kvasir_status kvasir_step(kvasir_engine *e, kvasir_work *work, int n_work);
 
 /* Makes the step that is running return KVASIR_E_CANCELLED soon (within a layer); no effect when none is running.
@@ -287,8 +289,8 @@ typedef struct kvasir_stats {
     uint64_t kv_bytes;
 } kvasir_stats;
 
-/* The prompt must fit: KVASIR_E_CONTEXT with both numbers before anything is computed. *ids (may be NULL) is set to the generated
-   ids, the caller's (kvasir_free). `stats` may be NULL. */
+/* The prompt must fit: KVASIR_E_CONTEXT with both numbers before anything is computed. *ids (may be NULL) is set to
+   the generated ids, the caller's (kvasir_free). `stats` may be NULL. */
 KVASIR_API kvasir_status kvasir_generate(kvasir_engine *e, kvasir_seq *s, const kvasir_generate_options *o,
                                          int32_t **ids, int *n_ids, kvasir_stats *stats);
 

@@ -12,8 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* A waiting thread spins this many rounds, then sleeps in the kernel. Between two regions of one step the
-   wait is microseconds; between two requests it may be hours. With more threads than cores a spinning thread keeps the one
+/* A waiting thread spins this many rounds, then sleeps in the kernel. Between two regions of one step the wait is
+   microseconds; between two requests it may be hours. With more threads than cores a spinning thread keeps the one
    that it waits for from running, so it sleeps almost at once. */
 enum { SPIN_ROUNDS = 20000, CROWDED_ROUNDS = 50, CACHE_LINE = 64 };
 

@@ -98,8 +98,8 @@ static op_pages pages_of(const kvasir_seq *s, int il)
                       .f32 = v.k->type == KV_F32};
 }
 
-/* Reserves rows for *n tokens, or for fewer where the budget has no room for all of them at once: sliding windows let go
-   of old rows after every piece, so smaller pieces may fit. */
+/* Reserves rows for *n tokens, or for fewer where the budget has no room for all of them at once: sliding windows
+   let go of old rows after every piece, so smaller pieces may fit. */
 static kvasir_status reserve(kv_seq *s, int *n)
 {
     kvasir_status status = kv_seq_reserve(s, *n);
@@ -110,8 +110,8 @@ static kvasir_status reserve(kv_seq *s, int *n)
     return status;
 }
 
-/* Takes up to max_batch rows from the items in order, fewer when memory is short. Returns how many items take part; their
-   rows are reserved. An item's last rows never come after a later item's: hand_out counts on that. */
+/* Takes up to max_batch rows from the items in order, fewer when memory is short. Returns how many items take part;
+   their rows are reserved. An item's last rows never come after a later item's: hand_out counts on that. */
 static kvasir_status gather_piece(kvasir_engine *e, loaded *l, kvasir_work *work, int n_work, const pending *todo,
                                   int *taken, int *n_items)
 {
@@ -187,8 +187,8 @@ static kvasir_status run_model(kvasir_engine *e, loaded *l, kvasir_work *work, i
     }
 }
 
-/* Rows come out of the kernels with a stride of whole panels; the public ones are n_vocab floats apart. Then every item
-   is told where its rows are. */
+/* Rows come out of the kernels with a stride of whole panels; the public ones are n_vocab floats apart. Then every
+   item is told where its rows are. */
 static void hand_out(loaded *l, kvasir_work *work, int n_work)
 {
     size_t n_vocab = (size_t)l->weights.h.n_vocab, ld = align_up(n_vocab, PANEL_ROWS), row = 0;

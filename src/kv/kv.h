@@ -66,8 +66,9 @@ typedef struct kv_layout {
     int *k_stream;     /* layer -> index of its K stream (V follows), -1 without */
 } kv_layout;
 
-/* Computes the layout; everything that allocates, plans or writes KV takes its numbers from here. KVASIR_E_ARGUMENT when a type cannot hold a
-   head size (the message says which types can), KVASIR_E_FORMAT for absurd sizes. Freed by kv_layout_free. */
+/* Computes the layout; everything that allocates, plans or writes KV takes its numbers from here. KVASIR_E_ARGUMENT
+   when a type cannot hold a head size (the message says which types can), KVASIR_E_FORMAT for absurd sizes. Freed
+   by kv_layout_free. */
 kvasir_status kv_layout_make(const kv_layer *layers, int n_layers, kv_type k, kv_type v, kv_layout *out);
 void kv_layout_free(kv_layout *l);
 
@@ -77,16 +78,16 @@ size_t kv_page_bytes(kv_type type, kv_format format, bool is_v, int head_dim);
 uint64_t kv_layout_bytes(const kv_layout *l, int n_tokens);
 /* Bytes that one more token of an unbounded stream costs in closed pages, averaged over a page (without windows). */
 double kv_layout_bytes_per_token(const kv_layout *l);
-/* The longest context that a sequence can grow to with kv_layout_bytes within `budget` all the way; KV_MAX_CONTEXT when
-   there is no limit. */
+/* The longest context that a sequence can grow to with kv_layout_bytes within `budget` all the way; KV_MAX_CONTEXT
+   when there is no limit. */
 int kv_layout_max_tokens(const kv_layout *l, uint64_t budget);
 
 /* ---- pool.c: blocks ------------------------------------------------------------------------------------------- */
 
 typedef struct kv_pool kv_pool;
 
-/* A pool that never holds more than `budget` bytes of blocks. Address space is reserved, memory is taken as blocks are
-   written and given back when they are freed. Used from one thread. */
+/* A pool that never holds more than `budget` bytes of blocks. Address space is reserved, memory is taken as blocks
+   are written and given back when they are freed. Used from one thread. */
 kvasir_status kv_pool_create(uint64_t budget, kv_pool **out);
 void kv_pool_free(kv_pool *p); /* all sequences and snapshots must be gone */
 uint64_t kv_pool_budget(const kv_pool *p);
@@ -113,28 +114,28 @@ uint64_t kv_seq_bytes(const kv_seq *s);        /* of the blocks it refers to, sh
 uint64_t kv_seq_bytes_shared(const kv_seq *s); /* of those that others refer to as well */
 
 /* Makes room for n tokens after the current length: takes blocks, and copies a block that is shared before it is
-   written to. All or nothing: on failure the sequence is as before. KVASIR_E_CONTEXT beyond max_tokens, KVASIR_E_MEMORY
-   when the budget is used up; both say both numbers. Does not allocate with malloc (decode trap). */
+   written to. All or nothing: on failure the sequence is as before. KVASIR_E_CONTEXT beyond max_tokens,
+   KVASIR_E_MEMORY when the budget is used up; both say both numbers. Does not allocate with malloc (decode trap). */
 kvasir_status kv_seq_reserve(kv_seq *s, int n);
 /* The first n of the reserved tokens have been written: closes pages that became full (types that pack), moves the
    length, gives back the room that is left over, and lets go of window blocks that no query to come can see and no
    snapshot holds. Fails only with KVASIR_E_ARGUMENT when fewer than n are reserved. */
 kvasir_status kv_seq_commit(kv_seq *s, int n);
 
-/* A new sequence with the first `at` tokens (at <= length, nothing reserved), and with the snapshots up to there. Full
-   blocks are shared; the block being filled is copied when one of the two writes to it. *at_kept as for
+/* A new sequence with the first `at` tokens (at <= length, nothing reserved), and with the snapshots up to there.
+   Full blocks are shared; the block being filled is copied when one of the two writes to it. *at_kept as for
    kv_seq_truncate. */
 kvasir_status kv_seq_fork(const kv_seq *from, int at, kv_seq **out, int *at_kept);
 
-/* Cuts to n tokens; room that was reserved is given back. *n_kept is the length that the sequence then has: n, or less
-   where sliding-window rows before n are gone (or a packed page would have to be opened again): then the nearest
-   snapshot (or page boundary, where rows are not gone) at or before n, at worst 0, and the caller computes the tokens
-   from there again. */
+/* Cuts to n tokens; room that was reserved is given back. *n_kept is the length that the sequence then has: n, or
+   less where sliding-window rows before n are gone (or a packed page would have to be opened again): then the
+   nearest snapshot (or page boundary, where rows are not gone) at or before n, at worst 0, and the caller computes
+   the tokens from there again. */
 kvasir_status kv_seq_truncate(kv_seq *s, int n, int *n_kept);
 
-/* Keeps what is needed to come back to the present length (window blocks) until the snapshot is freed or the sequence
-   is cut below it. At most `keep` snapshots are held by the sequence; the oldest goes first. With keep 0 none is taken
-   and all are freed. */
+/* Keeps what is needed to come back to the present length (window blocks) until the snapshot is freed or the
+   sequence is cut below it. At most `keep` snapshots are held by the sequence; the oldest goes first. With keep 0
+   none is taken and all are freed. */
 kvasir_status kv_seq_snapshot(kv_seq *s, int keep);
 int kv_seq_n_snapshots(const kv_seq *s);
 

@@ -1,6 +1,6 @@
-/* gemma3: Gemma 3 text models (Gemma Team 2025, arXiv:2503.19786). Five sliding-window layers to one with full attention,
-   each kind with a rotary base of its own; norms on both sides of every sublayer; GELU gate; embeddings scaled by
-   sqrt(n_embd). */
+/* gemma3: Gemma 3 text models (Gemma Team 2025, arXiv:2503.19786). Five sliding-window layers to one with full
+   attention, each kind with a rotary base of its own; norms on both sides of every sublayer; GELU gate; embeddings
+   scaled by sqrt(n_embd). */
 #include "model/model.h"
 
 #include <math.h>

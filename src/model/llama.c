@@ -1,6 +1,6 @@
-/* llama: Llama 1 to 3, Mistral, SmolLM and many others (Touvron et al. 2023, arXiv:2302.13971; grouped-query attention
-   as in Llama 2). Pre-norm blocks, rotary embedding over interleaved pairs, SwiGLU. Mixtral's routed experts come under
-   the same name. */
+/* llama: Llama 1 to 3, Mistral, SmolLM and many others (Touvron et al. 2023, arXiv:2302.13971; grouped-query
+   attention as in Llama 2). Pre-norm blocks, rotary embedding over interleaved pairs, SwiGLU. Mixtral's routed
+   experts come under the same name. */
 #include "model/model.h"
 
 static kvasir_status llama_hparams(const gguf *g, hparams *h)

@@ -1,6 +1,6 @@
-/* Reading weights into their packed form. The unit of work is a piece: some panels of one matrix, about a quarter MiB of file;
-   each thread reads its piece into a buffer of its own and packs from there, so the memory needed is one copy of the
-   weights and a buffer per thread. */
+/* Reading weights into their packed form. The unit of work is a piece: some panels of one matrix, about a quarter
+   MiB of file; each thread reads its piece into a buffer of its own and packs from there, so the memory needed is
+   one copy of the weights and a buffer per thread. */
 #include "base/checked.h"
 #include "base/clock.h"
 #include "model/bind.h"

@@ -100,7 +100,8 @@ typedef struct step {
     kvasir_status status; /* of reading embeddings */
 } step;
 
-/* Draws the step's buffers: with base NULL returns the bytes needed, else sets the pointers into base (64-byte aligned) . */
+/* Draws the step's buffers: with base NULL returns the bytes needed, else sets the pointers into base (64-byte
+   aligned) . */
 size_t step_layout(step *s, const weights *w, int max_rows, int n_threads, unsigned char *base);
 
 /* What op_limits a model needs. */
@@ -126,8 +127,8 @@ const char *arch_names(char *to, size_t room);
 
 /* ---- hparams.c, bind.c, load.c, rope.c, blocks.c ------------------------------------------------------------------- */
 
-/* Reads the keys that all families share, then the family's own. KVASIR_E_UNSUPPORTED names an unknown architecture and the
-   known ones; KVASIR_E_FORMAT names the key that is missing or absurd. */
+/* Reads the keys that all families share, then the family's own. KVASIR_E_UNSUPPORTED names an unknown architecture
+   and the known ones; KVASIR_E_FORMAT names the key that is missing or absurd. */
 kvasir_status hparams_read(const gguf *g, hparams *h);
 /* One KV row description per layer, for kv_layout_make. `out` has n_layer entries. */
 void hparams_kv(const hparams *h, kv_layer *out);
@@ -142,12 +143,13 @@ void weights_free(weights *w);
 /* The type of the first matrix that is kept in its file's form, NULL where there is none. */
 const char *weights_raw_type(const weights *w);
 
-/* Used by the families' bind functions. The name is a format with the layer number. Optional tensors that are absent leave
-   NULL, or rows == 0. */
+/* Used by the families' bind functions. The name is a format with the layer number. Optional tensors that are
+   absent leave NULL, or rows == 0. */
 kvasir_status bind_vector(binder *b, const float **to, int n, bool required, const char *name, int il);
 kvasir_status bind_matrix(binder *b, matrix *to, int rows, int k, bool required, const char *name, int il);
 kvasir_status bind_experts(binder *b, matrix_stack *to, int n, int rows, int k, const char *name, int il);
-/* attn_norm, q, k, v (with optional biases), output, ffn_norm and the dense feed-forward, as most families name them. */
+/* attn_norm, q, k, v (with optional biases), output, ffn_norm and the dense feed-forward, as most families name
+   them. */
 kvasir_status bind_attention(binder *b, weights *w, int il);
 kvasir_status bind_dense(binder *b, weights *w, int il);
 /* RMS norms of q's and k's heads; ffn_norm, router and expert stacks (softmax over all, chosen ones normalised). */

@@ -42,8 +42,8 @@ typedef struct tok_source {
     int add_bos, add_eos, add_space_prefix;    /* 0, 1, or -1 when the file does not say */
 } tok_source;
 
-/* KVASIR_E_UNSUPPORTED naming an unknown model or pre-tokenizer pattern (and the known ones), KVASIR_E_FORMAT for ids out
-   of range, duplicate or missing tokens that make the vocabulary unusable. */
+/* KVASIR_E_UNSUPPORTED naming an unknown model or pre-tokenizer pattern (and the known ones), KVASIR_E_FORMAT for
+   ids out of range, duplicate or missing tokens that make the vocabulary unusable. */
 kvasir_status tok_create(const tok_source *source, tok **out);
 void tok_free(tok *t);
 
@@ -64,8 +64,8 @@ const char *tok_raw(const tok *t, int32_t id, size_t *n);
 size_t tok_piece(const tok *t, int32_t id, bool special, char *to, size_t room);
 
 /* Encodes `n` bytes, valid UTF-8 or not. add_special: BOS/EOS as the vocabulary asks. parse_special: control tokens
-   written in the text become that token; without it text never yields one. *out is allocated with mem_alloc and is the
-   caller's (mem_free); linear time in n, also for one long line. */
+   written in the text become that token; without it text never yields one. *out is allocated with mem_alloc and is
+   the caller's (mem_free); linear time in n, also for one long line. */
 kvasir_status tok_encode(const tok *t, const char *text, size_t n, bool add_special, bool parse_special, int32_t **out,
                          size_t *n_out);
 

@@ -1,6 +1,6 @@
-/* Fidelity: every reference model of the supported architectures, against another engine's logits.
-   F32 weights: NMSE at most 1e-7 (gemma3: 5e-7, its reference takes GELU from a table) or ten times the reference's own
-   spread; the same argmax everywhere; the same greedy continuation. Quantised weights: no further from the dequantised
+/* Fidelity: every reference model of the supported architectures, against another engine's logits. F32 weights:
+   NMSE at most 1e-7 (gemma3: 5e-7, its reference takes GELU from a table) or ten times the reference's own spread;
+   the same argmax everywhere; the same greedy continuation. Quantised weights: no further from the dequantised
    truth than the reference is. */
 #include "models.h"
 

@@ -1,6 +1,6 @@
-/* Real models against another engine's figures (fixtures/real): logits no further from the full-precision weights' logits
-   than the reference is, and the same greedy ids up to the first near-tie. Models that are not in the cache folder are
-   skipped (scripts/fetch-models.sh gets them). */
+/* Real models against another engine's figures (fixtures/real): logits no further from the full-precision weights'
+   logits than the reference is, and the same greedy ids up to the first near-tie. Models that are not in the cache
+   folder are skipped (scripts/fetch-models.sh gets them). */
 #include "test.h"
 
 #include <jansson.h>
@@ -82,9 +82,9 @@ static void two_best(const float *x, int n, int *best, double *gap)
     *gap = (double)first - second;
 }
 
-/* Our greedy choice after each prefix of the reference's ids. They may part first only where our two best logits are closer
-   than the engines' logits lie apart (one standard deviation of that difference): a near-tie. What comes after a near-tie
-   is another text, so only the first parting is judged. */
+/* Our greedy choice after each prefix of the reference's ids. They may part first only where our two best logits
+   are closer than the engines' logits lie apart (one standard deviation of that difference): a near-tie. What comes
+   after a near-tie is another text, so only the first parting is judged. */
 static int check_greedy(const real *r, const char *name, const json_t *p, double nmse_engines)
 {
     static int32_t ids[MAX_IDS], greedy[MAX_IDS];
