@@ -204,6 +204,19 @@ static void merge_spans(const op *t, const attn_shape *sh, const attn_item *it, 
     write_out(t, sh, &m, &s, o, it->row0 + row, head, out);
 }
 
+/* Merges every item that was cut by span; the cuts come out as they did when the work was shared out. */
+static void merge_items(const op *t, const attn_shape *sh, const attn_item *items, int n_items, const attn_partial *p,
+                        acts *out)
+{
+    int entries = 0, work = 0;
+    for (int i = 0; i < n_items; i++) {
+        cut c = cut_item(sh, &items[i], p, &entries);
+        for (int j = 0; c.by_span && j < items[i].n * sh->n_head; j++, work++)
+            if (work % t->n_threads == t->tid)
+                merge_spans(t, sh, &items[i], &c, j / sh->n_head, j % sh->n_head, p, out);
+    }
+}
+
 void op_attend(op *t, const attn_shape *sh, const attn_item *items, int n_items, const float *q, size_t ld_q,
                const attn_partial *partial, acts *out)
 {
@@ -216,13 +229,7 @@ void op_attend(op *t, const attn_shape *sh, const attn_item *items, int n_items,
     }
     team_barrier(t->team);
     if (entries > 0) {
-        int work = t->tid;
-        for (int i = entries = 0; i < n_items; i++) {
-            cut c = cut_item(sh, &items[i], partial, &entries);
-            for (int j = 0; c.by_span && j < items[i].n * sh->n_head; j++, work++)
-                if (work % t->n_threads == 0)
-                    merge_spans(t, sh, &items[i], &c, j / sh->n_head, j % sh->n_head, partial, out);
-        }
+        merge_items(t, sh, items, n_items, partial, out);
         team_barrier(t->team);
     }
     op_quantise(t, out, n_items ? items[n_items - 1].row0 + items[n_items - 1].n : 0);

@@ -180,6 +180,7 @@ static void test_bits(void **state)
     {
         const char *level = *state;
         bool slow = !strcmp(level, "ref"), is_long = runs[r].n == LONG_PROMPT;
+        if (slow && !runs[r].ref && run > 0) continue; /* at least one, whatever the manifest has */
         int n = !slow ? runs[r].n : is_long ? REF_PROMPT : 101; /* more than a page */
         model_case m;
         load_case(c, &m);
