@@ -152,7 +152,8 @@ static int check_model(const model_case *c, const char *cpu, const char *kv, int
     for (int threads = b.slow ? 2 : 1; threads <= (b.slow ? 2 : 3); threads++) {
         open_bench(&b, c->gguf, cpu, threads, threads == 3 ? 100 : 0);
         wrong += check_chunks(&b, want, got);
-        if (threads == 2 && !(b.slow && n >= REF_PROMPT)) wrong += check_neighbours(&b, want, got) + check_forks(&b, want, got);
+        if (threads == 2 && !(b.slow && n >= REF_PROMPT))
+            wrong += check_neighbours(&b, want, got) + check_forks(&b, want, got);
         close_bench(&b);
     }
     free(want);
@@ -180,7 +181,7 @@ static void test_bits(void **state)
     {
         const char *level = *state;
         bool slow = !strcmp(level, "ref"), is_long = runs[r].n == LONG_PROMPT;
-        if (slow && !runs[r].ref && run > 0) continue; /* at least one, whatever the manifest has */
+        if (slow && !runs[r].ref && run > 0) continue;          /* at least one, whatever the manifest has */
         int n = !slow ? runs[r].n : is_long ? REF_PROMPT : 101; /* more than a page */
         model_case m;
         load_case(c, &m);
