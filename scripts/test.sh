@@ -97,7 +97,7 @@ asan_ubsan() {
     configure build-asan -Db_sanitize=address,undefined -Db_lundef=false -Dbuildtype=debug -Doptimization=1 &&
         ninja -C build-asan || return
     export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ASAN_OPTIONS=detect_stack_use_after_return=1
-    KVASIR_MODELS=/nonexistent meson_tests build-asan --no-suite e2e --no-suite source
+    KVASIR_TEST_SHORT=1 KVASIR_MODELS=/nonexistent meson_tests build-asan --no-suite e2e --no-suite source
 }
 asan_e2e() {
     export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
@@ -111,7 +111,7 @@ tsan() {
     [ -n "$tests" ] || return 1
     # shellcheck disable=SC2046,SC2086 # lists
     ninja -C build-tsan $(printf 'tests/unit/test_%s ' $tests) &&
-        KVASIR_MODELS=/nonexistent TSAN_OPTIONS=halt_on_error=1 meson_tests build-tsan $tests
+        KVASIR_TEST_SHORT=1 KVASIR_MODELS=/nonexistent TSAN_OPTIONS=halt_on_error=1 meson_tests build-tsan $tests
 }
 aarch64() {
     configure build-arm --cross-file tools/cross/aarch64-linux-gnu.ini -Dkernels_only=true && ninja -C build-arm &&
@@ -132,7 +132,7 @@ clang_tidy() {
 coverage() {
     configure build-cov -Db_coverage=true -Dbuildtype=debug -Doptimization=1 && ninja -C build-cov || return
     find build-cov -name '*.gcda' -delete
-    meson_tests build-cov --no-suite source --no-suite kernels || return
+    KVASIR_TEST_SHORT=1 meson_tests build-cov --no-suite source --no-suite kernels || return
     gcovr -r . --object-directory build-cov -f src/ -j "$jobs" --gcov-ignore-parse-errors -s | tail -n 12 |
         tee "$logs/coverage-summary"
     grep '^lines' "$logs/coverage-summary" >"$logs/coverage.note"

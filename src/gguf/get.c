@@ -44,7 +44,7 @@ bool gguf_kv_integer(const gguf_kv *kv, bool *negative, uint64_t *magnitude)
         u = *(const uint64_t *)kv->data;
         break;
     case GGUF_I8:
-        v = *(const int8_t *)kv->data;
+        v = *(const int8_t *)kv->data; // NOLINT(bugprone-signed-char-misuse): a number, not a character
         break;
     case GGUF_I16:
         v = *(const int16_t *)kv->data;

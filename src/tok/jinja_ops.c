@@ -53,7 +53,7 @@ static kvasir_status repeat(jrun *r, jval v, jint times, jval *out)
         return KVASIR_OK;
     }
     TRY(j_new_list(r, v.kind, n * (size_t)times, out));
-    for (size_t i = 0; i < out->list->n; i++) out->list->v[i] = v.list->v[i % n];
+    for (size_t i = 0; n > 0 && i < out->list->n; i++) out->list->v[i] = v.list->v[i % n];
     return KVASIR_OK;
 }
 

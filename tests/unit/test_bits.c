@@ -16,8 +16,14 @@ typedef struct bench {
     int32_t ids[LONG_PROMPT];
     int n, n_vocab;
     const char *kv;
-    bool slow; /* plain C: a part of the checks */
+    bool slow; /* plain C, or instrumented code: a part of the checks */
 } bench;
+
+/* KVASIR_TEST_SHORT is for builds with sanitizers, where every access costs several. */
+static bool is_slow(const char *cpu)
+{
+    return !strcmp(cpu, "ref") || getenv("KVASIR_TEST_SHORT");
+}
 
 static void open_bench(bench *b, const char *gguf, const char *cpu, int threads, int max_batch)
 {
@@ -139,7 +145,7 @@ static int check_forks(const bench *b, const float *want, float *got)
 
 static int check_model(const model_case *c, const char *cpu, const char *kv, int n)
 {
-    bench b = {.kv = kv, .n = n, .slow = !strcmp(cpu, "ref")};
+    bench b = {.kv = kv, .n = n, .slow = is_slow(cpu)};
     int wrong = 0;
     for (int i = 0; i < n; i++) b.ids[i] = c->prompt[(i * 7 + i / c->n_prompt) % c->n_prompt];
     open_bench(&b, c->gguf, cpu, 1, 0);
@@ -180,7 +186,7 @@ static void test_bits(void **state)
                                          r++) if (!strcmp(runs[r].name, json_string_value(json_object_get(c, "name"))))
     {
         const char *level = *state;
-        bool slow = !strcmp(level, "ref"), is_long = runs[r].n == LONG_PROMPT;
+        bool slow = is_slow(level), is_long = runs[r].n == LONG_PROMPT;
         if (slow && !runs[r].ref && run > 0) continue;          /* at least one, whatever the manifest has */
         int n = !slow ? runs[r].n : is_long ? REF_PROMPT : 101; /* more than a page */
         model_case m;
