@@ -57,11 +57,11 @@ static void finish_rows(const op *t, const linear_job *j, int panel, int width, 
 {
     const vec_kernels *v = &t->kernels->vec;
     int valid = min_int(width, j->w->rows - panel * PANEL_ROWS);
-    for (int i = 0; i < n; i++, product += ld, up += up ? ld : 0) {
+    for (int i = 0; i < n; i++, product += ld) {
         float *to = j->out + (size_t)(row + i) * j->ld_out + panel * PANEL_ROWS;
         if (j->bias) v->add(product, j->bias + panel * PANEL_ROWS, valid);
         if (up)
-            (j->gelu ? v->gelu_mul : v->silu_mul)(product, up, to, width);
+            (j->gelu ? v->gelu_mul : v->silu_mul)(product, up + (size_t)i * ld, to, width);
         else if (j->add)
             v->add(to, product, valid);
     }
