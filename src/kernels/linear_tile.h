@@ -165,7 +165,7 @@ INLINE ivec weight_word(panel_kind kind, unit_view v, size_t half, int q, int j)
 {
     ivec u = stored_word(kind, v, half, q, j);
     if (!dots_signed(kind) || centre(kind) == 0) return u;
-    return i_sub8(u, i_set(centre(kind) * 0x01010101));
+    return i_sub8(u, i_set((int32_t)((unsigned)centre(kind) * 0x01010101u)));
 }
 
 /* What the sub-blocks of a super-block share: its f16 scales (-dmin as m), and the 6-bit numbers spread to
