@@ -141,12 +141,13 @@ LANES void weigh(float *p, bool q8, p_weight *weight, uint64_t visible, float so
     top = v16_max(v16_max(x[0], x[1]), v16_max(x[2], x[3]));
     *max = v16_max_lane(top) + 0.0f; /* -0 becomes +0 */
     foreach (c, 4) {
-        x[c] = v16_exp(v16_sub(x[c], v16_set(*max)));
+        x[c] = v16_sub(x[c], v16_set(*max));
         if (q8) {
-            x[c] = v16_fma(x[c], v16_set(255.0f), magic);
+            x[c] = v16_weight(x[c]);
             v16_store_weights(weight + 16 * c, x[c]);
             x[c] = v16_sub(x[c], magic);
         } else {
+            x[c] = v16_exp_low(x[c]);
             v16_store(p + 16 * c, x[c]);
         }
     }
