@@ -30,8 +30,9 @@ typedef struct fetcher {
 
 LANES fetcher fetch_over(const void *p, size_t bytes, int calls)
 {
-    int step = (int)align_up(ceil_div(bytes, (size_t)calls), LINE);
-    return (fetcher){p, p ? (const char *)p + bytes : p, step};
+    if (!p) return (fetcher){0};
+    unsigned lines = ((unsigned)bytes + LINE - 1) / LINE, each = (lines + (unsigned)calls - 1) / (unsigned)calls;
+    return (fetcher){p, (const char *)p + bytes, (int)each * LINE};
 }
 
 LANES void fetch(fetcher *f)

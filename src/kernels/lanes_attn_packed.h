@@ -37,7 +37,7 @@ LANES void sum_block(int n, int cols, bool q4, int quads, const act_block *const
         int32_t minus_sum = q[i]->minus_sum[0] + q[i]->minus_sum[1];
         foreach (c, cols) sum[i][c] = q4 ? k4_start(minus_sum) : k8_start(minus_sum);
     }
-    foreach (j, quads / step) {
+    for (int j = 0; j < quads / step; j++) { /* not unrolled: the sums would not stay in registers */
         k_words x[4], y[4];
         foreach (c, cols) {
             const uint8_t *at = k + (j * KV_PAGE + 16 * c) * 4;
