@@ -24,9 +24,12 @@
      Q4_1, Q5_1  w = u         d, offset m
      Q4_K, Q5_K  w = u         d*sc, offset -(dmin*m)
      Q6_K        w = u - 32    d*sc per 16
+     IQ4_NL      w = table[u]  d          (iq4nl_values of quant/iq_tables.h)
+     IQ4_XS      w = table[u]  d*(ls-32)  (the same table; ls of 6 bits)
+     MXFP4       w = table[u]  2^(e-128)  (fp4_values, which are doubled)
 
-   Integer units that want unsigned weights take u * q and subtract 8, 16, 128 or 32 times the sum of q, which
-   is why act_block holds that sum (negated: one step less); signed ones take w. Both are exact.
+   Integer units that want unsigned weights take (w + c) * q and subtract c = 8, 16, 128 or 32 times the sum of
+   q, which is why act_block holds that sum (negated: one step less); signed ones take w. Both are exact.
 
    Float kinds (F32, F16, BF16): acc = fma(w[k], x[k], acc) for k ascending, w widened exactly. */
 #ifndef KVASIR_KERNELS_LINEAR_H
@@ -60,6 +63,9 @@ typedef enum panel_kind {
     PANEL_Q4_K,
     PANEL_Q5_K,
     PANEL_Q6_K,
+    PANEL_IQ4_NL,
+    PANEL_IQ4_XS,
+    PANEL_MXFP4,
     PANEL_KINDS
 } panel_kind;
 
