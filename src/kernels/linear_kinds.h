@@ -159,16 +159,15 @@ INLINE ivec i_bytes(int x)
     return i_set((int32_t)((unsigned)(x & 255) * 0x01010101u));
 }
 
-/* What goes into the products: u, or w where dots take signed bytes. */
-INLINE ivec weight_word(panel_kind kind, unit_view v, size_t half, int q, int j)
+/* What goes into the products: w + c. */
+INLINE ivec weight_word(panel_kind kind, int c, unit_view v, size_t half, int q, int j)
 {
-    const bool as_u = !dots_signed(kind);
     ivec x = stored_word(kind, v, half, q, j);
     if (has_table(kind)) {
         ivec table = i_table(kind == PANEL_MXFP4 ? fp4_values : iq4nl_values);
-        return i_look_up(as_u ? i_sub8(table, i_bytes(-centre(kind))) : table, x);
+        return i_look_up(c ? i_sub8(table, i_bytes(-c)) : table, x);
     }
-    return as_u || centre(kind) == 0 ? x : i_sub8(x, i_bytes(centre(kind)));
+    return c == centre(kind) ? x : i_sub8(x, i_bytes(centre(kind) - c));
 }
 
 /* What the sub-blocks of a super-block share: its f16 scales (-dmin as m), and for Q4_K and Q5_K the 6-bit

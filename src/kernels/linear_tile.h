@@ -3,13 +3,13 @@
    what is listed here and then include this file. All levels thus follow the same steps by construction.
 
    A tile is TILE_PANELS panels times up to TILE_ACTS rows of activations, whose sums stay in registers while
-   the panels' blocks go by. Weights of a quantised kind are first unpacked to plain blocks (bytes for the
-   products, scales as floats), QUANT_BLOCK elements of k at a time, which stay in the first-level cache while
-   all rows of activations meet them. A single row of activations, which is to run at the memory's speed, takes
-   the panels as they are: one panel of a quantised kind at a time (one stream through the weights; the integer
-   sums of many blocks overlap), and FLOAT_PANELS of a float kind, whose sums are one long chain per row. The
-   tile functions take the kind and the tile's size as constants and are inlined into one small function per
-   kind and size, so loops unroll and decisions vanish.
+   the panels' blocks go by. When more rows are to meet the weights of a quantised kind, the first tile leaves
+   what it has unpacked as plain blocks (bytes for the products, scales as floats) for the tiles that follow,
+   QUANT_BLOCK elements of k at a time, so that they stay in the first-level cache. A single row of activations,
+   which is to run at the memory's speed, takes one panel of a quantised kind at a time (one stream through the
+   weights; the integer sums of many blocks overlap), and FLOAT_PANELS of a float kind, whose sums are one long
+   chain per row. The tile functions take the kind and the tile's size as constants and are inlined into one
+   small function per kind and size, so loops unroll and decisions vanish.
 
    The including file gives
 
@@ -38,13 +38,15 @@
      f_from_bits               the floats whose bits an ivec's words are
 
      dots                      running sums of products, possibly narrower than 32 bits
-     dots_signed(kind)         products take w as signed bytes (the centre subtracted), not u as unsigned
+     dots_signed(kind)         products take w as signed bytes
+     dots_centre(c)            otherwise they take w + c as a file has it, or w + dots_centre(c) where many rows
+                               meet them (128: the start of a sum is then one load)
      dots_run(kind)            how many additions fit
      dots_start(t)             no products yet; where dots are as wide as t, t itself
      dots_add(kind, s, w, x)   per row, adds the products of the four bytes of w and of x
      dots_fold(t, s)           t plus the sums of s, for the s that was started with t
 
-   dots_signed and dots_run must not tell a kind from its plain_kind. */
+   Kinds that share their plain tiles (see GEMM_QUANT) must be the same to dots_*. */
 #ifndef KVASIR_KERNELS_LINEAR_TILE_H
 #define KVASIR_KERNELS_LINEAR_TILE_H
 
@@ -59,16 +61,17 @@
 
 enum {
     MAX_VECS = (FLOAT_PANELS > TILE_PANELS ? FLOAT_PANELS : TILE_PANELS) * PANEL_VECS,
-    PREFETCH_AHEAD = 8192, /* bytes, for a single row of activations */
+    PREFETCH_AHEAD = 12288, /* bytes */
     ACT_CACHE = 384 << 10, /* activations that stay in the second-level cache */
     FLOAT_BLOCK = 2048,    /* elements of k for float kinds */
-    QUANT_BLOCK = 512      /* elements of k that are unpacked at a time */
+    QUANT_BLOCK = 512      /* elements of k for quantised kinds that many rows meet */
 };
 
 /* What a tile works on; strides in bytes. A panel may be named twice (the last tile of an odd number). */
 typedef struct tile_job {
-    const uint8_t *panel[MAX_VECS]; /* panels, or plain blocks */
-    float *out[MAX_VECS];           /* first row of activations, one per panel */
+    const uint8_t *panel[MAX_VECS];
+    uint8_t *plain;       /* the plain blocks of TILE_PANELS panels, PLAIN_PANEL bytes apart */
+    float *out[MAX_VECS]; /* first row of activations, one per panel */
     const uint8_t *acts;
     size_t ld_act, ld_out; /* ld_out in floats */
     int k;
@@ -81,102 +84,70 @@ typedef void tile_fn(const tile_job *job);
 
 /* A plain block is 32 elements of a panel as vectors of its 16 rows: the 8 words that go into the products, up
    to two scales, the offset. */
-enum { PLAIN_SCALES = 8, PLAIN_OFFSET = 10, PLAIN_BYTES = 11 * WORD_BYTES };
+enum {
+    PLAIN_SCALES = 8,
+    PLAIN_OFFSET = 10,
+    PLAIN_BYTES = 11 * WORD_BYTES,
+    PLAIN_PANEL = QUANT_BLOCK / ACT_BLOCK * PLAIN_BYTES
+};
 
-/* The kind whose blocks are the same once they are plain: equal scale groups, centre and largest u. */
-INLINE panel_kind plain_kind(panel_kind kind)
-{
-    switch (kind) {
-    case PANEL_Q4_K:
-        return PANEL_Q4_1;
-    case PANEL_Q5_K:
-        return PANEL_Q5_1;
-    case PANEL_IQ4_NL:
-    case PANEL_IQ4_XS:
-        return PANEL_Q8_0;
-    case PANEL_MXFP4:
-        return PANEL_Q5_0;
-    default:
-        return kind;
-    }
-}
+/* How a tile has its blocks: as the file's units; the same, to be left as plain ones; plain. */
+typedef enum form { AS_FILE, TO_PLAIN, PLAIN } form;
 
-/* A block as its file's unit has it, or plain. */
 typedef struct block_view {
     unit_view unit;
     const unit_head *head;
     size_t half;
     int q;
-    const uint8_t *plain; /* the vector's rows */
+    uint8_t *plain; /* the vector's rows of the plain block */
 } block_view;
 
-INLINE ivec block_word(panel_kind kind, bool plain, const block_view *b, int j)
+/* Products take w + c. */
+INLINE int product_centre(panel_kind kind, form as)
 {
-    return plain ? i_load(b->plain + j * WORD_BYTES) : weight_word(kind, b->unit, b->half, b->q, j);
+    return dots_signed(kind) ? 0 : as == AS_FILE ? centre(kind) : dots_centre(centre(kind));
 }
 
-INLINE fvec block_scale(panel_kind kind, bool plain, const block_view *b, int g)
+INLINE ivec block_word(panel_kind kind, form as, const block_view *b, int j)
 {
-    return plain ? f_load(b->plain + (PLAIN_SCALES + g) * WORD_BYTES)
-                 : group_scale(kind, b->unit, b->head, b->half, b->q, g);
+    uint8_t *plain = b->plain + j * WORD_BYTES;
+    if (as == PLAIN) return i_load(plain);
+    ivec w = weight_word(kind, product_centre(kind, as), b->unit, b->half, b->q, j);
+    if (as == TO_PLAIN) i_store(plain, w);
+    return w;
 }
 
-INLINE fvec block_offset(panel_kind kind, bool plain, const block_view *b)
+INLINE fvec block_scale(panel_kind kind, form as, const block_view *b, int g)
 {
-    return plain ? f_load(b->plain + PLAIN_OFFSET * WORD_BYTES) : unit_offset(kind, b->head, b->half, b->q);
+    float *plain = (float *)(void *)(b->plain + (PLAIN_SCALES + g) * WORD_BYTES);
+    if (as == PLAIN) return f_load(plain);
+    fvec scale = group_scale(kind, b->unit, b->head, b->half, b->q, g);
+    if (as == TO_PLAIN) f_store(plain, scale);
+    return scale;
 }
 
-/* A sub-block's share of the lines that come PREFETCH_AHEAD bytes later in the stream. */
-INLINE void prefetch_block(panel_kind kind, const uint8_t *unit, size_t half, int q)
+INLINE fvec block_offset(panel_kind kind, form as, const block_view *b)
 {
-    const size_t share = (size_t)unit_bytes(kind) / (is_super(kind) ? 8 : 1);
-    const uint8_t *ahead = unit + PREFETCH_AHEAD + half * 4 * share + (size_t)q * share;
-    UNROLL for (size_t i = 0; i < share; i += 64) __builtin_prefetch(ahead + i);
-}
-
-INLINE void unpack_block(panel_kind kind, const block_view *b, uint8_t *to)
-{
-    UNROLL for (int j = 0; j < 8; j++) i_store(to + j * WORD_BYTES, block_word(kind, false, b, j));
-    UNROLL for (int g = 0; g < scale_groups(kind); g++)
-        f_store((float *)(void *)(to + (PLAIN_SCALES + g) * WORD_BYTES), block_scale(kind, false, b, g));
-    if (is_affine(kind)) f_store((float *)(void *)(to + PLAIN_OFFSET * WORD_BYTES), block_offset(kind, false, b));
-}
-
-/* `n_units` units of a panel to plain blocks. */
-INLINE void unpack(panel_kind kind, const uint8_t *unit, int n_units, uint8_t *to)
-{
-    const int quarters = is_super(kind) ? 4 : 1;
-    const size_t halves = is_super(kind) ? 2 : 1;
-    for (; n_units > 0; n_units--, unit += unit_bytes(kind)) {
-        unit_head head[PANEL_VECS];
-        UNROLL for (int v = 0; v < PANEL_VECS; v++) read_head(kind, view_unit(kind, unit, v), &head[v]);
-        for (size_t half = 0; half < halves; half++) {
-            UNROLL for (int q = 0; q < quarters; q++, to += PLAIN_BYTES)
-            {
-                prefetch_block(kind, unit, half, q);
-                UNROLL for (int v = 0; v < PANEL_VECS; v++)
-                {
-                    block_view b = {.unit = view_unit(kind, unit, v), .head = &head[v], .half = half, .q = q};
-                    unpack_block(kind, &b, to + v * ROWS * 4);
-                }
-            }
-        }
-    }
+    float *plain = (float *)(void *)(b->plain + PLAIN_OFFSET * WORD_BYTES);
+    if (as == PLAIN) return f_load(plain);
+    fvec offset = unit_offset(kind, b->head, b->half, b->q);
+    if (as == TO_PLAIN) f_store(plain, offset);
+    return offset;
 }
 
 /* ---- the tiles of the quantised kinds ---- */
 
-/* What products of unsigned weights have too much: minus the centre times the sum of a group's activations.
- */
-INLINE ivec centre_term(panel_kind kind, const act_block *a, int g)
+/* What products of w + c have too much: minus c times the sum of a group's activations. */
+INLINE ivec centre_term(panel_kind kind, form as, const act_block *a, int g)
 {
-    if (dots_signed(kind) || centre(kind) == 0) return i_set(0);
-    ivec sum = scale_groups(kind) == 2 ? i_set(a->minus_sum[g]) : i_add(i_set(a->minus_sum[0]), i_set(a->minus_sum[1]));
-    return i_shl(sum, __builtin_ctz((unsigned)centre(kind)));
+    const int c = product_centre(kind, as);
+    if (c == 0) return i_set(0);
+    ivec minus128 = i_set(a->minus128[scale_groups(kind) == 2 ? g : 2]);
+    return c == 128 ? minus128 : i_sar(minus128, 7 - __builtin_ctz((unsigned)c));
 }
 
 /* acc[v][n] += block[v] * activation block n. */
-INLINE void add_block(panel_kind kind, bool plain, int n_vecs, int n_act, const block_view *block, const uint8_t *acts,
+INLINE void add_block(panel_kind kind, form as, int n_vecs, int n_act, const block_view *block, const uint8_t *acts,
                       size_t ld_act, fvec acc[][TILE_ACTS])
 {
     const int groups = scale_groups(kind), n_words = 8 / groups;
@@ -188,13 +159,13 @@ INLINE void add_block(panel_kind kind, bool plain, int n_vecs, int n_act, const 
         dots part[MAX_VECS][TILE_ACTS];
         UNROLL for (int n = 0; n < n_act; n++)
         {
-            ivec start = centre_term(kind, ACT(n), g);
+            ivec start = centre_term(kind, as, ACT(n), g);
             UNROLL for (int v = 0; v < n_vecs; v++) sum[v][n] = start;
         }
         UNROLL for (int j = 0; j < n_words; j++)
         {
             ivec w[MAX_VECS];
-            UNROLL for (int v = 0; v < n_vecs; v++) w[v] = block_word(kind, plain, &block[v], g * n_words + j);
+            UNROLL for (int v = 0; v < n_vecs; v++) w[v] = block_word(kind, as, &block[v], g * n_words + j);
             UNROLL for (int n = 0; n < n_act; n++)
             {
                 int32_t bytes;
@@ -209,7 +180,7 @@ INLINE void add_block(panel_kind kind, bool plain, int n_vecs, int n_act, const 
         }
         UNROLL for (int v = 0; v < n_vecs; v++)
         {
-            fvec scale = block_scale(kind, plain, &block[v], g);
+            fvec scale = block_scale(kind, as, &block[v], g);
             UNROLL for (int n = 0; n < n_act; n++) acc[v][n] =
                 f_fma(f_from_i(sum[v][n]), f_mul(scale, f_set(ACT(n)->d)), acc[v][n]);
         }
@@ -217,7 +188,7 @@ INLINE void add_block(panel_kind kind, bool plain, int n_vecs, int n_act, const 
     if (!is_affine(kind)) return;
     UNROLL for (int v = 0; v < n_vecs; v++)
     {
-        fvec offset = block_offset(kind, plain, &block[v]);
+        fvec offset = block_offset(kind, as, &block[v]);
         UNROLL for (int n = 0; n < n_act; n++) acc[v][n] = f_fma(offset, f_set(ACT(n)->ds), acc[v][n]);
     }
 #undef ACT
@@ -243,45 +214,65 @@ INLINE void store_sums(const tile_job *job, int n_vecs, int n_act, fvec acc[][TI
     }
 }
 
-/* Panels as they are times a single row of activations. */
-INLINE void quant_tile(panel_kind kind, int n_panels, int n_act, const tile_job *job)
+/* A sub-block's share of the lines that come PREFETCH_AHEAD bytes later in the stream. */
+INLINE void prefetch_block(panel_kind kind, unit_view unit, size_t half, int q)
+{
+    const size_t share = (size_t)unit_bytes(kind) / (is_super(kind) ? 8 : 1);
+    const uint8_t *ahead = unit.words + PREFETCH_AHEAD + half * 4 * share + (size_t)q * share;
+    UNROLL for (size_t i = 0; i < share; i += 64) __builtin_prefetch(ahead + i);
+}
+
+/* Panels as they are. */
+INLINE void quant_tile(panel_kind kind, form as, int n_panels, int n_act, const tile_job *job)
 {
     const int n_vecs = n_panels * PANEL_VECS, quarters = is_super(kind) ? 4 : 1;
     const size_t halves = is_super(kind) ? 2 : 1;
-    const uint8_t *unit = job->panel[0], *acts = job->acts;
+    const uint8_t *panel[MAX_VECS], *acts = job->acts;
     fvec acc[MAX_VECS][TILE_ACTS];
+    unit_head head[MAX_VECS];
+    block_view block[MAX_VECS];
+    UNROLL for (int v = 0; v < n_vecs; v++)
+    {
+        panel[v] = job->panel[v / PANEL_VECS];
+        block[v].plain = job->plain + v / PANEL_VECS * PLAIN_PANEL + v % PANEL_VECS * ROWS * 4;
+        block[v].head = &head[v];
+    }
     load_sums(job, n_vecs, n_act, acc);
-    for (int b = job->k / unit_elements(kind); b > 0; b--, unit += unit_bytes(kind)) {
-        unit_head head[MAX_VECS];
-        block_view block[MAX_VECS];
+    for (int b = job->k / unit_elements(kind); b > 0; b--) {
         UNROLL for (int v = 0; v < n_vecs; v++)
         {
-            block[v] = (block_view){.unit = view_unit(kind, unit, v), .head = &head[v]};
+            block[v].unit = view_unit(kind, panel[v], v);
             read_head(kind, block[v].unit, &head[v]);
+            panel[v] += unit_bytes(kind);
         }
         for (size_t half = 0; half < halves; half++) {
             UNROLL for (int q = 0; q < quarters; q++, acts += sizeof(act_block))
             {
-                prefetch_block(kind, unit, half, q);
-                UNROLL for (int v = 0; v < n_vecs; v++) block[v].half = half, block[v].q = q;
-                add_block(kind, false, n_vecs, n_act, block, acts, job->ld_act, acc);
+                UNROLL for (int v = 0; v < n_vecs; v++)
+                {
+                    if (v % PANEL_VECS == 0) prefetch_block(kind, block[v].unit, half, q);
+                    block[v].half = half;
+                    block[v].q = q;
+                }
+                add_block(kind, as, n_vecs, n_act, block, acts, job->ld_act, acc);
+                UNROLL for (int v = 0; v < n_vecs; v++) block[v].plain += PLAIN_BYTES;
             }
         }
     }
     store_sums(job, n_vecs, n_act, acc);
 }
 
-/* Plain blocks times some rows. */
 INLINE void plain_tile(panel_kind kind, int n_panels, int n_act, const tile_job *job)
 {
     const int n_vecs = n_panels * PANEL_VECS;
     const uint8_t *acts = job->acts;
     fvec acc[MAX_VECS][TILE_ACTS];
     block_view block[MAX_VECS];
-    UNROLL for (int v = 0; v < n_vecs; v++) block[v].plain = job->panel[v / PANEL_VECS] + v % PANEL_VECS * ROWS * 4;
+    UNROLL for (int v = 0; v < n_vecs; v++) block[v].plain =
+        job->plain + v / PANEL_VECS * PLAIN_PANEL + v % PANEL_VECS * ROWS * 4;
     load_sums(job, n_vecs, n_act, acc);
     for (int b = job->k / ACT_BLOCK; b > 0; b--, acts += sizeof(act_block)) {
-        add_block(kind, true, n_vecs, n_act, block, acts, job->ld_act, acc);
+        add_block(kind, PLAIN, n_vecs, n_act, block, acts, job->ld_act, acc);
         UNROLL for (int v = 0; v < n_vecs; v++) block[v].plain += PLAIN_BYTES;
     }
     store_sums(job, n_vecs, n_act, acc);
@@ -322,20 +313,18 @@ INLINE void float_tile(panel_kind kind, int n_panels, int n_act, const tile_job 
 
 /* ---- products of any size from tiles ---- */
 
-typedef void unpack_fn(const uint8_t *unit, int n_units, uint8_t *to);
-
 typedef struct product {
-    const uint8_t *panels;
-    const uint8_t *acts;
+    const uint8_t *panels, *acts;
     size_t panel_bytes, ld_act, ld_out; /* ld_out in floats */
     float *out;
     int n_panels, n_act, k;
     int unit;          /* elements of k that stand together in a panel */
     size_t unit_bytes; /* of a panel */
-    size_t act_bytes;  /* of a row of activations, for ACT_BLOCK elements */
+    size_t act_bytes;  /* of ACT_BLOCK elements of a row of activations */
     int at_once;       /* panels in a tile for a single row of activations */
     int part;          /* elements of k that many rows meet before the next */
-    unpack_fn *unpack; /* NULL for float kinds */
+    /* A single row; up to TILE_ACTS rows ([n-1] takes n); otherwise TILE_ACTS rows, then up to as many each. */
+    tile_fn *one, *const *few, *first, *const *more;
 } product;
 
 /* Names panel p of the product as number i of the job. */
@@ -348,77 +337,99 @@ static inline void set_panel(tile_job *job, int i, const product *g, int p, int 
 
 /* One row of activations: the panels are read as `at_once` streams, each through its own part of the weights.
  */
-static void one_row(const product *g, tile_fn *tile)
+static void one_row(const product *g)
 {
     tile_job job = {.acts = g->acts, .ld_act = g->ld_act, .ld_out = g->ld_out, .k = g->k};
     const int part = (g->n_panels + g->at_once - 1) / g->at_once;
     for (int p = 0; p < part; p++) {
         for (int i = 0; i < g->at_once; i++) set_panel(&job, i, g, p + i * part, 0);
-        tile(&job);
+        g->one(&job);
     }
 }
 
-/* Rows first..last-1 of activations, elements from..from+k-1: each group of panels meets all of the rows, in
-   tiles of about equal size. tiles[n-1] takes n rows. */
-static void many_rows(const product *g, int first, int last, int from, int k, tile_fn *const *tiles)
+/* A tile, after which the job is about the rows behind it. */
+static inline void run_tile(tile_job *job, int n, tile_fn *tile)
 {
-    _Alignas(64) uint8_t plain[TILE_PANELS][QUANT_BLOCK / ACT_BLOCK * PLAIN_BYTES];
-    tile_job job = {.ld_act = g->ld_act, .ld_out = g->ld_out, .k = k, .resume = from > 0};
-    const int n_tiles = (last - first + TILE_ACTS - 1) / TILE_ACTS;
+    tile(job);
+    for (int i = 0; i < TILE_PANELS; i++) job->out[i] += (size_t)n * job->ld_out;
+    job->acts += (size_t)n * job->ld_act;
+}
+
+/* Rows first..last-1 of activations, elements from..from+k-1: each group of panels meets all of the rows, after
+   the first tile in tiles of about equal size. */
+static void many_rows(const product *g, int first, int last, int from, int k)
+{
+    _Alignas(64) uint8_t plain[TILE_PANELS * PLAIN_PANEL];
+    tile_job job = {.plain = plain, .ld_act = g->ld_act, .ld_out = g->ld_out, .k = k, .resume = from > 0};
+    const size_t at = (size_t)(from / g->unit) * g->unit_bytes;
     for (int p = 0; p < g->n_panels; p += TILE_PANELS) {
+        int left = last - first;
         for (int i = 0; i < TILE_PANELS; i++) {
             set_panel(&job, i, g, p + i, first);
-            job.panel[i] += (size_t)(from / g->unit) * g->unit_bytes;
-            if (!g->unpack) continue;
-            g->unpack(job.panel[i], k / g->unit, plain[i]);
-            job.panel[i] = plain[i];
+            job.panel[i] += at;
         }
         job.acts = g->acts + (size_t)first * g->ld_act + (size_t)from * g->act_bytes / ACT_BLOCK;
-        for (int t = 0, row = first; t < n_tiles; t++) {
-            int n = (last - row) / (n_tiles - t);
-            tiles[n - 1](&job);
-            for (int i = 0; i < TILE_PANELS; i++) job.out[i] += (size_t)n * g->ld_out;
-            job.acts += (size_t)n * g->ld_act;
-            row += n;
+        if (left <= TILE_ACTS) {
+            g->few[left - 1](&job);
+            continue;
+        }
+        run_tile(&job, TILE_ACTS, g->first);
+        left -= TILE_ACTS;
+        for (int t = (left + TILE_ACTS - 1) / TILE_ACTS; t > 0; t--) {
+            int n = left / t;
+            run_tile(&job, n, g->more[n - 1]);
+            left -= n;
         }
     }
 }
 
 /* What a group of panels and the rows that it meets take is to stay in the caches: k is taken in parts, between
    which the sums wait in `out`, and rows in chunks. */
-static void multiply(const product *g, tile_fn *one, tile_fn *const *tiles)
+static void multiply(const product *g)
 {
     if (g->n_act == 1) {
-        one_row(g, one);
+        one_row(g);
         return;
     }
-    const int units = g->k / g->unit, n_parts = (g->k + g->part - 1) / g->part;
-    const size_t row_bytes = (size_t)min_int(g->k, g->part) * g->act_bytes / ACT_BLOCK;
+    const int units = g->k / g->unit, part = g->n_act <= TILE_ACTS ? g->k : g->part;
+    const int n_parts = (g->k + part - 1) / part;
+    const size_t row_bytes = (size_t)part * g->act_bytes / ACT_BLOCK;
     const int most = max_int((int)(ACT_CACHE / row_bytes) / TILE_ACTS, 1) * TILE_ACTS;
     const int n_chunks = (g->n_act + most - 1) / most;
     for (int c = 0, first = 0; c < n_chunks; c++) {
         int last = first + (g->n_act - first) / (n_chunks - c);
-        for (int part = 0, from = 0; part < n_parts; part++) {
-            int k = (units - from / g->unit) / (n_parts - part) * g->unit;
-            many_rows(g, first, last, from, k, tiles);
+        for (int i = 0, from = 0; i < n_parts; i++) {
+            int k = (units - from / g->unit) / (n_parts - i) * g->unit;
+            many_rows(g, first, last, from, k);
             from += k;
         }
         first = last;
     }
 }
 
-#define TILE(kind, family, n)                                                                                          \
-    static void family##_##kind##_##n(const tile_job *job)                                                             \
+#define TILE(name, family, ...)                                                                                        \
+    static void name(const tile_job *job)                                                                              \
     {                                                                                                                  \
-        family##_tile(PANEL_##kind, TILE_PANELS, n, job);                                                              \
+        family##_tile(__VA_ARGS__, job);                                                                               \
     }
-#define ONE_ROW(kind, family, n_panels)                                                                                \
-    static void one_##kind(const tile_job *job)                                                                        \
-    {                                                                                                                  \
-        family##_tile(PANEL_##kind, n_panels, 1, job);                                                                 \
-    }
+#define FLOAT_TILE(kind, n) TILE(float_##kind##_##n, float, PANEL_##kind, TILE_PANELS, n)
+#define QUANT_TILE(kind, n) TILE(quant_##kind##_##n, quant, PANEL_##kind, AS_FILE, TILE_PANELS, n)
+#define PLAIN_TILE(kind, n) TILE(plain_##kind##_##n, plain, PANEL_##kind, TILE_PANELS, n)
 
-#define GEMM(kind, tiles, ...)                                                                                         \
+/* X(kind, n) for each number of rows in a tile, and a table of what that has made. */
+#define SIZES_2(X, kind) X(kind, 1) X(kind, 2)
+#define SIZES_3(X, kind) SIZES_2(X, kind) X(kind, 3)
+#define SIZES_6(X, kind) SIZES_3(X, kind) X(kind, 4) X(kind, 5) X(kind, 6)
+#define NAMES_2(name)    name##_1, name##_2
+#define NAMES_3(name)    NAMES_2(name), name##_3
+#define NAMES_6(name)    NAMES_3(name), name##_4, name##_5, name##_6
+#define PASTE(a, b)      a##b
+#define BY_ACTS(a, b)    PASTE(a, b)
+#define TILES(X, family, kind)                                                                                         \
+    BY_ACTS(SIZES_, TILE_ACTS)                                                                                         \
+    (X, kind) static tile_fn *const family##_##kind[] = {BY_ACTS(NAMES_, TILE_ACTS)(family##_##kind)};
+
+#define GEMM(kind, ...)                                                                                                \
     static void gemm_##kind(const void *panels, int n_panels, int k, const void *acts, size_t ld_act, int n_act,       \
                             float *out, size_t ld_out)                                                                 \
     {                                                                                                                  \
@@ -430,89 +441,49 @@ static void multiply(const product *g, tile_fn *one, tile_fn *const *tiles)
                            .n_panels = n_panels,                                                                       \
                            .n_act = n_act,                                                                             \
                            .k = k,                                                                                     \
+                           .one = one_##kind,                                                                          \
                            __VA_ARGS__};                                                                               \
-        multiply(&g, one_##kind, tiles);                                                                               \
+        multiply(&g);                                                                                                  \
     }
 
 #define GEMM_FLOAT(kind, size)                                                                                         \
-    ONE_ROW(kind, float, FLOAT_PANELS)                                                                                 \
-    FOR_TILE_ACTS(TILE, kind, float)                                                                                   \
-    static tile_fn *const tiles_##kind[] = {TILE_ACTS_LIST(float_##kind)};                                             \
-    GEMM(kind, tiles_##kind, .ld_act = ld_act * sizeof(float), .unit = 1, .unit_bytes = (size)*PANEL_ROWS,             \
-         .act_bytes = ACT_BLOCK * sizeof(float), .at_once = FLOAT_PANELS, .part = FLOAT_BLOCK)
+    TILE(one_##kind, float, PANEL_##kind, FLOAT_PANELS, 1)                                                             \
+    TILES(FLOAT_TILE, float, kind)                                                                                     \
+    GEMM(kind, .ld_act = ld_act * sizeof(float), .unit = 1, .unit_bytes = (size)*PANEL_ROWS,                           \
+         .act_bytes = ACT_BLOCK * sizeof(float), .at_once = FLOAT_PANELS, .part = FLOAT_BLOCK, .few = float_##kind,    \
+         .first = float_##kind[TILE_ACTS - 1], .more = float_##kind)
 
-#define PLAIN(kind)                                                                                                    \
-    FOR_TILE_ACTS(TILE, kind, plain)                                                                                   \
-    static tile_fn *const tiles_##kind[] = {TILE_ACTS_LIST(plain_##kind)};
-
-#define GEMM_QUANT(kind)                                                                                               \
-    ONE_ROW(kind, quant, 1)                                                                                            \
-    static void unpack_##kind(const uint8_t *unit, int n_units, uint8_t *to)                                           \
-    {                                                                                                                  \
-        unpack(PANEL_##kind, unit, n_units, to);                                                                       \
-    }                                                                                                                  \
-    GEMM(kind, plain_tiles(PANEL_##kind), .ld_act = ld_act * sizeof(act_block), .unit = unit_elements(PANEL_##kind),   \
+/* plain: a kind with the same plain blocks, whose tiles serve both: equal scale groups, offset, centre, and
+   largest u. */
+#define GEMM_QUANT(kind, plain)                                                                                        \
+    TILE(one_##kind, quant, PANEL_##kind, AS_FILE, 1, 1)                                                               \
+    TILE(first_##kind, quant, PANEL_##kind, TO_PLAIN, TILE_PANELS, TILE_ACTS)                                          \
+    TILES(QUANT_TILE, quant, kind)                                                                                     \
+    GEMM(kind, .ld_act = ld_act * sizeof(act_block), .unit = unit_elements(PANEL_##kind),                              \
          .unit_bytes = (size_t)unit_bytes(PANEL_##kind), .act_bytes = sizeof(act_block), .at_once = 1,                 \
-         .part = QUANT_BLOCK, .unpack = unpack_##kind)
+         .part = QUANT_BLOCK, .few = quant_##kind, .first = first_##kind, .more = plain_##plain)
 
-/* The tile sizes, by TILE_ACTS. */
-#define FOR_ACTS_2(X, kind, family) X(kind, family, 1) X(kind, family, 2)
-#define FOR_ACTS_3(X, kind, family) FOR_ACTS_2(X, kind, family) X(kind, family, 3)
-#define FOR_ACTS_6(X, kind, family) FOR_ACTS_3(X, kind, family) X(kind, family, 4) X(kind, family, 5) X(kind, family, 6)
-#define LIST_2(name)                name##_1, name##_2
-#define LIST_3(name)                LIST_2(name), name##_3
-#define LIST_6(name)                LIST_3(name), name##_4, name##_5, name##_6
-
-#if TILE_ACTS == 6
-#define FOR_TILE_ACTS     FOR_ACTS_6
-#define TILE_ACTS_LIST(x) LIST_6(x)
-#elif TILE_ACTS == 3
-#define FOR_TILE_ACTS     FOR_ACTS_3
-#define TILE_ACTS_LIST(x) LIST_3(x)
-#else
-#define FOR_TILE_ACTS     FOR_ACTS_2
-#define TILE_ACTS_LIST(x) LIST_2(x)
-#endif
-
-PLAIN(Q4_0)
-PLAIN(Q4_1)
-PLAIN(Q5_0)
-PLAIN(Q5_1)
-PLAIN(Q8_0)
-PLAIN(Q6_K)
-
-static tile_fn *const *plain_tiles(panel_kind kind)
-{
-    switch (plain_kind(kind)) {
-    case PANEL_Q4_0:
-        return tiles_Q4_0;
-    case PANEL_Q4_1:
-        return tiles_Q4_1;
-    case PANEL_Q5_0:
-        return tiles_Q5_0;
-    case PANEL_Q5_1:
-        return tiles_Q5_1;
-    case PANEL_Q8_0:
-        return tiles_Q8_0;
-    default:
-        return tiles_Q6_K;
-    }
-}
+TILES(PLAIN_TILE, plain, Q4_0)
+TILES(PLAIN_TILE, plain, Q4_1)
+TILES(PLAIN_TILE, plain, Q5_0)
+TILES(PLAIN_TILE, plain, Q5_1)
+TILES(PLAIN_TILE, plain, Q8_0)
+TILES(PLAIN_TILE, plain, Q6_K)
 
 GEMM_FLOAT(F32, 4)
 GEMM_FLOAT(F16, 2)
 GEMM_FLOAT(BF16, 2)
-GEMM_QUANT(Q4_0)
-GEMM_QUANT(Q4_1)
-GEMM_QUANT(Q5_0)
-GEMM_QUANT(Q5_1)
-GEMM_QUANT(Q8_0)
-GEMM_QUANT(Q4_K)
-GEMM_QUANT(Q5_K)
-GEMM_QUANT(Q6_K)
-GEMM_QUANT(IQ4_NL)
-GEMM_QUANT(IQ4_XS)
-GEMM_QUANT(MXFP4)
+GEMM_QUANT(Q4_0, Q4_0)
+GEMM_QUANT(Q4_1, Q4_1)
+GEMM_QUANT(Q5_0, Q5_0)
+GEMM_QUANT(Q5_1, Q5_1)
+GEMM_QUANT(Q8_0, Q8_0)
+GEMM_QUANT(Q4_K, Q4_1)
+GEMM_QUANT(Q5_K, Q5_1)
+GEMM_QUANT(Q6_K, Q6_K)
+GEMM_QUANT(IQ4_NL, Q8_0)
+GEMM_QUANT(IQ4_XS, Q8_0)
+GEMM_QUANT(MXFP4, Q5_0)
 
 static void set_gemms(linear_kernels *t)
 {

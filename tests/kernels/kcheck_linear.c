@@ -235,8 +235,10 @@ static void check_act_block(kcheck *k, const float *x, const act_block *a, const
         plain += p / amax * (p / amax);
     }
     float ds = a->d * (float)(sum[0] + sum[1]);
-    kcheck_true(k, least >= -127 && sum[0] == -a->minus_sum[0] && sum[1] == -a->minus_sum[1], "quantise %s: sums %d %d",
-                input, a->minus_sum[0], a->minus_sum[1]);
+    kcheck_true(k,
+                least >= -127 && a->minus128[0] == -128 * sum[0] && a->minus128[1] == -128 * sum[1] &&
+                    a->minus128[2] == -128 * (sum[0] + sum[1]),
+                "quantise %s: sums %d %d %d", input, a->minus128[0], a->minus128[1], a->minus128[2]);
     kcheck_true(k, isnan(x[0]) || f32_bits(ds) == f32_bits(a->ds), "quantise %s: ds", input);
     kcheck_true(k, a->d == 0 || error <= plain * 1.0001 + 1e-12, "quantise %s: error %g, %g at amax/127", input, error,
                 plain);

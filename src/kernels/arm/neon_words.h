@@ -143,5 +143,9 @@ INLINE bool dots_signed(panel_kind kind)
 {
     return true;
 }
+INLINE int dots_centre(int c)
+{
+    return c;
+}
 
 #endif

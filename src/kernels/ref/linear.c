@@ -65,11 +65,12 @@ static void quantise_block(const float *x, act_block *out)
         memcpy(best_q, q, sizeof q);
     }
     if (!(best >= 0)) out->d = amax / 127.0f; /* a NaN among the values */
+    int sum[2] = {0};
     for (int i = 0; i < ACT_BLOCK; i++) {
         out->q[i] = in_range(best_q[i]);
-        out->minus_sum[i / 16] -= out->q[i];
+        sum[i / 16] += out->q[i];
     }
-    out->ds = out->d * (float)-(out->minus_sum[0] + out->minus_sum[1]);
+    act_block_sums(out, sum[0], sum[1]);
 }
 
 static void quantise(const float *x, int k, act_block *out)

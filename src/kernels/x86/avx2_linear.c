@@ -162,6 +162,11 @@ INLINE int dots_run(panel_kind kind)
     }
 }
 
+INLINE int dots_centre(int c)
+{
+    return c;
+}
+
 INLINE dots dots_start(ivec t)
 {
     return _mm256_setzero_si256();
@@ -210,7 +215,7 @@ INLINE __m128 add_lanes(const __m256 v[4])
     return _mm_add_ps(_mm_shuffle_ps(a, b, 0x88), _mm_shuffle_ps(a, b, 0xdd));
 }
 
-/* 32 floats that are integers to bytes within -127..127 (NaN to -127), and the sums of both halves. */
+/* 32 floats that are integers to bytes within -127..127 (NaN to -127), and what goes with them; out->d is there. */
 INLINE void store_bytes(const __m256 x[4], float inverse, act_block *out)
 {
     const __m256 most = _mm256_set1_ps(127.0f), least = _mm256_set1_ps(-127.0f);
@@ -228,8 +233,7 @@ INLINE void store_bytes(const __m256 x[4], float inverse, act_block *out)
     __m256i sums = _mm256_madd_epi16(_mm256_maddubs_epi16(ones, bytes), _mm256_set1_epi16(1));
     sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0x4e));
     sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0xb1));
-    out->minus_sum[0] = -_mm256_cvtsi256_si32(sums);
-    out->minus_sum[1] = -_mm_cvtsi128_si32(_mm256_extracti128_si256(sums, 1));
+    act_block_sums(out, _mm256_cvtsi256_si32(sums), _mm_cvtsi128_si32(_mm256_extracti128_si256(sums, 1)));
 }
 
 enum { CANDIDATES = 6, CANDIDATE_ROOM = 8 };
@@ -268,7 +272,6 @@ static void quantise_block(const float *values, act_block *out)
     }
     out->d = most >= 0 ? amax / 127.0f * (a[best] / b[best]) : amax / 127.0f;
     store_bytes(y, ratio[best], out);
-    out->ds = out->d * (float)-(out->minus_sum[0] + out->minus_sum[1]);
 }
 
 static void quantise(const float *x, int k, act_block *out)

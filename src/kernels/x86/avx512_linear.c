@@ -149,6 +149,10 @@ INLINE int dots_run(panel_kind kind)
 {
     return 8;
 }
+INLINE int dots_centre(int c)
+{
+    return c ? 128 : 0;
+}
 INLINE bool dots_signed(panel_kind kind)
 {
     return false;
