@@ -59,6 +59,10 @@
 
 #define UNROLL _Pragma("GCC unroll 16")
 
+/* The compiler moves nothing across. It would gather the prefetches of a whole super-block, a burst that holds up
+   the loads (a fifth of a GEMV's speed), and keep more in registers than there are. */
+#define STAY_IN_ORDER __asm__ volatile("" ::: "memory")
+
 enum {
     MAX_VECS = (FLOAT_PANELS > TILE_PANELS ? FLOAT_PANELS : TILE_PANELS) * PANEL_VECS,
     PREFETCH_AHEAD = 12288, /* bytes */
@@ -256,12 +260,14 @@ INLINE void quant_tile(panel_kind kind, form as, int n_panels, int n_act, const 
                 }
                 add_block(kind, as, n_vecs, n_act, block, acts, job->ld_act, acc);
                 UNROLL for (int v = 0; v < n_vecs; v++) block[v].plain += PLAIN_BYTES;
+                STAY_IN_ORDER;
             }
         }
     }
     store_sums(job, n_vecs, n_act, acc);
 }
 
+/* Plain blocks. */
 INLINE void plain_tile(panel_kind kind, int n_panels, int n_act, const tile_job *job)
 {
     const int n_vecs = n_panels * PANEL_VECS;
