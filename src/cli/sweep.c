@@ -8,7 +8,7 @@
 #define FIELD(name) offsetof(sweep_args, name)
 static const cli_option what_options[] = {
     {"depths", 'd', CLI_TEXT, NULL, "LIST", FIELD(depths),
-     "Tokens in the cache at which to measure, K and M allowed (default 0,2k,8k,32k as far as the context goes)", 0, 0,
+     "Tokens in the cache at which to measure, K and M allowed (default 0,2k,8k,32k, or what the context allows)", 0, 0,
      NULL},
     {"kv", 0, CLI_TEXT, "--cache-type", "LIST", FIELD(kv), "Types of the KV cache, K:V allowed (default f16)", 0, 0,
      "f16 f32"},
@@ -114,7 +114,7 @@ static kvasir_status try_types(const sweep *w)
         kvasir_seq_options o = {.n_ctx = 1, .kv = w->plan.kv[t]};
         kvasir_status status = kvasir_seq_create(w->s.engine, w->s.model, &o, &s);
         kvasir_seq_free(s);
-        if (status == KVASIR_E_UNSUPPORTED) return fail(KVASIR_E_ARGUMENT, "%s", kvasir_message());
+        if (status == KVASIR_E_UNSUPPORTED) return KVASIR_E_ARGUMENT; /* an option, not the model */
         if (status != KVASIR_OK && status != KVASIR_E_MEMORY) return status;
     }
     return KVASIR_OK;

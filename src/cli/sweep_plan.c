@@ -150,10 +150,9 @@ static kvasir_status check_depths(sweep *w)
     if (deepest < 0)
         return fail(KVASIR_E_CONTEXT, "the %d tokens that are measured do not fit the context of %d", p->behind, limit);
     if (p->n_depths == 0) {
-        for (int i = 0; i < N_DEFAULT_DEPTHS && default_depths[i] <= deepest; i++) TRY(add_depth(p, default_depths[i]));
-        if (p->n_depths < N_DEFAULT_DEPTHS)
-            note("depths up to %d only: the context of %d tokens has no room for %d", p->depth[p->n_depths - 1], limit,
-                 default_depths[p->n_depths]);
+        int n = 0;
+        for (; n < N_DEFAULT_DEPTHS && default_depths[n] <= deepest; n++) TRY(add_depth(p, default_depths[n]));
+        if (n < N_DEFAULT_DEPTHS) TRY(add_depth(p, deepest));
     }
     int last = p->depth[p->n_depths - 1];
     if (last > deepest)
