@@ -12,14 +12,15 @@ enum {
     TOP = 64,
     BOTTOM = 52,
     LEGEND_SWATCH = 18,
-    LEGEND_GAP = 22,
-    CHARACTER = 8, /* about the width of one */
+    LEGEND_GAP = 14,
+    CHARACTER = 7, /* about the width of one */
     X_TICKS = 8,
     Y_TICKS = 6
 };
 
-/* Distinct also for eyes that see fewer colours (Okabe and Ito's set), and on black as well as on white. */
-static const char *const colours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"};
+/* Distinct also for eyes that see fewer colours (close to Okabe and Ito's set), and on black as well as on white. */
+static const char *const colours[] = {"#1a80c4", "#d55e00", "#009e73", "#cc79a7",
+                                      "#e69f00", "#56b4e9", "#8c6d4f", "#888888"};
 enum { N_COLOURS = sizeof colours / sizeof *colours };
 
 static const char style[] =

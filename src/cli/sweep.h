@@ -15,7 +15,7 @@ typedef struct sweep_args {
 
 enum {
     SWEEP_MAX_DEPTHS = 64,
-    SWEEP_MAX_TYPES = 16,
+    SWEEP_MAX_TYPES = 8,
     SWEEP_MAX_PP = 1 << 20,
     SWEEP_MAX_TG = 1 << 14,
     SWEEP_MAX_REPEAT = 100,

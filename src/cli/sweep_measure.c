@@ -99,12 +99,13 @@ static kvasir_status feed(const meter *m, kvasir_seq *seq, int n, kvasir_want wa
 
 static kvasir_status fill(meter *m, int to, progress *bar)
 {
-    for (int from = kvasir_seq_length(m->seq); from < to; from = kvasir_seq_length(m->seq)) {
+    int start = kvasir_seq_length(m->seq);
+    for (int from = start; from < to; from = kvasir_seq_length(m->seq)) {
         int n = min_int(m->w->info.max_batch, to - from);
         double seconds = 0;
         TRY(feed(m, m->seq, n, KVASIR_WANT_NONE, &seconds, NULL));
         line_add(&m->prefill, from + n / 2.0, seconds / n);
-        show(m, bar, from + n, to, 1);
+        show(m, bar, from + n - start, to - start, 1);
     }
     return KVASIR_OK;
 }

@@ -194,15 +194,15 @@ static kvasir_status make_ids(sweep *w, const char *text, size_t n_text)
     size_t n = 0, need = (size_t)p->n_ids;
     TRY(kvasir_tokenize(w->s.model, text, n_text, 1, 0, &ids, &n));
     if (info->adds_eos && n > 0 && ids[n - 1] == info->eos) n--;
-    size_t start = info->adds_bos && n > 0 && ids[0] == info->bos;
+    size_t start = info->adds_bos && n > 0 && ids[0] == info->bos, again = n - start;
     kvasir_status status = KVASIR_OK;
-    if (n < need && (p->text || n == start))
+    if ((n < need && p->text) || again == 0)
         status = fail(KVASIR_E_ARGUMENT,
                       "%s has %zu tokens; a depth of %d and the %d tokens that are measured behind it need %zu",
                       p->text ? p->text : "the text", n, p->depth[p->n_depths - 1], p->behind, need);
     if (status == KVASIR_OK && !(p->ids = mem_alloc(need, sizeof *p->ids))) status = fail_memory(need * sizeof *p->ids);
     if (status == KVASIR_OK) {
-        for (size_t i = 0; i < need; i++) p->ids[i] = ids[i < n ? i : start + (i - n) % (n - start)];
+        for (size_t i = 0; i < need; i++) p->ids[i] = ids[i < n ? i : start + (i - n) % again];
         if (n < need) note("the built-in text has %zu tokens and is repeated; -f FILE gives another", n);
     }
     kvasir_free(ids);
