@@ -7,7 +7,7 @@ KV = {"type_k": str, "type_v": str, "bytes_used": int, "bytes_budget": int}
 
 RUN = {
     "schema": str, "model": str, "text": str, "ids": [int], "prompt_tokens": int, "generated_tokens": int,
-    "stop_reason": str, "depth": int, "ctx": int, "seed": int,
+    "drafted": int, "accepted": int, "stop_reason": str, "depth": int, "ctx": int, "seed": int,
     "timings": {"load_ms": NUMBER, "prefill_ms": NUMBER, "prefill_tps": NUMBER, "ttft_ms": NUMBER,
                 "decode_ms_per_token": OPTIONAL_NUMBER, "decode_tps": OPTIONAL_NUMBER},
     "kv": KV, "memory": MEMORY,
