@@ -42,7 +42,7 @@ static void test_index(void **state)
             draft_push(d, ids[i]);
             int place = 0, most = round % 20, length = longest_match(ids, i + 1, &place);
             int n = draft_propose(d, most, got);
-            assert_int_equal(n, length < FIRST_NEED ? 0 : min_int(min_int(2 * length, DRAFT_MOST), most));
+            assert_int_equal(n, length < FIRST_NEED ? 0 : min_int(min_int(length + length / 2, DRAFT_MOST), most));
             for (int k = 0; k < n; k++)
                 assert_int_equal(got[k], place + k <= i ? ids[place + k] : got[place + k - i - 1]);
             proposals += n > 0;
@@ -64,22 +64,22 @@ static void test_learning(void **state)
     int n = 0;
     assert_int_equal(draft_propose(d, 8, got), 0);
     for (; n < PERIOD + 4; n++) draft_push(d, n % PERIOD);
-    assert_int_equal(draft_propose(d, 15, got), 8);
+    assert_int_equal(draft_propose(d, 15, got), 6);
     assert_int_equal(got[0], 4);
-    draft_learn(d, 8, 3);
+    draft_learn(d, 6, 1);
     assert_int_equal(draft_propose(d, 15, got), 0); /* 4 are no longer enough */
     for (; n < PERIOD + 6; n++) draft_push(d, n % PERIOD);
-    assert_int_equal(draft_propose(d, 15, got), 12);
+    assert_int_equal(draft_propose(d, 15, got), 9);
     for (int i = 0; i < 20; i++) draft_learn(d, 8, 0);
     assert_int_equal(draft_propose(d, 15, got), 0);
     for (; n < PERIOD + 40; n++) draft_push(d, n % PERIOD); /* as long as it gets: that is always tried */
     assert_int_equal(draft_propose(d, 15, got), 15);
-    for (int i = 0; i < 20; i++) draft_learn(d, 8, 4);
+    for (int i = 0; i < 20; i++) draft_learn(d, 9, 3);
     draft_push(d, 999);
     draft_push(d, 5);
     assert_int_equal(draft_propose(d, 15, got), 0); /* one token is no repetition */
     draft_push(d, 6);
-    assert_int_equal(draft_propose(d, 15, got), 4); /* two are */
+    assert_int_equal(draft_propose(d, 15, got), 3); /* two are */
     assert_int_equal(got[0], 7);
     assert_int_equal(draft_propose(d, 0, got), 0);
     draft_free(d);
