@@ -33,10 +33,13 @@ PPL = {
     "schema": str, "ppl": NUMBER, "ppl_error": OPTIONAL_NUMBER, "nll": NUMBER, "tokens": int, "ctx": int, "chunks": int,
     "chunk_ppl": [NUMBER], "kv": str, "memory": MEMORY,
 }
-KLD = {
-    "schema": str, "ref_kv": str, "kv": str, "tokens": int, "ctx": int, "chunks": int, "same_top": NUMBER, "ppl": NUMBER,
-    "ppl_ref": NUMBER, "chunk_ppl": [NUMBER], "memory": MEMORY,
+KLD_TYPE = {
+    "kv": str, "same_top": NUMBER, "ppl": NUMBER, "chunk_ppl": [NUMBER],
     "kld": {"mean": NUMBER, "error": OPTIONAL_NUMBER, "median": NUMBER, "p99": NUMBER, "p999": NUMBER, "max": NUMBER},
+}
+KLD = {
+    "schema": str, "ref_kv": str, "tokens": int, "ctx": int, "chunks": int, "ppl_ref": NUMBER, "memory": MEMORY,
+    **KLD_TYPE, "types": [KLD_TYPE],
 }
 BENCH = {
     "schema": str,
