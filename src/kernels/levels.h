@@ -20,6 +20,7 @@ void vec_init_avx512(vec_kernels *t);
 void vec_init_neon(vec_kernels *t);
 
 void attn_init_ref(attn_kernels *t);
+void attn_pack_init_ref(attn_kernels *t); /* the entries that write pages */
 void attn_init_avx2(attn_kernels *t);
 void attn_init_avx512(attn_kernels *t);
 void attn_init_neon(attn_kernels *t);
