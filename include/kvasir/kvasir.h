@@ -190,6 +190,10 @@ KVASIR_API int kvasir_seq_length(const kvasir_seq *s);
 KVASIR_API int kvasir_seq_ctx(const kvasir_seq *s);
 KVASIR_API const int32_t *kvasir_seq_ids(const kvasir_seq *s); /* length entries; valid until the sequence changes */
 KVASIR_API uint64_t kvasir_seq_kv_bytes(const kvasir_seq *s);
+/* Bytes that decoding one token at the present length has to read: the packed weights (of routed experts those that
+   one token uses) and the pages of K and V that the token sees. Over kvasir_read_bandwidth: the seconds that a token
+   takes at least, unless the bytes stay in a cache. */
+KVASIR_API uint64_t kvasir_seq_step_bytes(const kvasir_seq *s);
 KVASIR_API const char *kvasir_seq_kv_type(const kvasir_seq *s, int is_v);
 
 /* ---- the step --------------------------------------------------------------------------------------------------- */
@@ -316,6 +320,9 @@ typedef void (*kvasir_bench_fn)(void *user, const kvasir_bench_row *row);
 /* Measures for about `seconds` in all. o as for an engine (threads, cpu). */
 KVASIR_API kvasir_status kvasir_bench(const kvasir_engine_options *o, double seconds, kvasir_bench_fn on_row,
                                       void *user);
+/* The best rate, in bytes per second, at which the threads read memory beyond the caches, measured for about
+   `seconds`. o as for an engine (threads, cpu). */
+KVASIR_API kvasir_status kvasir_read_bandwidth(const kvasir_engine_options *o, double seconds, double *bytes_per_s);
 
 #ifdef __cplusplus
 }

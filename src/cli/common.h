@@ -56,6 +56,8 @@ progress progress_start(const char *label, const char *unit);
  */
 void progress_update(progress *p, uint64_t done, uint64_t total, const char *extra);
 void progress_end(progress *p); /* removes the line */
+/* "12 s", "3:05 min", "1:40 h" */
+void time_text(double seconds, char *to, size_t n);
 /* A kvasir_progress_fn over a progress; cancels after Ctrl-C. */
 int progress_callback(void *user, uint64_t done, uint64_t total);
 

@@ -19,7 +19,7 @@ progress progress_start(const char *label, const char *unit)
     return (progress){label, unit, now, now, 0};
 }
 
-static void format_time(double seconds, char *to, size_t n)
+void time_text(double seconds, char *to, size_t n)
 {
     if (seconds < 60)
         (void)snprintf(to, n, "%.0f s", ceil(seconds));
@@ -37,7 +37,7 @@ void progress_update(progress *p, uint64_t done, uint64_t total, const char *ext
     if (1000 * (now - p->shown) < (p->visible ? EVERY_MS : FIRST_AFTER_MS) || done == 0 || total == 0) return;
     double rate = (double)done / (gone > 0 ? gone : 1e-9);
     char left[32];
-    format_time((double)(total - done) / rate, left, sizeof left);
+    time_text((double)(total - done) / rate, left, sizeof left);
     if (strcmp(p->unit, "B") == 0)
         (void)fprintf(stderr, "\r\033[K%s %s of %s (%.0f%%), %s/s, %s left", p->label, bytes_text(done),
                       bytes_text(total), 100.0 * (double)done / (double)total, bytes_text((uint64_t)rate), left);

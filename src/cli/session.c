@@ -146,7 +146,7 @@ static int many_rows(const kvasir_model_info *info)
     return max_int(LEAST, min_int(MOST, BYTES / (4 * max_int(info->n_vocab, 1))));
 }
 
-int session_open(const char *path, const engine_args *e, const output_args *o, int max_logits, session *s)
+int session_open_model(const char *path, const engine_args *e, const output_args *o, session *s)
 {
     double started = clock_now();
     *s = (session){.path = path, .ctx = e->ctx, .verbose = o->verbose};
@@ -159,20 +159,27 @@ int session_open(const char *path, const engine_args *e, const output_args *o, i
     kvasir_kv_info kv;
     status = kvasir_model_kv(s->model, s->kv, 1, &kv); /* a wrong --kv is said before the weights are read */
     if (status != KVASIR_OK) return failed(status);
+    s->load_s = clock_now() - started;
+    return EXIT_DONE;
+}
+
+int session_load(const engine_args *e, int max_logits, session *s)
+{
+    double started = clock_now();
     kvasir_engine_options options = {.n_threads = e->threads,
                                      .cpu = cpu_choice(e->cpu),
                                      .kv_memory = e->kv_memory,
                                      .max_batch = e->chunk,
                                      .max_logits = max_logits == SESSION_MANY_ROWS ? many_rows(s->info) : max_logits,
                                      .log = print_engine_note};
-    status = kvasir_engine_create(&options, &s->engine);
+    kvasir_status status = kvasir_engine_create(&options, &s->engine);
     if (status != KVASIR_OK) return failed(status);
     interrupt_engine(s->engine);
     progress bar = progress_start("loading", "B");
     status = kvasir_engine_load(s->engine, s->model, progress_callback, &bar);
     progress_end(&bar);
     if (status != KVASIR_OK) return failed_model(status);
-    s->load_s = clock_now() - started;
+    s->load_s += clock_now() - started;
     if (s->verbose) {
         kvasir_engine_info info;
         kvasir_engine_get_info(s->engine, &info);
@@ -181,6 +188,12 @@ int session_open(const char *path, const engine_args *e, const output_args *o, i
              bytes_text(info.kv_budget), s->load_s);
     }
     return EXIT_DONE;
+}
+
+int session_open(const char *path, const engine_args *e, const output_args *o, int max_logits, session *s)
+{
+    int code = session_open_model(path, e, o, s);
+    return code == EXIT_DONE ? session_load(e, max_logits, s) : code;
 }
 
 void session_close(session *s)

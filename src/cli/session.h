@@ -48,6 +48,10 @@ enum { SESSION_MANY_ROWS = -1 };
 /* Opens the model and loads it into an engine; `max_logits` as in kvasir_engine_options, or SESSION_MANY_ROWS
    for as many as take about 128 MiB. 0, or the exit status after saying what is wrong. */
 int session_open(const char *path, const engine_args *e, const output_args *o, int max_logits, session *s);
+/* The two halves of it, for a command with more to check before the weights are read: opens the model; then makes the
+   engine and loads it. */
+int session_open_model(const char *path, const engine_args *e, const output_args *o, session *s);
+int session_load(const engine_args *e, int max_logits, session *s);
 void session_close(session *s);
 /* An empty sequence with the session's context and KV types, or those of `kv`. 0, or the exit status after
    saying what is wrong. */

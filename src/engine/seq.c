@@ -145,6 +145,12 @@ uint64_t kvasir_seq_kv_bytes(const kvasir_seq *s)
     return kv_seq_bytes(s->kv);
 }
 
+uint64_t kvasir_seq_step_bytes(const kvasir_seq *s)
+{
+    const loaded *l = s->loaded;
+    return weights_step_bytes(&l->weights) + kv_layout_read_bytes(l->layout[s->type_k][s->type_v], s->n_ids);
+}
+
 const char *kvasir_seq_kv_type(const kvasir_seq *s, int is_v)
 {
     return kv_type_name(is_v ? s->type_v : s->type_k);

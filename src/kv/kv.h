@@ -80,6 +80,9 @@ void kv_layout_free(kv_layout *l);
 size_t kv_page_bytes(kv_type type, kv_format format, bool is_v, int head_dim);
 /* Pool bytes of one sequence of n tokens that was filled in one go and holds no snapshot, to the byte. */
 uint64_t kv_layout_bytes(const kv_layout *l, int n_tokens);
+/* Bytes of the pages that a query behind n tokens sees, in the formats that they have then: all of them without a
+   window, those that the window reaches with one. Without the rounding of blocks, which nobody reads. */
+uint64_t kv_layout_read_bytes(const kv_layout *l, int n_tokens);
 /* Bytes that one more token of an unbounded stream costs in closed pages, averaged over a page (without windows). */
 double kv_layout_bytes_per_token(const kv_layout *l);
 /* The longest context that a sequence can grow to with kv_layout_bytes within `budget` all the way; KV_MAX_CONTEXT

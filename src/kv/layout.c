@@ -192,19 +192,33 @@ void kv_layout_free(kv_layout *l)
 
 /* ---- sizes of sequences */
 
+/* Bytes of all pages that a sequence of n tokens holds with this window, where a page takes bytes[its format]. */
+static uint64_t pages_bytes(bool packs, int window, int n_tokens, const size_t bytes[KV_FORMATS])
+{
+    int first = kv_first_page(n_tokens, window), end = kv_pages(n_tokens);
+    if (first >= end) return 0;
+    uint64_t pages = (uint64_t)(end - first), open = pages;
+    if (packs) { /* page 0 and the page being filled are open, the rest is closed */
+        int first_closed = max_int(first, 1), end_closed = n_tokens / KV_PAGE_TOKENS;
+        open -= (uint64_t)max_int(end_closed - first_closed, 0);
+    }
+    return open * bytes[KV_OPEN] + (pages - open) * bytes[KV_CLOSED];
+}
+
 uint64_t kv_layout_bytes(const kv_layout *l, int n_tokens)
 {
-    bool packs = kv_packs(l);
     uint64_t sum = 0;
-    for (int g = 0; g < l->n_groups; g++) {
-        int first = kv_first_page(n_tokens, l->group[g].window), end = kv_pages(n_tokens);
-        if (first >= end) continue;
-        uint64_t pages = (uint64_t)(end - first), open = pages;
-        if (packs) { /* page 0 and the page being filled are open, the rest is closed */
-            int first_closed = max_int(first, 1), end_closed = n_tokens / KV_PAGE_TOKENS;
-            open -= (uint64_t)max_int(end_closed - first_closed, 0);
-        }
-        sum += open * l->group[g].block_bytes[KV_OPEN] + (pages - open) * l->group[g].block_bytes[KV_CLOSED];
+    for (int g = 0; g < l->n_groups; g++)
+        sum += pages_bytes(kv_packs(l), l->group[g].window, n_tokens, l->group[g].block_bytes);
+    return sum;
+}
+
+uint64_t kv_layout_read_bytes(const kv_layout *l, int n_tokens)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < l->n_streams; i++) {
+        const kv_stream *s = &l->stream[i];
+        sum += (uint64_t)s->n_heads * pages_bytes(kv_packs(l), s->window, n_tokens, s->page_bytes);
     }
     return sum;
 }

@@ -163,6 +163,19 @@ size_t weights_bytes(const weights *w)
     return bytes;
 }
 
+uint64_t weights_step_bytes(const weights *w)
+{
+    uint64_t bytes = w->embedding->row_bytes;
+    for (int i = 0; i < w->n_bindings; i++) {
+        const binding *b = &w->bindings[i];
+        if (b->matrix)
+            bytes += (uint64_t)(b->n > 1 ? w->h.n_expert_used : 1) * matrix_bytes(b->matrix);
+        else if (b->vector != &w->rope_freqs) /* read when loading */
+            bytes += (uint64_t)b->tensor->shape[0] * sizeof(float);
+    }
+    return bytes;
+}
+
 const char *weights_raw_type(const weights *w)
 {
     for (int i = 0; i < w->n_bindings; i++)

@@ -137,6 +137,9 @@ void hparams_kv(const hparams *h, kv_layer *out);
 kvasir_status weights_bind(const gguf *g, const hparams *h, weights *w);
 /* Bytes that the packed weights will take. */
 size_t weights_bytes(const weights *w);
+/* Bytes of them that a step of one token reads: all matrices (of routed experts those that one token uses), the
+   vectors, and one row of the embedding. */
+uint64_t weights_step_bytes(const weights *w);
 /* Reads and packs everything with the team. `progress` is called on the calling thread and may cancel. */
 kvasir_status weights_load(weights *w, team *t, kvasir_progress_fn progress, void *user);
 void weights_free(weights *w);

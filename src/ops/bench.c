@@ -66,6 +66,7 @@ double bench_rate(tiles *t)
 
 void bench_row(const bench *b, const team *who, const char *name, const char *unit, double value, double limit)
 {
+    if (!b->on_row) return;
     const kvasir_bench_row row = {
         .name = name, .unit = unit, .value = value, .limit = limit, .threads = team_size(who)};
     b->on_row(b->user, &row);
@@ -116,14 +117,15 @@ static void limit_pair(bench *b, const tiles *like, const char *name, const char
     to[1] = fmax(to[0], to[1]); /* on a busy machine a team may get less than one thread did: no limit then */
 }
 
+static const tiles read_tiles = {.run = run_read, .work = READ_TILE, .bytes = READ_TILE};
+
 static void bench_limits(bench *b)
 {
-    const tiles read = {.run = run_read, .work = READ_TILE, .bytes = READ_TILE};
     const tiles int8 = {.run = run_int8, .work = (double)b->loops.int8_ops * STEPS};
     const tiles f32 = {.run = run_f32, .work = (double)b->loops.f32_ops * STEPS};
     tiles cached = {.b = b, .team = b->one, .run = run_read_cached, .work = BENCH_CACHED, .bytes = BENCH_CACHED};
     tiles barrier = {.b = b, .team = b->all};
-    limit_pair(b, &read, "read", "GB/s", b->read);
+    limit_pair(b, &read_tiles, "read", "GB/s", b->read);
     b->cached = bench_rate(&cached);
     bench_row(b, b->one, "read cached", "GB/s", b->cached * 1e-9, 0);
     limit_pair(b, &int8, "int8 dot", "Gop/s", b->int8);
@@ -190,6 +192,18 @@ kvasir_status bench_run(team *all, cpu_level level, double seconds, kvasir_bench
     if (status == KVASIR_OK) {
         bench_limits(&b);
         bench_kernels(&b);
+    }
+    release(&b);
+    return status;
+}
+
+kvasir_status bench_read(team *all, cpu_level level, double seconds, double *bytes_per_s)
+{
+    bench b = {.all = all, .row_seconds = team_size(all) > 1 ? seconds / 2 : seconds};
+    kvasir_status status = prepare(&b, level);
+    if (status == KVASIR_OK) {
+        limit_pair(&b, &read_tiles, "read", "GB/s", b.read);
+        *bytes_per_s = b.read[1];
     }
     release(&b);
     return status;

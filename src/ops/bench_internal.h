@@ -54,7 +54,7 @@ typedef struct tiles {
 /* Work per second: the best of many short batches, since others may use the machine too. */
 double bench_rate(tiles *t);
 
-/* Gives the caller of bench_run a row. */
+/* Gives the caller of bench_run a row; nothing where there is none (bench_read). */
 void bench_row(const bench *b, const team *who, const char *name, const char *unit, double value, double limit);
 
 /* Where tile i lies when tiles of t->bytes fill the first `room` bytes of the memory again and again. */

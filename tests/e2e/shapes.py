@@ -45,6 +45,27 @@ BENCH = {
     "schema": str,
     "rows": [{"name": str, "unit": str, "value": NUMBER, "limit": OPTIONAL_NUMBER, "share": OPTIONAL_NUMBER, "threads": int}],
 }
+ROW = {
+    "kv_k": str, "kv_v": str, "depth": int, "prefill_tps": OPTIONAL_NUMBER, "decode_tps": OPTIONAL_NUMBER,
+    "decode_ms_p50": OPTIONAL_NUMBER, "decode_ms_p95": OPTIONAL_NUMBER, "ttft_ms": OPTIONAL_NUMBER,
+    "floor_ms": OPTIONAL_NUMBER, "floor_ratio": OPTIONAL_NUMBER, "rss_bytes": (int, type(None)),
+    "kv_bytes": (int, type(None)), "step_bytes": (int, type(None)), "major_faults": (int, type(None)),
+    "error": (str, type(None)),
+}
+SWEEP = {
+    "schema": str, "version": str, "complete": bool,
+    "machine": {"cpu": str, "level": str, "threads": int, "read_bytes_per_s": NUMBER},
+    "model": {"path": str, "name": str, "architecture": str, "parameters": int, "file_bytes": int, "fingerprint": str},
+    "options": {"depths": [int], "kv": [str], "pp": int, "tg": int, "repeat": int, "chunk": int, "text": (str, type(None)),
+                "text_hash": str},
+    "rows": [ROW], "memory": MEMORY,
+}
+RATIO = {"a": NUMBER, "b": NUMBER, "ratio": OPTIONAL_NUMBER}
+SWEEP_COMPARE = {
+    "schema": str, "a": str, "b": str,
+    "rows": [{"kv_k": str, "kv_v": str, "depth": int, "prefill_tps": RATIO, "decode_tps": RATIO, "decode_ms_p95": RATIO,
+              "ttft_ms": RATIO, "kv_bytes": RATIO}],
+}
 TOKENIZE = {"schema": str, "ids": [int], "n": int}
 DECODE = {"schema": str, "ids": [int], "text": str}
 TEMPLATE = {"schema": str, "prompt": str}

@@ -13,6 +13,7 @@ NEEDS_MODEL = {
     "tokenize": ["-p", "x"],
     "eval": ["--ids", "ids.txt"],
     "template": ["-f", "vars.json"],
+    "sweep": ["--depths", "0"],
 }
 
 

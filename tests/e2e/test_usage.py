@@ -44,6 +44,8 @@ def test_no_command_shows_the_help_on_stderr():
     ["tokenize", "a.gguf", "-p", "x", "-f", "y"], ["tokenize", "a.gguf", "--jsonl", "--json"],
     ["template"], ["eval", "a.gguf"], ["eval", "a.gguf", "--ppl", "x", "--kld", "y"], ["eval", "a.gguf", "--ppl", "x", "--at", "0"],
     ["eval", "a.gguf", "--ppl", "x", "--ref-kv", "q8"], ["bench", "a.gguf"], ["bench", "--seconds", "0"],
+    ["sweep"], ["sweep", "--compare", "a.json"], ["sweep", "a.gguf", "--depths", "0,much"], ["sweep", "a.gguf", "--depths", "0,,1"],
+    ["sweep", "a.gguf", "--depths", "-1"], ["sweep", "a.gguf", "--tg", "0"], ["sweep", "a.gguf", "--repeat", "101"],
     ["--dump-docs", "html"], ["--dump-docs", "man", "nonsense"],
 ])
 def test_wrong_usage(args):
@@ -74,7 +76,7 @@ def test_man_page_renders(page, tmp_path):
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_names_everything(shell):
     text = kvasir("--dump-docs", shell).stdout.decode()
-    for word in COMMANDS + ["top-k", "kv-memory", "dump-tensor", "jsonl", "ref-kv", "seconds"]:
+    for word in COMMANDS + ["top-k", "kv-memory", "dump-tensor", "jsonl", "ref-kv", "seconds", "depths"]:
         assert word in text
     if shutil.which(shell):
         subprocess.run([shell, "-n"], input=text, text=True, check=True)

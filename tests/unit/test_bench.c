@@ -101,6 +101,21 @@ static void test_one_thread(void **state)
     for (int i = 0; i < t.n; i++) assert_string_not_equal(t.row[i].name, "barrier");
 }
 
+static void test_read_bandwidth(void **state)
+{
+    (void)state;
+    for (int threads = 1; threads <= 2; threads++) {
+        double rate = 0;
+        assert_ok(kvasir_read_bandwidth(&(kvasir_engine_options){.n_threads = threads}, 0.05, &rate));
+        assert_true(isfinite(rate) && rate > 1e6);
+    }
+    double rate = 1;
+    assert_ok(kvasir_read_bandwidth(NULL, 0.02, &rate));
+    assert_int_equal(kvasir_read_bandwidth(NULL, 0.1, NULL), KVASIR_E_ARGUMENT);
+    assert_int_equal(kvasir_read_bandwidth(NULL, 0, &rate), KVASIR_E_ARGUMENT);
+    assert_int_equal(kvasir_read_bandwidth(&(kvasir_engine_options){.cpu = "6502"}, 0.1, &rate), KVASIR_E_ARGUMENT);
+}
+
 static void test_refusals(void **state)
 {
     static table t;
@@ -119,6 +134,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_threads),
         cmocka_unit_test(test_one_thread),
+        cmocka_unit_test(test_read_bandwidth),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -489,6 +489,46 @@ static void test_kv_bytes(void **state)
     }
 }
 
+/* Bytes that a decode step reads, by hand: float matrices in panels of 16 rows, norms, one row of the embedding, and
+   64-token pages of K and V. */
+static void test_step_bytes(void **state)
+{
+    const uint64_t attention = 2 * 64 * 64 + 2 * 32 * 64, expert = 3 * 96 * 64;
+    const uint64_t head = 96 * 64 + 64 + 64; /* output (90 rows), its norm, an embedding */
+    const uint64_t dense_layer = attention + expert + 2 * 64;
+    const uint64_t routed_layer = attention + 2 * expert + 16 * 64 + 2 * 64 + 2 * 16;
+    const uint64_t page = (uint64_t)2 * 2 * 16 * 64 * 2; /* K and V, two heads of 16, f16 */
+    tiny_model routed = tiny_llama();
+    routed.architecture = "qwen3moe";
+    routed.n_expert = 5;
+    routed.n_used = 2;
+    const tiny_model models[] = {tiny_llama(), routed};
+    const uint64_t without_kv[] = {4 * (head + 2 * dense_layer), 4 * (head + 2 * routed_layer)};
+    for (int i = 0; i < 2; i++) {
+        rig r = open_rig(&models[i], 0, 0);
+        kvasir_seq *s = rig_seq(&r, 1000);
+        assert_int_equal(kvasir_seq_step_bytes(s), without_kv[i]);
+        rig_feed(&r, s, 1);
+        assert_int_equal(kvasir_seq_step_bytes(s), without_kv[i] + 2 * page);
+        rig_feed(&r, s, 640);
+        assert_int_equal(kvasir_seq_step_bytes(s), without_kv[i] + 2 * 11 * page);
+        assert_ok(kvasir_seq_truncate(s, 128));
+        assert_int_equal(kvasir_seq_step_bytes(s), without_kv[i] + 2 * 2 * page);
+        kvasir_seq_free(s);
+        rig_close(&r);
+    }
+    const tiny_model sliding = tiny_gemma3(); /* six layers see two pages at most, the seventh all */
+    rig r = open_rig(&sliding, 0, 0);
+    kvasir_seq *s = rig_seq(&r, 1000);
+    uint64_t empty = kvasir_seq_step_bytes(s);
+    rig_feed(&r, s, 640);
+    assert_int_equal(kvasir_seq_step_bytes(s) - empty, 10 * page + 6 * page);
+    rig_feed(&r, s, 20);
+    assert_int_equal(kvasir_seq_step_bytes(s) - empty, 11 * page + 6 * 2 * page);
+    kvasir_seq_free(s);
+    rig_close(&r);
+}
+
 /* Six of seven layers keep 40 tokens: from then on only the seventh's KV grows. */
 static void test_window_bounds(void **state)
 {
@@ -537,6 +577,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_no_allocation),
         cmocka_unit_test(test_memory_fills),
         cmocka_unit_test(test_kv_bytes),
+        cmocka_unit_test(test_step_bytes),
         cmocka_unit_test(test_window_bounds),
         cmocka_unit_test(test_small_batch),
     };

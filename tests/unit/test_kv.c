@@ -93,6 +93,9 @@ static void test_layout(void **state)
     assert_int_equal(kv_layout_bytes(&l, 0), 0);
     assert_int_equal(kv_layout_bytes(&l, 1), 1835008);
     assert_int_equal(kv_layout_bytes(&l, 8192), 128 * 1835008);
+    assert_int_equal(kv_layout_read_bytes(&l, 0), 0);
+    assert_int_equal(kv_layout_read_bytes(&l, 1), 1835008);
+    assert_int_equal(kv_layout_read_bytes(&l, 8193), 129 * 1835008);
     assert_int_equal(kv_layout_max_tokens(&l, 128 * 1835008), 8192);
     assert_int_equal(kv_layout_max_tokens(&l, 128 * 1835008 - 1), 8128);
     kv_layout_free(&l);
@@ -107,6 +110,9 @@ static void test_layout(void **state)
     assert_int_equal(kv_layout_bytes(&l, 128), open + closed);
     assert_int_equal(kv_layout_bytes(&l, 129), 2 * open + closed);
     assert_int_equal(kv_layout_bytes(&l, 8192), open + 127 * closed);
+    assert_int_equal(kv_layout_read_bytes(&l, 64), open); /* open pages fill their blocks here, closed ones do not */
+    assert_int_equal(kv_layout_read_bytes(&l, 8192), open + 127 * 989184);
+    assert_int_equal(kv_layout_read_bytes(&l, 8193), 2 * open + 127 * 989184);
     kv_layout_free(&l);
 
     assert_ok(kv_layout_make(g, 18, KV_F16, KV_F16, &l));
@@ -120,6 +126,8 @@ static void test_layout(void **state)
     assert_int_equal(kv_layout_bytes(&l, 1000), 16 * 3 * 65536 + 9 * 15 * 65536);
     assert_int_equal(kv_layout_bytes(&l, 574), 9 * 18 * 65536);                 /* sees token 63: page 0 stays */
     assert_int_equal(kv_layout_bytes(&l, 575), 9 * 3 * 65536 + 8 * 15 * 65536); /* sees from 64: page 0 is gone */
+    assert_int_equal(kv_layout_read_bytes(&l, 1000), 16 * 3 * 65536 + 9 * 15 * 65536);
+    assert_int_equal(kv_layout_read_bytes(&l, 575), 9 * 3 * 65536 + 8 * 15 * 65536);
     assert_true(kv_layout_bytes_per_token(&l) == 3072.0);
     kv_layout_free(&l);
 }
