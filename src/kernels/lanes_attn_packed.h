@@ -2,8 +2,8 @@
    instruction set gives (x86/avx512_dots.h and its like)
      w16, v16_from_w16(x)              sixteen int32, and as floats
      k_words, k8_load(p), k4_load(p, &low, &high)    four channels of sixteen tokens; p is 64-byte aligned
-     k8_start(s), k4_start(s)          the sum before the first product, s being minus the sum of the query's integers:
-                                       what products of unsigned k have too much
+     k8_start(s), k4_start(s)          the sum before the first product, s being -128 times the sum of the query's
+                                       integers: what products of unsigned k have too much, or a sixteenth of it
      k8_add(sum, k, q), k4_add         adds the products of k with the four bytes of q
      p_weight, v16_store_weights(p, x) integer weights in memory; from the low bytes of the lanes
      p_words, p_load(p)                the weights of four tokens
@@ -34,8 +34,8 @@ LANES void sum_block(int n, int cols, bool q4, int quads, const act_block *const
 {
     const int step = q4 ? 2 : 1;
     foreach (i, n) {
-        int32_t minus_sum = q[i]->minus_sum[0] + q[i]->minus_sum[1];
-        foreach (c, cols) sum[i][c] = q4 ? k4_start(minus_sum) : k8_start(minus_sum);
+        int32_t minus128 = q[i]->minus128[2];
+        foreach (c, cols) sum[i][c] = q4 ? k4_start(minus128) : k8_start(minus128);
     }
     for (int j = 0; j < quads / step; j++) { /* not unrolled: the sums would not stay in registers */
         k_words x[4], y[4];

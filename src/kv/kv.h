@@ -143,6 +143,10 @@ kvasir_status kv_seq_fork(const kv_seq *from, int at, kv_seq **out, int *at_kept
    the tokens from there again. */
 kvasir_status kv_seq_truncate(kv_seq *s, int n, int *n_kept);
 
+/* How many of `most` tokens behind the first n (n not less than the present length) may be appended so that cutting to
+   any length from n on will keep exactly that: no page is packed and no window block let go in between. */
+int kv_seq_revocable(const kv_seq *s, int n, int most);
+
 /* Keeps what is needed to come back to the present length (window blocks) until the snapshot is freed or the
    sequence is cut below it. At most `keep` snapshots are held by the sequence; the oldest goes first. With keep 0
    none is taken and all are freed. */

@@ -339,6 +339,19 @@ static int reachable(const kv_seq *s, int n, kv_snapshot **snapshot)
     return kept;
 }
 
+int kv_seq_revocable(const kv_seq *s, int n, int most)
+{
+    for (; most > 0; most--) {
+        bool keeps = !kv_packs(s->layout) || n / KV_PAGE_TOKENS == (n + most) / KV_PAGE_TOKENS;
+        for (int g = 0; g < s->layout->n_groups; g++) {
+            int window = s->layout->group[g].window;
+            keeps = keeps && kv_first_page(n, window) == kv_first_page(n + most, window);
+        }
+        if (keeps) return most;
+    }
+    return 0;
+}
+
 static kvasir_status check_cut(const kv_seq *s, int n)
 {
     if (n >= 0 && n <= s->length) return KVASIR_OK;

@@ -42,14 +42,14 @@ LANES __m512i dot_add(__m512i sum, __m512i u, __m512i s)
     return sum;
 }
 
-LANES w16 k8_start(int32_t minus_sum)
+LANES w16 k8_start(int32_t minus128)
 {
-    return _mm512_set1_epi32(minus_sum * 128);
+    return _mm512_set1_epi32(minus128);
 }
 
-LANES w16 k4_start(int32_t minus_sum)
+LANES w16 k4_start(int32_t minus128)
 {
-    return _mm512_set1_epi32(minus_sum * 8);
+    return _mm512_set1_epi32(minus128 / 16);
 }
 
 LANES w16 k8_add(w16 sum, k_words k, int32_t q)
