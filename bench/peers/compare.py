@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
-"""Kvasir and llama.cpp on the same model file: prefill and decode speed at depth.
+"""Kvasir and llama.cpp on the same model file: prefill and decode speed at depth, over several types of KV cache.
 
-Both sides run --rounds times in turns (a b, b a, a b, ...), each in a process of its own; the best of each counts, since
-whatever else the machine does only makes a run slower. A ratio above 1 means that Kvasir is faster.
+In each of --rounds every type of both sides runs once, in a process of its own, forwards and backwards in turn; the best of
+each counts, since whatever else the machine does only makes a run slower. A ratio above 1 means that Kvasir is faster than
+llama.cpp with the type that is its fastest at that depth. A type that one side refuses is named and left out.
+
+llama-bench fills the cache anew for each figure, and does so slowly with quantised types: deep runs take long.
 """
 import argparse
 import json
@@ -13,59 +16,112 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import common  # noqa: E402
 
+NAMES = {"q8": "q8_0", "q4": "q4_0"}  # what llama.cpp calls them
+SHORT = {name: ours for ours, name in NAMES.items()}
 
-def ours(a, model):
+
+def renamed(kv, names):
+    return ":".join(names.get(part, part) for part in kv.split(":"))
+
+
+def ours(a, model, kv):
+    """{(test, depth): tokens per second}, or None after saying why not."""
     command = [common.BUILD / "bench/depth", model, common.TEXT, "--threads", a.threads, "--prefill", a.prefill,
-               "--decode", a.decode, "--depths", a.depths, "--repeat", 1, "--kv", a.kv]
-    done = subprocess.run([str(c) for c in command], check=True, stdout=subprocess.PIPE, text=True)
+               "--decode", a.decode, "--depths", a.depths, "--repeat", 1, "--kv", kv]
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+    if done.returncode:
+        return refused("kvasir", kv, done)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     a.level = rows[0]["level"]
     return {(r["test"], r["depth"]): max(r["tps"]) for r in rows}
 
 
-def theirs(a, model):
+def theirs(a, model, kv):
     program, env = common.peer("llama-bench")
-    kv = a.kv.split(":") * 2
-    names = {"q8": "q8_0", "q4": "q4_0"}
+    k, v = (kv.split(":") * 2)[:2]
+    flash = ["-fa", 1] if v.startswith("q") else []  # which quantised V needs there
     command = [program, "-m", model, "-t", a.threads, "-p", a.prefill, "-n", a.decode, "-d", a.depths, "-r", 1,
-               "-ctk", names.get(kv[0], kv[0]), "-ctv", names.get(kv[1], kv[1]), "-o", "json", *a.peer_options.split()]
-    done = subprocess.run([str(c) for c in command], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                          text=True, env=env)
+               "-ctk", k, "-ctv", v, *flash, "-o", "json", *a.peer_options.split()]
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, env=env)
+    if done.returncode:
+        return refused("llama.cpp", kv, done)
     return {("decode" if r["n_gen"] else "prefill", r["n_depth"]): max(r["samples_ts"]) for r in json.loads(done.stdout)}
+
+
+def refused(side, kv, done):
+    lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+    print(f"{side} {kv} is left out: {lines[-1]}")
+
+
+def measure(a, model, sides):
+    """{(side, type): {(test, depth): best tokens per second}}"""
+    best = {key: {} for key in sides}
+    for turn in range(a.rounds):
+        for key in list(best) if turn % 2 == 0 else list(best)[::-1]:
+            got = (ours if key[0] == "kvasir" else theirs)(a, model, key[1])
+            if got is None:
+                del best[key]
+                continue
+            for place, tps in got.items():
+                best[key][place] = max(best[key].get(place, 0), tps)
+    return best
+
+
+def ratio(a, b):
+    return f"{a / b:.2f}" if a and b else "-"
+
+
+def report(a, best):
+    """Prints the table of one model; the rows to record."""
+    types, peers = ([kv for side, kv in best if side == which] for which in ("kvasir", "llama.cpp"))
+    steps = [pair for pair in zip(types, types[1:])]
+    heads = types + ["lcpp " + kv for kv in peers] + [f"{kv}/best" for kv in types] + [f"{b}/{a}" for a, b in steps]
+    print(f"{'test':12} {'depth':>7} " + " ".join(f"{head:>10}" for head in heads))
+    rows = []
+    for place in sorted({p for got in best.values() for p in got}, key=lambda p: (p[0] == "decode", p[1])):
+        mine = {kv: best["kvasir", kv].get(place, 0) for kv in types}
+        other = {kv: best["llama.cpp", kv].get(place, 0) for kv in peers}
+        fastest = max(other, key=other.get, default=None)
+        test = f"{place[0]} {a.decode if place[0] == 'decode' else a.prefill}"
+        cells = [f"{tps:.2f}" for tps in [*mine.values(), *other.values()]]
+        cells += [ratio(tps, other.get(fastest)) for tps in mine.values()] + [ratio(mine[n], mine[m]) for m, n in steps]
+        print(f"{test:12} {place[1]:7} " + " ".join(f"{cell:>10}" for cell in cells))
+        for kv, tps in mine.items():
+            for against in sorted({fastest, renamed(kv, NAMES)} & {p for p in other if tps and other[p]}):
+                best_of = f" (best of {','.join(peers)})" if against == fastest and len(peers) > 1 else ""
+                rows.append({"level": a.level, "threads": a.threads, "test": f"{test} {kv}", "depth": place[1], "unit": "t/s",
+                             "kvasir": round(tps, 3), "peer": round(other[against], 3),
+                             "ratio": round(tps / other[against], 3), "peer_name": f"{a.peer_name} {against}{best_of}"})
+    return rows
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="+", help="GGUF files, or names in the models folder")
     parser.add_argument("--depths", default="0", help="tokens in the cache before, separated by commas")
-    parser.add_argument("--prefill", type=int, default=512)
-    parser.add_argument("--decode", type=int, default=64)
+    parser.add_argument("--prefill", type=int, default=512, help="tokens; 0: not measured")
+    parser.add_argument("--decode", type=int, default=64, help="tokens; 0: not measured")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--kv", default="f16")
+    parser.add_argument("--kv", default="f16", help="types of Kvasir's cache, separated by commas: f16,q8,q8:q4")
+    parser.add_argument("--peer-types", help="types of llama.cpp's cache (default: those of --kv)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peer-options", default="", help="more options of llama-bench, as one string")
     parser.add_argument("--no-record", action="store_true", help="do not append to bench/results")
     a = parser.parse_args()
-    peer_name = (common.peer_name() + " " + a.peer_options).strip()
+    a.peer_name = (common.peer_name() + " " + a.peer_options).strip()
+    types = [renamed(kv, SHORT) for kv in a.kv.split(",")]
+    peers = [renamed(kv, NAMES) for kv in (a.peer_types or a.kv).split(",")]
+    # Side by side: kvasir f16, llama.cpp f16, kvasir q8, ...
+    sides = sorted([("kvasir", kv) for kv in types] + [("llama.cpp", kv) for kv in peers],
+                   key=lambda side: (types if side[0] == "kvasir" else peers).index(side[1]))
     for model in a.model:
         model = model if Path(model).exists() else str(common.MODELS / model)
         common.warm(model)
-        best = ({}, {})
-        for turn in range(a.rounds):
-            for side in (0, 1) if turn % 2 == 0 else (1, 0):
-                for key, tps in (ours, theirs)[side](a, model).items():
-                    best[side][key] = max(best[side].get(key, 0), tps)
-        print(f"\n{Path(model).name}, {a.threads} threads, KV {a.kv}, {a.level}; tokens per second")
-        print(f"{'test':10} {'depth':>7} {'kvasir':>10} {'llama.cpp':>10} {'ratio':>7}")
-        rows = []
-        for (test, depth), tps in sorted(best[0].items(), key=lambda item: (item[0][0] == "decode", item[0][1])):
-            other = best[1][test, depth]
-            size = a.decode if test == "decode" else a.prefill
-            print(f"{test + ' ' + str(size):10} {depth:7} {tps:10.2f} {other:10.2f} {tps / other:7.2f}")
-            rows.append({"level": a.level, "threads": a.threads, "model": Path(model).name, "test": f"{test} {size} {a.kv}",
-                         "depth": depth, "unit": "t/s", "kvasir": round(tps, 3), "peer": round(other, 3),
-                         "ratio": round(tps / other, 3), "peer_name": peer_name})
-        if not a.no_record:
+        a.level = None
+        best = measure(a, model, sides)
+        print(f"\n{Path(model).name}, {a.threads} threads, {a.level}; tokens per second; lcpp: {a.peer_name}")
+        rows = [{"model": Path(model).name, **row} for row in report(a, best)]
+        if rows and not a.no_record:
             common.record(rows)
 
 

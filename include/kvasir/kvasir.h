@@ -268,7 +268,16 @@ typedef enum kvasir_stop {
     KVASIR_STOP_CONTEXT /* the context is full */
 } kvasir_stop;
 
-/* Text as it is decided: whole characters, without stop strings. Return nonzero to stop (KVASIR_E_CANCELLED). */
+/* Proposes tokens that are then computed together, which is faster where the proposals are right. What is generated
+   does not depend on it: the sampler chooses each token from the same logits, in the same order, as without. */
+typedef enum kvasir_draft {
+    KVASIR_DRAFT_NONE,
+    KVASIR_DRAFT_LOOKUP /* what followed where the last tokens occurred before, in the prompt or the answer; proposes
+                           fewer than max_logits and max_batch tokens at a time, at most 15 */
+} kvasir_draft;
+
+/* Text as it is decided: whole characters, without stop strings; with a draft that of several tokens at once. Return
+   nonzero to stop (KVASIR_E_CANCELLED). */
 typedef int (*kvasir_text_fn)(void *user, const char *text, size_t n);
 
 typedef struct kvasir_generate_options {
@@ -277,10 +286,11 @@ typedef struct kvasir_generate_options {
     int n_predict;           /* 0: until the end or the context is full */
     const char *const *stop; /* stop strings; they may span tokens */
     int n_stop;
-    int special;                   /* show control tokens in the text */
-    int ignore_end;                /* go on after end-of-generation tokens */
-    int chunk;                     /* prompt tokens per step, 0: max_batch */
-    kvasir_sampler *sampler;       /* NULL: greedy */
+    int special;             /* show control tokens in the text */
+    int ignore_end;          /* go on after end-of-generation tokens */
+    int chunk;               /* prompt tokens per step, 0: max_batch */
+    kvasir_sampler *sampler; /* NULL: greedy */
+    kvasir_draft draft;
     kvasir_progress_fn on_prefill; /* prompt tokens done of all */
     kvasir_text_fn on_text;
     void *user; /* of both callbacks */
@@ -291,6 +301,7 @@ typedef struct kvasir_stats {
     double prefill_s, ttft_s, decode_s;         /* decode_s: after the first generated token */
     kvasir_stop stop;
     uint64_t kv_bytes;
+    int drafted, accepted; /* tokens that were proposed, and of them those that were right */
 } kvasir_stats;
 
 /* The prompt must fit: KVASIR_E_CONTEXT with both numbers before anything is computed. *ids (may be NULL) is set to

@@ -22,8 +22,8 @@ static const cli_option logits_options[] = {
 static const cli_option text_options[] = {
     {"ppl", 0, CLI_FILE, "--perplexity", "FILE", FIELD(ppl),
      "Perplexity of a text in chunks of --ctx tokens (default 2048)", 0, 0, NULL},
-    {"kld", 0, CLI_FILE, NULL, "FILE", FIELD(kld), "Divergence of --kv from --ref-kv on a text, token by token", 0, 0,
-     NULL},
+    {"kld", 0, CLI_FILE, NULL, "FILE", FIELD(kld),
+     "Divergence of --kv (several types separated by commas) from --ref-kv on a text, token by token", 0, 0, NULL},
     {"ref-kv", 0, CLI_TEXT, NULL, "T", FIELD(ref_kv), "KV type that --kld compares with (default f16)", 0, 0,
      "f16 f32"},
     {"chunks", 0, CLI_INT, NULL, "N", FIELD(chunks), "The first N chunks only", 0, 1 << 27, NULL},
@@ -41,6 +41,8 @@ static const cli_example eval_examples[] = {
     {"kvasir eval model.gguf --ids prompt.json --at all --logits out.f32 --greedy 16",
      "Every row of logits of a prompt and of 16 steps after it."},
     {"kvasir eval model.gguf --ppl text.txt --ctx 2048", "Perplexity in chunks of 2,048 tokens."},
+    {"kvasir eval model.gguf --kld text.txt --kv q8,q8:q4,q4 -c 4096",
+     "What each type costs in fidelity; all are read beside one reference (f16)."},
     {"kvasir eval model.gguf --kld text.txt --ref-kv f32 --kv f16 -c 4096",
      "How far f16 rows of K and V move the predictions."},
     {0},
@@ -240,9 +242,9 @@ const cli_command eval_command = {
              "the text is tokenised whole and "
              "cut into chunks of --ctx tokens, each chunk is read afresh (its first token replaced by BOS "
              "where the model adds one), and "
-             "the tokens of its second half are scored. With --kld does the same with two types of KV cache "
+             "the tokens of its second half are scored. With --kld does the same with other types of KV cache "
              "side by side and compares "
-             "the predictions token by token (Kullback-Leibler divergence of --kv from --ref-kv).",
+             "the predictions token by token (Kullback-Leibler divergence of each type of --kv from --ref-kv).",
     .examples = eval_examples,
     .groups = eval_groups,
     .size = sizeof(eval_args),

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEFAULT_CTX = 2048, MAX_SEQS = 2 };
+enum { DEFAULT_CTX = 2048, MAX_TYPES = 8, MAX_SEQS = MAX_TYPES + 1 };
 
 /* What one token's two rows say; without a reference only `nll` is set. */
 typedef struct score {
@@ -21,15 +21,16 @@ typedef struct score {
 typedef struct text_eval {
     const eval_args *args;
     session s;
-    kvasir_seq *seq[MAX_SEQS]; /* the type that is measured; with --kld the reference too */
-    int n_seq, ctx, n_chunks, n_vocab, rows_per_step, chunk;
+    char kv[MAX_TYPES][64];    /* the types that are measured */
+    kvasir_seq *seq[MAX_SEQS]; /* theirs; with --kld the reference's behind them */
+    int n_types, n_seq, ctx, n_chunks, n_vocab, rows_per_step, chunk;
     int32_t *ids;
     size_t n_ids;
     team *team; /* scores rows in parallel: each row by one thread, so the sums do not depend on their number */
-    score *scores;
-    int n_scores;
+    score *scores[MAX_TYPES];
+    int n_scores; /* of each type */
     progress bar;
-    json_t *running; /* perplexity after each chunk */
+    json_t *running[MAX_TYPES]; /* perplexity after each chunk */
     /* the rows being scored */
     const float *rows[MAX_SEQS];
     const int32_t *targets;
@@ -55,16 +56,20 @@ static void score_rows(void *arg, int tid)
     text_eval *e = arg;
     (void)tid;
     for (int i = team_next(e->team); i < e->n_rows; i = team_next(e->team)) {
-        const float *row = e->rows[0] + (size_t)i * (size_t)e->n_vocab;
-        score *out = &e->scores[e->n_scores + i];
-        double lse = eval_logsumexp(row, e->n_vocab);
-        out->nll = lse - (double)row[e->targets[i]];
-        if (e->n_seq == 1) continue;
-        const float *ref = e->rows[1] + (size_t)i * (size_t)e->n_vocab;
-        double lse_ref = eval_logsumexp(ref, e->n_vocab);
-        out->nll_ref = lse_ref - (double)ref[e->targets[i]];
-        out->kld = divergence(ref, row, e->n_vocab, lse_ref, lse);
-        out->same_top = eval_argmax(row, e->n_vocab) == eval_argmax(ref, e->n_vocab);
+        size_t at = (size_t)i * (size_t)e->n_vocab;
+        const float *ref = e->n_seq > e->n_types ? e->rows[e->n_types] + at : NULL;
+        double lse_ref = ref ? eval_logsumexp(ref, e->n_vocab) : 0;
+        int best_ref = ref ? eval_argmax(ref, e->n_vocab) : -1;
+        for (int t = 0; t < e->n_types; t++) {
+            const float *row = e->rows[t] + at;
+            score *out = &e->scores[t][e->n_scores + i];
+            double lse = eval_logsumexp(row, e->n_vocab);
+            out->nll = lse - (double)row[e->targets[i]];
+            if (!ref) continue;
+            out->nll_ref = lse_ref - (double)ref[e->targets[i]];
+            out->kld = divergence(ref, row, e->n_vocab, lse_ref, lse);
+            out->same_top = eval_argmax(row, e->n_vocab) == best_ref;
+        }
     }
 }
 
@@ -72,18 +77,24 @@ typedef struct mean {
     double value, error; /* standard error of the mean */
 } mean;
 
-/* Mean over the scores of one double field. */
-static mean mean_of(const text_eval *e, size_t field)
+/* Mean over a type's scores of one double field. */
+static mean mean_of(const text_eval *e, int type, size_t field)
 {
     double sum = 0, squares = 0;
     int n = e->n_scores;
-    for (int i = 0; i < n; i++) sum += *(const double *)(const void *)((const char *)&e->scores[i] + field);
+    const score *s = e->scores[type];
+    for (int i = 0; i < n; i++) sum += *(const double *)(const void *)((const char *)&s[i] + field);
     double average = sum / n;
     for (int i = 0; i < n; i++) {
-        double d = *(const double *)(const void *)((const char *)&e->scores[i] + field) - average;
+        double d = *(const double *)(const void *)((const char *)&s[i] + field) - average;
         squares += d * d;
     }
     return (mean){average, n > 1 ? sqrt(squares / (n - 1) / n) : NAN};
+}
+
+static double perplexity(const text_eval *e, int type)
+{
+    return exp(mean_of(e, type, offsetof(score, nll)).value);
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------ */
@@ -118,14 +129,15 @@ static kvasir_status read_chunk(text_eval *e, int number)
         TRY(feed(e, ids + pos, piece, scored ? ids + pos + 1 : NULL));
         pos += piece;
         char extra[64] = "";
-        if (e->n_scores)
-            (void)snprintf(extra, sizeof extra, "perplexity %.4f", exp(mean_of(e, offsetof(score, nll)).value));
+        if (e->n_scores) (void)snprintf(extra, sizeof extra, "perplexity %.4f", perplexity(e, 0));
         progress_update(&e->bar, (uint64_t)number * (uint64_t)last + (uint64_t)pos,
                         (uint64_t)e->n_chunks * (uint64_t)last, e->n_scores ? extra : NULL);
     }
-    double ppl = exp(mean_of(e, offsetof(score, nll)).value);
-    (void)json_array_append_new(e->running, json_number(ppl));
-    if (e->s.verbose) note("chunk %d of %d: perplexity %.4f", number + 1, e->n_chunks, ppl);
+    for (int t = 0; t < e->n_types; t++) {
+        double ppl = perplexity(e, t);
+        (void)json_array_append_new(e->running[t], json_number(ppl));
+        if (e->s.verbose) note("chunk %d of %d: KV %s, perplexity %.4f", number + 1, e->n_chunks, e->kv[t], ppl);
+    }
     return KVASIR_OK;
 }
 
@@ -145,22 +157,60 @@ static kvasir_status tokenize_file(text_eval *e, const char *path)
         return fail(KVASIR_E_ARGUMENT, "%s has %zu tokens, and one chunk takes %d; a smaller --ctx helps", path,
                     e->n_ids, e->ctx);
     e->n_chunks = (int)min_size(chunks, e->args->chunks ? (size_t)e->args->chunks : INT32_MAX);
-    e->scores = mem_alloc((size_t)e->n_chunks * (size_t)e->ctx / 2, sizeof *e->scores);
-    return e->scores ? KVASIR_OK : fail_memory((size_t)e->n_chunks * (size_t)e->ctx / 2 * sizeof *e->scores);
+    size_t room = (size_t)e->n_chunks * (size_t)e->ctx / 2;
+    for (int t = 0; t < e->n_types; t++) {
+        e->scores[t] = mem_alloc(room, sizeof *e->scores[t]);
+        if (!e->scores[t]) return fail_memory(room * sizeof *e->scores[t]);
+    }
+    return KVASIR_OK;
 }
 
-/* Reads the text with the measured type and, if `ref_kv` is given, with that one beside it. */
-static int evaluate(text_eval *e, const char *path, const char *ref_kv)
+/* The types of --kv, separated by commas: one, or several with --kld. 0, or the exit status after saying what is
+   wrong. */
+static int read_types(text_eval *e, const char *ref_kv)
+{
+    const engine_args *a = &e->args->engine;
+    const char *list = a->kv;
+    if (!list || !strchr(list, ',')) {
+        kv_type_text(a, e->kv[e->n_types++], sizeof e->kv[0]);
+        return EXIT_DONE;
+    }
+    if (!ref_kv) return usage_error("--kv %s: several types go with --kld", list);
+    if (a->kv_k || a->kv_v) return usage_error("--kv %s: several types and -ctk or -ctv exclude each other", list);
+    for (; list; list = strchr(list, ',') ? strchr(list, ',') + 1 : NULL) {
+        size_t n = strcspn(list, ",");
+        if (e->n_types == MAX_TYPES || n == 0 || n >= sizeof e->kv[0])
+            return usage_error("--kv %s: up to %d types, separated by commas", a->kv, MAX_TYPES);
+        (void)snprintf(e->kv[e->n_types++], sizeof e->kv[0], "%.*s", (int)n, list);
+    }
+    return EXIT_DONE;
+}
+
+/* Opens the model, and a sequence for each type and for the reference. */
+static int open_types(text_eval *e, const char *ref_kv)
 {
     engine_args engine = e->args->engine;
     e->ctx = engine.ctx ? engine.ctx : DEFAULT_CTX;
-    e->n_seq = ref_kv ? 2 : 1;
-    engine.ctx = e->ctx;
-    e->running = json_array();
     if (e->ctx < 8) return usage_error("--ctx %d is too short to score anything", e->ctx);
-    int code = session_open(e->args->model, &engine, &e->args->output, SESSION_MANY_ROWS, &e->s);
-    if (code == EXIT_DONE) code = session_sequence(&e->s, NULL, &e->seq[0]);
-    if (code == EXIT_DONE && ref_kv) code = session_sequence(&e->s, ref_kv, &e->seq[1]);
+    int code = read_types(e, ref_kv);
+    if (code != EXIT_DONE) return code;
+    engine.ctx = e->ctx;
+    engine.kv = e->kv[0];
+    engine.kv_k = engine.kv_v = NULL;
+    code = session_open(e->args->model, &engine, &e->args->output, SESSION_MANY_ROWS, &e->s);
+    for (int t = 0; t < e->n_types && code == EXIT_DONE; t++) {
+        e->running[t] = json_array();
+        code = session_sequence(&e->s, e->kv[t], &e->seq[e->n_seq]);
+        e->n_seq += code == EXIT_DONE;
+    }
+    if (code == EXIT_DONE && ref_kv) code = session_sequence(&e->s, ref_kv, &e->seq[e->n_seq++]);
+    return code;
+}
+
+/* Reads the text with the measured types and, if `ref_kv` is given, with that one beside them. */
+static int evaluate(text_eval *e, const char *path, const char *ref_kv)
+{
+    int code = open_types(e, ref_kv);
     if (code != EXIT_DONE) return code;
     kvasir_engine_info info;
     kvasir_engine_get_info(e->s.engine, &info);
@@ -179,9 +229,11 @@ static void release(text_eval *e)
 {
     for (int i = 0; i < e->n_seq; i++) kvasir_seq_free(e->seq[i]);
     if (e->team) team_free(e->team);
-    mem_free(e->scores);
+    for (int t = 0; t < e->n_types; t++) {
+        mem_free(e->scores[t]);
+        json_decref(e->running[t]);
+    }
     kvasir_free(e->ids);
-    json_decref(e->running);
     session_close(&e->s);
 }
 
@@ -192,19 +244,19 @@ int eval_perplexity(const eval_args *a)
     text_eval e = {.args = a};
     int code = evaluate(&e, a->ppl, NULL);
     if (code == EXIT_DONE) {
-        mean nll = mean_of(&e, offsetof(score, nll));
+        mean nll = mean_of(&e, 0, offsetof(score, nll));
         double ppl = exp(nll.value), error = ppl * nll.error;
         if (a->output.json) {
             json_t *d = json_document("eval");
             (void)json_object_update_new(d, json_pack("{s:o, s:o, s:o, s:i, s:i, s:i, s:O, s:s}", "ppl",
                                                       json_number(ppl), "ppl_error", json_number(error), "nll",
                                                       json_number(nll.value), "tokens", e.n_scores, "ctx", e.ctx,
-                                                      "chunks", e.n_chunks, "chunk_ppl", e.running, "kv", e.s.kv));
+                                                      "chunks", e.n_chunks, "chunk_ppl", e.running[0], "kv", e.kv[0]));
             (void)json_object_set_new(d, "memory", json_memory(e.s.engine));
             code = print_json(d);
         } else {
             (void)printf("perplexity %.4f +/- %.4f over %d tokens in %d chunks of %d, KV %s\n", ppl, error, e.n_scores,
-                         e.n_chunks, e.ctx, e.s.kv);
+                         e.n_chunks, e.ctx, e.kv[0]);
             code = finish_output(EXIT_DONE);
         }
     }
@@ -219,41 +271,76 @@ static int compare_kld(const void *a, const void *b)
 }
 
 /* Of scores sorted by divergence; between two of them in proportion. */
-static double percentile(const text_eval *e, double share)
+static double percentile(const score *scores, int n, double share)
 {
-    double at = share * (e->n_scores - 1);
-    int below = (int)at, above = min_int(below + 1, e->n_scores - 1);
-    return e->scores[below].kld + (at - below) * (e->scores[above].kld - e->scores[below].kld);
+    double at = share * (n - 1);
+    int below = (int)at, above = min_int(below + 1, n - 1);
+    return scores[below].kld + (at - below) * (scores[above].kld - scores[below].kld);
+}
+
+/* What --kld says of one type. */
+typedef struct divergence_summary {
+    mean kld;
+    double median, p99, p999, max, same_top, ppl, ppl_ref;
+} divergence_summary;
+
+/* Sorts the type's scores by divergence. */
+static divergence_summary summarise(text_eval *e, int type)
+{
+    int n = e->n_scores, same = 0;
+    score *s = e->scores[type];
+    for (int i = 0; i < n; i++) same += s[i].same_top;
+    divergence_summary d = {.kld = mean_of(e, type, offsetof(score, kld)),
+                            .same_top = (double)same / n,
+                            .ppl = perplexity(e, type),
+                            .ppl_ref = exp(mean_of(e, type, offsetof(score, nll_ref)).value)};
+    qsort(s, (size_t)n, sizeof *s, compare_kld);
+    d.median = percentile(s, n, 0.5);
+    d.p99 = percentile(s, n, 0.99);
+    d.p999 = percentile(s, n, 0.999);
+    d.max = percentile(s, n, 1);
+    return d;
+}
+
+static void print_divergence(const text_eval *e, int type, const divergence_summary *d, const char *ref_kv)
+{
+    (void)printf("KV %s against %s over %d tokens in %d chunks of %d\n", e->kv[type], ref_kv, e->n_scores, e->n_chunks,
+                 e->ctx);
+    (void)printf("  divergence   mean %.6f +/- %.6f, median %.6f, 99%% %.6f, 99.9%% %.6f, largest %.6f\n", d->kld.value,
+                 d->kld.error, d->median, d->p99, d->p999, d->max);
+    (void)printf("  same best    %.3f%%\n", 100 * d->same_top);
+    (void)printf("  perplexity   %.4f against %.4f\n", d->ppl, d->ppl_ref);
+}
+
+static json_t *json_divergence(const text_eval *e, int type, const divergence_summary *d)
+{
+    json_t *kld = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "mean", json_number(d->kld.value), "error",
+                            json_number(d->kld.error), "median", json_number(d->median), "p99", json_number(d->p99),
+                            "p999", json_number(d->p999), "max", json_number(d->max));
+    return json_pack("{s:s, s:o, s:f, s:o, s:O}", "kv", e->kv[type], "kld", kld, "same_top", d->same_top, "ppl",
+                     json_number(d->ppl), "chunk_ppl", e->running[type]);
 }
 
 static int report_divergence(text_eval *e, const char *ref_kv)
 {
-    if (!e->scores || e->n_scores == 0) return failed(fail(KVASIR_E_INTERNAL, "nothing was scored"));
-    mean kld = mean_of(e, offsetof(score, kld));
-    double ppl = exp(mean_of(e, offsetof(score, nll)).value), ppl_ref = exp(mean_of(e, offsetof(score, nll_ref)).value);
-    int same = 0;
-    for (int i = 0; i < e->n_scores; i++) same += e->scores[i].same_top;
-    double same_top = (double)same / e->n_scores;
-    qsort(e->scores, (size_t)e->n_scores, sizeof *e->scores, compare_kld);
-    double median = percentile(e, 0.5), p99 = percentile(e, 0.99), p999 = percentile(e, 0.999), max = percentile(e, 1);
+    if (e->n_scores == 0) return failed(fail(KVASIR_E_INTERNAL, "nothing was scored"));
+    json_t *types = json_array();
+    double ppl_ref = NAN;
+    for (int t = 0; t < e->n_types; t++) {
+        divergence_summary d = summarise(e, t);
+        ppl_ref = d.ppl_ref;
+        if (!e->args->output.json) print_divergence(e, t, &d, ref_kv);
+        (void)json_array_append_new(types, json_divergence(e, t, &d));
+    }
     if (!e->args->output.json) {
-        (void)printf("KV %s against %s over %d tokens in %d chunks of %d\n", e->s.kv, ref_kv, e->n_scores, e->n_chunks,
-                     e->ctx);
-        (void)printf("  divergence   mean %.6f +/- %.6f, median %.6f, 99%% %.6f, 99.9%% %.6f, largest %.6f\n",
-                     kld.value, kld.error, median, p99, p999, max);
-        (void)printf("  same best    %.3f%%\n", 100 * same_top);
-        (void)printf("  perplexity   %.4f against %.4f\n", ppl, ppl_ref);
+        json_decref(types);
         return finish_output(EXIT_DONE);
     }
     json_t *d = json_document("eval");
-    (void)json_object_update_new(d, json_pack("{s:s, s:s, s:i, s:i, s:i, s:f, s:o, s:o, s:O}", "ref_kv", ref_kv, "kv",
-                                              e->s.kv, "tokens", e->n_scores, "ctx", e->ctx, "chunks", e->n_chunks,
-                                              "same_top", same_top, "ppl", json_number(ppl), "ppl_ref",
-                                              json_number(ppl_ref), "chunk_ppl", e->running));
-    (void)json_object_set_new(d, "kld",
-                              json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "mean", json_number(kld.value), "error",
-                                        json_number(kld.error), "median", json_number(median), "p99", json_number(p99),
-                                        "p999", json_number(p999), "max", json_number(max)));
+    (void)json_object_update_new(d, json_pack("{s:s, s:i, s:i, s:i, s:o}", "ref_kv", ref_kv, "tokens", e->n_scores,
+                                              "ctx", e->ctx, "chunks", e->n_chunks, "ppl_ref", json_number(ppl_ref)));
+    (void)json_object_update(d, json_array_get(types, 0)); /* where they were when there was one type only */
+    (void)json_object_set_new(d, "types", types);
     (void)json_object_set_new(d, "memory", json_memory(e->s.engine));
     return print_json(d);
 }

@@ -97,6 +97,7 @@ kvasir_status generate(const session *s, kvasir_seq *seq, run_args *a, const int
         .ignore_end = a->ignore_end,
         .chunk = a->engine.chunk,
         .sampler = sampler,
+        .draft = a->draft && strcmp(a->draft, "lookup") == 0 ? KVASIR_DRAFT_LOOKUP : KVASIR_DRAFT_NONE,
         .on_prefill = on_prefill,
         .on_text = on_text,
         .user = &l,
@@ -148,6 +149,7 @@ void print_summary(const session *s, const kvasir_stats *stats)
     if (timed > 0 && stats->decode_s > 0)
         (void)fprintf(stderr, ", %.1f ms/token (%.1f t/s)", 1000 * stats->decode_s / timed,
                       tokens_per_second(timed, stats->decode_s));
+    if (stats->drafted > 0) (void)fprintf(stderr, "; %d of %d drafted accepted", stats->accepted, stats->drafted);
     (void)fprintf(stderr, "; depth %d; KV %s of %s; stopped by %s%s\n", stats->depth, bytes_text(stats->kv_bytes),
                   bytes_text(info.kv_budget), stop_name(stats->stop), dim_off());
 }

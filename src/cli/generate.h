@@ -5,7 +5,7 @@
 #include "cli/session.h"
 
 typedef struct run_args {
-    const char *model, *prompt, *file, *system, *system_file, *template_file;
+    const char *model, *prompt, *file, *system, *system_file, *template_file, *draft;
     cli_list stop;
     int n_predict, chat, raw, plain, special, ignore_end;
     engine_args engine;

@@ -32,6 +32,10 @@ static const cli_option reply_options[] = {
      "Generate at most N tokens; -1: until the model ends (default)", -1, 1 << 27, NULL},
     {"stop", 0, CLI_LIST, "--reverse-prompt", "TEXT", FIELD(stop), "Stop before this text; may be repeated", 0, 0,
      NULL},
+    {"draft", 0, CLI_TEXT, NULL, "HOW", FIELD(draft),
+     "Propose tokens and check several in one step: none (default), or lookup, which repeats what followed the last "
+     "words earlier in the text; the answer is the same, only faster where much is repeated",
+     0, 0, "none lookup"},
     {"special", 0, CLI_FLAG, NULL, NULL, FIELD(special), "Show control tokens in the text", 0, 0, NULL},
     {"ignore-eos", 0, CLI_FLAG, NULL, NULL, FIELD(ignore_end), "Go on after the model's end of text", 0, 0, NULL},
     {0},
@@ -49,6 +53,8 @@ static const cli_example run_examples[] = {
     {"kvasir run model.gguf", "Chat at the terminal; /help lists what can be typed."},
     {"kvasir run model.gguf -p 'Why is the sky blue?' -n 200", "One answer of at most 200 tokens."},
     {"kvasir run model.gguf -f book.txt -p 'Who did it?' -c 128K", "A question about a long text."},
+    {"kvasir run model.gguf -f main.c -p 'Rename x to count.' --draft lookup",
+     "An answer that repeats much of the prompt comes faster."},
     {"kvasir run model.gguf --raw --temp 0 -p 'Once upon a time' --json",
      "Plain continuation, always the best token, as JSON."},
     {0},
@@ -116,6 +122,8 @@ static json_t *run_document(const session *s, const run_args *a, const kvasir_se
     (void)json_object_set_new(d, "ids", json_ids(r->ids, (size_t)r->n_ids));
     (void)json_object_set_new(d, "prompt_tokens", json_integer(t->prompt_tokens));
     (void)json_object_set_new(d, "generated_tokens", json_integer(t->generated_tokens));
+    (void)json_object_set_new(d, "drafted", json_integer(t->drafted));
+    (void)json_object_set_new(d, "accepted", json_integer(t->accepted));
     (void)json_object_set_new(d, "stop_reason", json_string(stop_name(t->stop)));
     (void)json_object_set_new(d, "depth", json_integer(t->depth));
     (void)json_object_set_new(d, "ctx", json_integer(kvasir_seq_ctx(seq)));
@@ -177,6 +185,8 @@ static int check_args(const run_args *a, int wants_chat)
 {
     if (a->n_predict == 0) return usage_error("--predict 0 would generate nothing; -1 means until the model ends");
     if (a->system && a->system_file) return usage_error("--system and --system-file exclude each other");
+    if (a->draft && strcmp(a->draft, "none") != 0 && strcmp(a->draft, "lookup") != 0)
+        return usage_error("--draft %s: none and lookup are known", a->draft);
     if (wants_chat && a->output.json) return usage_error("--json needs a prompt: -p TEXT, -f FILE or stdin");
     if (a->chat && a->raw) return usage_error("--chat needs the chat template that --raw leaves out");
     if (a->raw && (a->system || a->system_file || a->template_file))

@@ -2,6 +2,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "engine/draft.h"
 #include "engine/engine.h"
 #include "engine/stopper.h"
 
@@ -13,9 +14,12 @@ typedef struct generation {
     const kvasir_generate_options *o;
     kvasir_sampler *sampler, *own_sampler;
     stopper *stopper;
-    char *text; /* room for a piece and what the stopper holds back */
-    size_t room;
+    char *text; /* decided and not shown yet: n_text bytes */
+    size_t n_text, room;
     tok_stream stream;
+    draft *draft;                  /* NULL: nothing is proposed */
+    int32_t ahead[1 + DRAFT_MOST]; /* the next step's tokens: the newest one, then the proposed ones */
+    int n_ahead;
     int32_t *ids;
     int n_ids, room_ids;
     kvasir_stats stats;
@@ -26,6 +30,8 @@ static kvasir_status check(const kvasir_seq *s, const kvasir_generate_options *o
     if (o->n_ids < 1 || !o->ids) return fail(KVASIR_E_ARGUMENT, "the prompt is empty");
     if (o->n_predict < 0 || o->chunk < 0)
         return fail(KVASIR_E_ARGUMENT, "n_predict %d and chunk %d must not be negative", o->n_predict, o->chunk);
+    if (o->draft != KVASIR_DRAFT_NONE && o->draft != KVASIR_DRAFT_LOOKUP)
+        return fail(KVASIR_E_ARGUMENT, "draft %d is not known", (int)o->draft);
     if (o->n_ids <= s->n_ctx - s->n_ids) return KVASIR_OK;
     return fail(KVASIR_E_CONTEXT, "the prompt needs %d tokens%s and the context holds %d", s->n_ids + o->n_ids,
                 s->n_ids ? " with what came before" : "", s->n_ctx);
@@ -37,7 +43,13 @@ static kvasir_status prepare(generation *g)
     if (!g->o->sampler) TRY(kvasir_sampler_create(g->s->loaded->model, &greedy, &g->own_sampler));
     g->sampler = g->o->sampler ? g->o->sampler : g->own_sampler;
     TRY(stopper_create(g->o->stop, g->o->n_stop, &g->stopper));
-    g->room = TOK_STREAM_ROOM + stopper_holds(g->stopper) + TOK_STREAM_ROOM;
+    if (g->o->draft != KVASIR_DRAFT_NONE) { /* the prompt has been found to fit */
+        TRY(draft_create(g->s->n_ctx + 1, &g->draft));
+        for (int i = 0; i < g->s->n_ids; i++) draft_push(g->draft, g->s->ids[i]);
+        for (int i = 0; i < g->o->n_ids; i++) draft_push(g->draft, g->o->ids[i]);
+    }
+    /* What the stopper held back before the step, a piece for each of its rows, and what the end brings. */
+    g->room = stopper_holds(g->stopper) + (size_t)(1 + DRAFT_MOST + 1) * TOK_STREAM_ROOM;
     g->text = mem_alloc(g->room, 1);
     g->room_ids = FIRST_IDS;
     g->ids = mem_alloc((size_t)g->room_ids, sizeof *g->ids);
@@ -67,32 +79,36 @@ static kvasir_status prefill(generation *g, const float **logits)
     return kvasir_seq_mark(g->s);
 }
 
-static kvasir_status show(generation *g, const char *text, size_t n)
+/* Shows the text that has been decided. */
+static kvasir_status show(generation *g)
 {
-    if (n && g->o->on_text && g->o->on_text(g->o->user, text, n))
-        return fail(KVASIR_E_CANCELLED, "stopped by the receiver of the text");
-    return KVASIR_OK;
+    size_t n = g->n_text;
+    g->n_text = 0;
+    if (n == 0 || !g->o->on_text || !g->o->on_text(g->o->user, g->text, n)) return KVASIR_OK;
+    g->stats.stop = KVASIR_STOP_NONE;
+    return fail(KVASIR_E_CANCELLED, "stopped by the receiver of the text");
 }
 
-/* The token's text, as far as it is whole characters and cannot be the beginning of a stop string. */
-static kvasir_status emit(generation *g, int32_t id)
+/* Adds the token's text, as far as it is whole characters and cannot be the beginning of a stop string. */
+static void decide(generation *g, int32_t id)
 {
     char piece[TOK_STREAM_ROOM];
     int stopped = -1;
     size_t n = tok_stream_next(model_tok(g->s->loaded->model), &g->stream, id, g->o->special != 0, piece, sizeof piece);
-    n = stopper_next(g->stopper, piece, n, g->text, &stopped);
+    g->n_text += stopper_next(g->stopper, piece, n, g->text + g->n_text, &stopped);
     if (stopped >= 0) g->stats.stop = KVASIR_STOP_STRING;
-    return show(g, g->text, n);
 }
 
-static kvasir_status emit_rest(generation *g)
+static kvasir_status show_rest(generation *g)
 {
     char piece[TOK_STREAM_ROOM];
     int stopped = -1;
     if (g->stats.stop == KVASIR_STOP_STRING) return KVASIR_OK;
     size_t n = tok_stream_end(&g->stream, piece, sizeof piece);
-    TRY(show(g, g->text, stopper_next(g->stopper, piece, n, g->text, &stopped)));
-    return show(g, g->text, stopper_end(g->stopper, g->text));
+    g->n_text += stopper_next(g->stopper, piece, n, g->text + g->n_text, &stopped);
+    TRY(show(g));
+    g->n_text = stopper_end(g->stopper, g->text);
+    return show(g);
 }
 
 static kvasir_status keep_id(generation *g, int32_t id)
@@ -107,34 +123,78 @@ static kvasir_status keep_id(generation *g, int32_t id)
     return KVASIR_OK;
 }
 
-static kvasir_status decode(generation *g, const float *logits)
+/* Takes a token that was chosen when the sequence had `depth` tokens, and says in stats.stop whether it is the last. */
+static kvasir_status take(generation *g, int32_t id, int depth)
 {
     const kvasir_generate_options *o = g->o;
-    double first = 0;
-    while (g->stats.stop == KVASIR_STOP_NONE) {
-        int32_t id = kvasir_sampler_choose(g->sampler, logits);
-        kvasir_sampler_accept(g->sampler, id);
-        TRY(keep_id(g, id));
-        g->stats.generated_tokens = g->n_ids;
-        if (g->n_ids == 1) first = clock_now();
-        if (!o->ignore_end && kvasir_token_ends(g->s->loaded->model, id)) {
-            g->stats.stop = KVASIR_STOP_END;
-            break;
+    kvasir_sampler_accept(g->sampler, id);
+    TRY(keep_id(g, id));
+    g->stats.generated_tokens = g->n_ids;
+    if (!o->ignore_end && kvasir_token_ends(g->s->loaded->model, id)) {
+        g->stats.stop = KVASIR_STOP_END;
+        return KVASIR_OK;
+    }
+    if (g->draft) draft_push(g->draft, id);
+    decide(g, id);
+    if (g->stats.stop != KVASIR_STOP_NONE) return KVASIR_OK;
+    if (o->n_predict && g->n_ids == o->n_predict)
+        g->stats.stop = KVASIR_STOP_LIMIT;
+    else if (depth == g->s->n_ctx)
+        g->stats.stop = KVASIR_STOP_CONTEXT;
+    return KVASIR_OK;
+}
+
+/* Chooses from the rows of the last step in order, for as long as the proposed tokens are what is chosen; the others
+   are cut off the sequence. */
+static kvasir_status choose(generation *g, const float *logits, int n_rows)
+{
+    size_t n_vocab = (size_t)g->s->loaded->weights.h.n_vocab;
+    int before = g->s->n_ids - n_rows, chosen = 0;
+    kvasir_status status = KVASIR_OK;
+    for (bool right = true; right && status == KVASIR_OK && g->stats.stop == KVASIR_STOP_NONE;) {
+        int32_t id = kvasir_sampler_choose(g->sampler, logits + (size_t)chosen * n_vocab);
+        chosen++;
+        right = chosen < n_rows && id == g->ahead[chosen];
+        g->stats.accepted += right;
+        status = take(g, id, before + chosen);
+    }
+    if (n_rows > 1 && g->stats.stop == KVASIR_STOP_NONE) draft_learn(g->draft, n_rows - 1, chosen - 1);
+    kvasir_status cut = chosen < n_rows ? kvasir_seq_truncate(g->s, before + chosen) : KVASIR_OK;
+    return status != KVASIR_OK ? status : cut;
+}
+
+/* Puts what may follow behind the newest token: no more than may still come, fits, and can be cut off at no cost. */
+static void propose(generation *g)
+{
+    int most = min_int(DRAFT_MOST, min_int(g->e->max_logits, g->e->max_batch) - 1);
+    g->ahead[0] = g->ids[g->n_ids - 1];
+    g->n_ahead = 1;
+    if (!g->draft) return;
+    most = min_int(most, g->s->n_ctx - g->s->n_ids - 1);
+    if (g->o->n_predict) most = min_int(most, g->o->n_predict - g->n_ids - 1);
+    most = kv_seq_revocable(g->s->kv, g->s->n_ids + 1, most);
+    g->n_ahead += draft_propose(g->draft, most, g->ahead + 1);
+}
+
+static kvasir_status decode(generation *g, const float *logits)
+{
+    TRY(choose(g, logits, 1));
+    double first = clock_now();
+    for (;;) {
+        TRY(show(g));
+        if (g->stats.stop != KVASIR_STOP_NONE) return show_rest(g);
+        propose(g);
+        kvasir_work w = {.seq = g->s, .ids = g->ahead, .n = g->n_ahead, .want = KVASIR_WANT_ALL};
+        kvasir_status status = kvasir_step(g->e, &w, 1);
+        if (status == KVASIR_E_MEMORY && w.n > 1) { /* the newest token alone may still fit */
+            w.n = 1;
+            status = kvasir_step(g->e, &w, 1);
         }
-        TRY(emit(g, id));
-        if (g->stats.stop != KVASIR_STOP_NONE) break;
-        if (o->n_predict && g->n_ids == o->n_predict)
-            g->stats.stop = KVASIR_STOP_LIMIT;
-        else if (g->s->n_ids == g->s->n_ctx)
-            g->stats.stop = KVASIR_STOP_CONTEXT;
-        else {
-            kvasir_work w = {.seq = g->s, .ids = &id, .n = 1, .want = KVASIR_WANT_LAST};
-            TRY(kvasir_step(g->e, &w, 1));
-            logits = w.logits;
-        }
+        TRY(status);
+        g->stats.drafted += w.n - 1;
+        TRY(choose(g, w.logits, w.n));
         g->stats.decode_s = clock_now() - first;
     }
-    return emit_rest(g);
 }
 
 kvasir_status kvasir_generate(kvasir_engine *e, kvasir_seq *s, const kvasir_generate_options *o, int32_t **ids,
@@ -159,6 +219,7 @@ kvasir_status kvasir_generate(kvasir_engine *e, kvasir_seq *s, const kvasir_gene
     }
     mem_free(g.ids);
     mem_free(g.text);
+    draft_free(g.draft);
     stopper_free(g.stopper);
     kvasir_sampler_free(g.own_sampler);
     return status;

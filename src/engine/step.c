@@ -86,16 +86,23 @@ static bool is_cancelled(void *engine)
     return atomic_load_explicit(&((kvasir_engine *)engine)->cancel, memory_order_relaxed);
 }
 
+static op_stream stream_of(const kv_stream *s)
+{
+    op_stream out;
+    for (int f = 0; f < OP_FORMS; f++) {
+        out.offset[f] = s->offset[f];
+        out.page_bytes[f] = s->page_bytes[f];
+        out.format[f] = kv_attn_format(s->type, (kv_format)f);
+    }
+    return out;
+}
+
 /* One layer's pages of one sequence. */
 static op_pages pages_of(const kvasir_seq *s, int il)
 {
     kv_view v = kv_seq_view(s->kv, il);
-    return (op_pages){.block = v.block,
-                      .k_offset = v.k->offset[KV_OPEN],
-                      .v_offset = v.v->offset[KV_OPEN],
-                      .k_page = v.k->page_bytes[KV_OPEN],
-                      .v_page = v.v->page_bytes[KV_OPEN],
-                      .f32 = v.k->type == KV_F32};
+    return (
+        op_pages){.block = v.block, .closed = v.closed, .closing = v.closing, .k = stream_of(v.k), .v = stream_of(v.v)};
 }
 
 /* Reserves rows for *n tokens, or for fewer where the budget has no room for all of them at once: sliding windows
@@ -116,7 +123,7 @@ static kvasir_status gather_piece(kvasir_engine *e, loaded *l, kvasir_work *work
                                   int *taken, int *n_items)
 {
     step *s = &l->step;
-    int n = 0;
+    int n = 0, open = 0;
     bool closed = false;
     s->n_rows = s->n_logits = 0;
     for (int i = 0; i < n_work; i++) {
@@ -132,8 +139,12 @@ static kvasir_status gather_piece(kvasir_engine *e, loaded *l, kvasir_work *work
         }
         TRY(status);
         for (int il = 0; il < l->weights.h.n_layer; il++)
-            l->items[(size_t)il * (size_t)e->max_batch + (size_t)n] =
-                (attn_item){.pages = pages_of(work[i].seq, il), .row0 = s->n_rows, .n = taken[i], .pos0 = todo[i].from};
+            l->items[(size_t)il * (size_t)e->max_batch + (size_t)n] = (attn_item){.pages = pages_of(work[i].seq, il),
+                                                                                  .row0 = s->n_rows,
+                                                                                  .n = taken[i],
+                                                                                  .pos0 = todo[i].from,
+                                                                                  .open0 = open};
+        open += taken[i] / KV_PAGE;
         for (int j = 0; j < taken[i]; j++, s->n_rows++) {
             int pos = todo[i].from + j;
             e->ids[s->n_rows] = id_at(&work[i], pos);

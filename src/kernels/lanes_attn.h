@@ -1,11 +1,14 @@
-/* Family "attn" over sixteen lanes (kernels/lanes.h). Included by one file per instruction set, which defines
-   before it ATTN_QK_COLS(n)   registers of tokens beside n queries in the score loop (1, 2 or 4)
-     ATTN_PV_COLS(n)   registers of channels beside n queries in the output loop (1, 2, 4 or 8)
+/* Family "attn" over sixteen lanes (kernels/lanes.h, and the integer products of x86/avx512_dots.h and its like).
+   Included by one file per instruction set, which defines before it
+     ATTN_QK_COLS(n), ATTN_PV_COLS(n)     registers of tokens beside n queries in the score loop (1, 2 or 4), of channels
+                                          in the output loop (1, 2, 4 or 8), for f16 and f32
+     ATTN_K_COLS(n), ATTN_V8_COLS(n), ATTN_V4_COLS(n)     the same for q8 and q4
+     ATTN_BLOCK, ATTN_PACKED_BLOCK        queries in a block: at most 6
    so that n * cols accumulators stay in registers, and calls lanes_attn_init from its own init function.
 
-   The visible queries of a call go through the page in blocks of up to six. Within a block every element of K
-   and V is loaded and widened once for all its queries: with six (prefill) the loops are bound by arithmetic,
-   with a few (decoding) by memory. A query's own sums are in the contract's order whatever the block. */
+   The visible queries of a call go through the page in blocks. Within a block every element of K and V is loaded and
+   widened once for all its queries: with six (prefill) the loops are bound by arithmetic, with a few (decoding) by
+   memory. A query's own sums are in the contract's order whatever the block. */
 #include "base/half.h"
 #include "kernels/attn.h"
 #include "kernels/lanes.h"
@@ -19,18 +22,39 @@
 
 enum { BLOCK = 6, MAX_COLS = 8, LINE = 64 };
 
-/* The page of one call. f16 is a constant wherever it is looked at. */
-typedef struct page {
-    bool f16;
-    const void *k, *v;
-    const char *next_k; /* fetched while V is at work; NULL: nothing to fetch */
-    bool fetch_v;       /* fetch V while K is at work */
-} page;
+/* Memory that is wanted soon, fetched a little at a time while the loops are at other work. */
+typedef struct fetcher {
+    const char *at, *end;
+    int step; /* bytes for each call of fetch */
+} fetcher;
+
+LANES fetcher fetch_over(const void *p, size_t bytes, int calls)
+{
+    if (!p) return (fetcher){0};
+    unsigned lines = ((unsigned)bytes + LINE - 1) / LINE, each = (lines + (unsigned)calls - 1) / (unsigned)calls;
+    return (fetcher){p, (const char *)p + bytes, (int)each * LINE};
+}
+
+LANES void fetch(fetcher *f)
+{
+    if (f->at >= f->end) return;
+    for (int i = 0; i < f->step; i += LINE) __builtin_prefetch(f->at + i);
+    f->at += f->step;
+}
+
+/* The page of one call. */
+typedef struct page_job {
+    const void *k, *v, *next_k; /* next_k: fetched while V is at work; NULL: nothing to fetch */
+    attn_format k_format, v_format;
+    bool fetch_v; /* fetch V while K is at work */
+} page_job;
 
 /* The queries of one block, and what the page gives them. */
 typedef struct block {
-    _Alignas(64) float p[BLOCK][KV_PAGE]; /* scores, then weights */
+    _Alignas(64) float p[BLOCK][KV_PAGE];            /* scores, then weights */
+    _Alignas(64) p_weight weight[2][BLOCK][KV_PAGE]; /* the same as integers; [1] is used by q4 only */
     const float *q[BLOCK];
+    const act_block *qi[BLOCK];
     float *o[BLOCK];
     int index[BLOCK];
     uint64_t visible[BLOCK]; /* bit t: token t is visible */
@@ -38,6 +62,17 @@ typedef struct block {
     int lo, hi;         /* tokens that any query sees lie in lo..hi-1 */
     int all_lo, all_hi; /* tokens that every query sees are all_lo..all_hi-1; lo <= all_lo <= all_hi <= hi */
 } block;
+
+/* Bytes of the page that the fetchers ask for. */
+LANES size_t v_bytes(const page_job *pg, int dim)
+{
+    return attn_page_bytes(pg->v_format, true, dim);
+}
+
+LANES size_t k_bytes(const page_job *pg, int dim)
+{
+    return attn_page_bytes(pg->k_format, false, dim);
+}
 
 LANES v16 page_load(const void *data, size_t i, bool f16)
 {
@@ -71,28 +106,33 @@ LANES void add_products(int n, int cols, const float *const *w, int j, const voi
 }
 
 /* Scores of n queries for 16*cols tokens from t0 on. */
-LANES void score_tile(int n, int cols, block *b, const page *pg, int dim, int t0)
+LANES void score_tile(int n, int cols, bool f16, block *b, const page_job *pg, int dim, int t0, fetcher *ahead)
 {
     v16 acc[BLOCK][MAX_COLS];
     foreach (i, n) {
         foreach (c, cols) acc[i][c] = v16_set(0);
     }
     for (int d = 0; d < dim; d++) {
-        add_products(n, cols, b->q, d, pg->k, (size_t)d * KV_PAGE + (size_t)t0, pg->f16, NULL, acc);
-        if (pg->f16 && pg->fetch_v) {
-            /* V has as many bytes as K: two lines per channel, half a line per 16 tokens of it. */
-            const char *v = (const char *)pg->v + (size_t)d * 2 * LINE + (size_t)t0 * 2;
-            for (int c = 0; c < cols; c += 2) __builtin_prefetch(v + c * LINE / 2);
-        }
+        add_products(n, cols, b->q, d, pg->k, (size_t)d * KV_PAGE + (size_t)t0, f16, NULL, acc);
+        fetch(ahead);
     }
     foreach (i, n) {
         foreach (c, cols) v16_store(&b->p[i][t0 + 16 * c], acc[i][c]);
     }
 }
 
-/* Scores to weights. Fills *max and *sum, the page's maximum and sum of weights. */
-LANES void weigh(float *p, uint64_t visible, float softcap, float *max, float *sum)
+LANES void score_plain(int n, bool f16, block *b, const page_job *pg, int dim)
 {
+    const int cols = ATTN_QK_COLS(n);
+    fetcher ahead = fetch_over(pg->fetch_v ? pg->v : NULL, v_bytes(pg, dim), dim * (KV_PAGE / 16 / cols));
+    for (int t = 0; t < KV_PAGE; t += 16 * cols) score_tile(n, cols, f16, b, pg, dim, t, &ahead);
+}
+
+/* Scores to weights. Fills *max and *sum, the page's maximum and sum of weights: of the rounded ones, as integers
+   in `weight`, where V is q8. */
+LANES void weigh(float *p, bool q8, p_weight *weight, uint64_t visible, float softcap, float *max, float *sum)
+{
+    const v16 magic = v16_set(EXP_MAGIC);
     v16 x[4], top;
     foreach (c, 4) {
         x[c] = v16_load(p + 16 * c);
@@ -102,19 +142,26 @@ LANES void weigh(float *p, uint64_t visible, float softcap, float *max, float *s
     top = v16_max(v16_max(x[0], x[1]), v16_max(x[2], x[3]));
     *max = v16_max_lane(top) + 0.0f; /* -0 becomes +0 */
     foreach (c, 4) {
-        x[c] = v16_exp(v16_sub(x[c], v16_set(*max)));
-        v16_store(p + 16 * c, x[c]);
+        x[c] = v16_sub(x[c], v16_set(*max));
+        if (q8) {
+            x[c] = v16_weight(x[c]);
+            v16_store_weights(weight + 16 * c, x[c]);
+            x[c] = v16_sub(x[c], magic);
+        } else {
+            x[c] = v16_exp_low(x[c]);
+            v16_store(p + 16 * c, x[c]);
+        }
     }
     *sum = v16_sum(v16_add(v16_add(x[0], x[1]), v16_add(x[2], x[3])));
 }
 
 /* Weights of the block's queries, and their states' m and s moved to the new maximum. */
-LANES void weigh_block(int n, block *b, const attn_queries *a)
+LANES void weigh_block(int n, bool q8, block *b, const attn_queries *a)
 {
     float away[16] = {0}, factor[16], sum[BLOCK];
     for (int i = 0; i < n; i++) {
         float *m = &a->m[b->index[i]], max, new_m;
-        weigh(b->p[i], b->visible[i], a->softcap, &max, &sum[i]);
+        weigh(b->p[i], q8, b->weight[0][i], b->visible[i], a->softcap, &max, &sum[i]);
         new_m = *m > max ? *m : max;
         away[i] = *m - new_m;
         away[8 + i] = max - new_m;
@@ -124,13 +171,34 @@ LANES void weigh_block(int n, block *b, const attn_queries *a)
     for (int i = 0; i < n; i++) {
         float *s = &a->s[b->index[i]];
         b->old[i] = factor[i];
-        b->new[i] = factor[8 + i];
+        b->new[i] = q8 ? factor[8 + i] * (1.0f / 255.0f) : factor[8 + i];
         *s = fmaf(*s, b->old[i], sum[i] * b->new[i]);
     }
 }
 
-/* Output of n queries for 16*cols channels from d0 on, folded into their states. */
-LANES void output_tile(int n, int cols, const block *b, const page *pg, int dim, int d0)
+static void weigh_any(int n, block *b, const attn_queries *a)
+{
+    weigh_block(n, false, b, a);
+}
+
+static void weigh_q8(int n, block *b, const attn_queries *a)
+{
+    weigh_block(n, true, b, a);
+}
+
+/* acc, the outputs of n queries for 16*cols channels from d0 on, folded into their states. */
+LANES void fold_outputs(int n, int cols, const block *b, int d0, v16 acc[BLOCK][MAX_COLS], const float *new)
+{
+    foreach (i, n) {
+        v16 old = v16_set(b->old[i]), factor = v16_set(new[i]);
+        foreach (c, cols) {
+            float *o = b->o[i] + d0 + 16 * c;
+            v16_store(o, v16_fma(v16_load(o), old, v16_mul(acc[i][c], factor)));
+        }
+    }
+}
+
+LANES void output_tile(int n, int cols, bool f16, block *b, const page_job *pg, int dim, int d0, fetcher *ahead)
 {
     const float *const w[BLOCK] = {b->p[0], b->p[1], b->p[2], b->p[3], b->p[4], b->p[5]};
     v16 acc[BLOCK][MAX_COLS];
@@ -139,63 +207,88 @@ LANES void output_tile(int n, int cols, const block *b, const page *pg, int dim,
     }
     int t = b->lo;
     size_t at = (size_t)t * (size_t)dim + (size_t)d0;
-    const char *next = pg->f16 && pg->next_k ? pg->next_k + d0 * 2 * LINE : NULL;
-    for (; t < b->all_lo; t++, at += (size_t)dim) add_products(n, cols, w, t, pg->v, at, pg->f16, b->visible, acc);
+    for (; t < b->all_lo; t++, at += (size_t)dim) add_products(n, cols, w, t, pg->v, at, f16, b->visible, acc);
     for (; t < b->all_hi; t++, at += (size_t)dim) {
-        add_products(n, cols, w, t, pg->v, at, pg->f16, NULL, acc);
-        if (next) {
-            /* This tile's part of the next K: two lines for each of its channels, spread over 64 tokens. */
-            for (int j = 0; j < 32 * cols; j += LINE) __builtin_prefetch(next + t * 32 * cols + j);
-        }
+        add_products(n, cols, w, t, pg->v, at, f16, NULL, acc);
+        fetch(ahead);
     }
-    for (; t < b->hi; t++, at += (size_t)dim) add_products(n, cols, w, t, pg->v, at, pg->f16, b->visible, acc);
-    foreach (i, n) {
-        v16 old = v16_set(b->old[i]), new = v16_set(b->new[i]);
-        foreach (c, cols) {
-            float *o = b->o[i] + d0 + 16 * c;
-            v16_store(o, v16_fma(v16_load(o), old, v16_mul(acc[i][c], new)));
-        }
-    }
+    for (; t < b->hi; t++, at += (size_t)dim) add_products(n, cols, w, t, pg->v, at, f16, b->visible, acc);
+    fold_outputs(n, cols, b, d0, acc, b->new);
 }
 
-/* A block of n queries through the page; n and pg->f16 are constants here. */
-LANES void fold_block(int n, block *b, const attn_queries *a, const page *pg)
+LANES void output_plain(int n, bool f16, block *b, const page_job *pg, int dim)
 {
-    const int dim = a->head_dim, wide = ATTN_PV_COLS(n);
+    const int wide = ATTN_PV_COLS(n);
+    fetcher ahead = fetch_over(pg->next_k, k_bytes(pg, dim), KV_PAGE * max_int(dim / 16 / wide, 1));
     int d = 0;
-    for (int t = 0; t < KV_PAGE; t += 16 * ATTN_QK_COLS(n)) score_tile(n, ATTN_QK_COLS(n), b, pg, dim, t);
-    weigh_block(n, b, a);
     if (wide >= 8)
-        for (; d + 128 <= dim; d += 128) output_tile(n, 8, b, pg, dim, d);
+        for (; d + 128 <= dim; d += 128) output_tile(n, 8, f16, b, pg, dim, d, &ahead);
     if (wide >= 4)
-        for (; d + 64 <= dim; d += 64) output_tile(n, 4, b, pg, dim, d);
+        for (; d + 64 <= dim; d += 64) output_tile(n, 4, f16, b, pg, dim, d, &ahead);
     if (wide >= 2)
-        for (; d + 32 <= dim; d += 32) output_tile(n, 2, b, pg, dim, d);
-    for (; d < dim; d += 16) output_tile(n, 1, b, pg, dim, d);
+        for (; d + 32 <= dim; d += 32) output_tile(n, 2, f16, b, pg, dim, d, &ahead);
+    for (; d < dim; d += 16) output_tile(n, 1, f16, b, pg, dim, d, &ahead);
 }
 
-#define FOLD(n)                                                                                                        \
-    static void fold_f16_##n(block *b, const attn_queries *a, page pg)                                                 \
-    {                                                                                                                  \
-        pg.f16 = true;                                                                                                 \
-        fold_block(n, b, a, &pg);                                                                                      \
-    }                                                                                                                  \
-    static void fold_f32_##n(block *b, const attn_queries *a, page pg)                                                 \
-    {                                                                                                                  \
-        pg.f16 = false;                                                                                                \
-        fold_block(n, b, a, &pg);                                                                                      \
-    }
-FOLD(1)
-FOLD(2)
-FOLD(3)
-FOLD(4)
-FOLD(5)
-FOLD(6)
-#undef FOLD
+#include "kernels/lanes_attn_packed.h"
 
-typedef void (*fold)(block *b, const attn_queries *a, page pg);
-static const fold fold_f16[BLOCK] = {fold_f16_1, fold_f16_2, fold_f16_3, fold_f16_4, fold_f16_5, fold_f16_6};
-static const fold fold_f32[BLOCK] = {fold_f32_1, fold_f32_2, fold_f32_3, fold_f32_4, fold_f32_5, fold_f32_6};
+/* One small function for each format and number of queries, in which both are constants. */
+typedef void half_fold(block *b, const page_job *pg, int dim);
+#define HALVES(n)                                                                                                      \
+    static void score_f32_##n(block *b, const page_job *pg, int dim)                                                   \
+    {                                                                                                                  \
+        score_plain(n, false, b, pg, dim);                                                                             \
+    }                                                                                                                  \
+    static void score_f16_##n(block *b, const page_job *pg, int dim)                                                   \
+    {                                                                                                                  \
+        score_plain(n, true, b, pg, dim);                                                                              \
+    }                                                                                                                  \
+    static void score_q8_##n(block *b, const page_job *pg, int dim)                                                    \
+    {                                                                                                                  \
+        score_packed(n, false, b, pg, dim);                                                                            \
+    }                                                                                                                  \
+    static void score_q4_##n(block *b, const page_job *pg, int dim)                                                    \
+    {                                                                                                                  \
+        score_packed(n, true, b, pg, dim);                                                                             \
+    }                                                                                                                  \
+    static void output_f32_##n(block *b, const page_job *pg, int dim)                                                  \
+    {                                                                                                                  \
+        output_plain(n, false, b, pg, dim);                                                                            \
+    }                                                                                                                  \
+    static void output_f16_##n(block *b, const page_job *pg, int dim)                                                  \
+    {                                                                                                                  \
+        output_plain(n, true, b, pg, dim);                                                                             \
+    }                                                                                                                  \
+    static void output_q8_##n(block *b, const page_job *pg, int dim)                                                   \
+    {                                                                                                                  \
+        output_q8(n, b, pg, dim);                                                                                      \
+    }                                                                                                                  \
+    static void output_q4_##n(block *b, const page_job *pg, int dim)                                                   \
+    {                                                                                                                  \
+        output_q4(n, b, pg, dim);                                                                                      \
+    }
+HALVES(1)
+HALVES(2)
+HALVES(3)
+HALVES(4)
+HALVES(5)
+HALVES(6)
+#undef HALVES
+
+#define EACH_N(name)                                                                                                   \
+    {                                                                                                                  \
+        name##_1, name##_2, name##_3, name##_4, name##_5, name##_6                                                     \
+    }
+static half_fold *const scores[ATTN_FORMATS][BLOCK] = {EACH_N(score_f32), EACH_N(score_f16), EACH_N(score_q8),
+                                                       EACH_N(score_q4)};
+static half_fold *const outputs[ATTN_FORMATS][BLOCK] = {EACH_N(output_f32), EACH_N(output_f16), EACH_N(output_q8),
+                                                        EACH_N(output_q4)};
+#undef EACH_N
+
+static bool is_packed(attn_format f)
+{
+    return f == ATTN_Q8 || f == ATTN_Q4;
+}
 
 /* Fills b with the next n visible queries from *at on. */
 static void next_block(block *b, const attn_queries *a, int *at, int n)
@@ -207,6 +300,7 @@ static void next_block(block *b, const attn_queries *a, int *at, int n)
         if (lo >= hi) continue;
         b->index[i] = *at;
         b->q[i] = a->q + (size_t)*at * a->ldq;
+        if (a->qi) b->qi[i] = a->qi + (size_t)*at * (size_t)attn_blocks(a->head_dim);
         b->o[i] = a->o + (size_t)*at * a->ldo;
         b->visible[i] = (~(uint64_t)0 >> (KV_PAGE - hi)) & (~(uint64_t)0 << lo);
         if (lo < b->lo) b->lo = lo;
@@ -219,17 +313,19 @@ static void next_block(block *b, const attn_queries *a, int *at, int n)
 }
 
 /* Blocks as equal as can be: seven queries are 4 and 3, not 6 and 1. */
-static void fold_page(const attn_queries *a, page pg, const fold *kernels)
+static void fold_page(const attn_queries *a, page_job pg)
 {
+    const int most = is_packed(pg.k_format) || is_packed(pg.v_format) ? ATTN_PACKED_BLOCK : ATTN_BLOCK;
     block b;
     int left = 0, at = 0;
     for (int i = 0; i < a->n; i++) left += a->lo[i] < a->hi[i];
     pg.fetch_v = true;
-    pg.next_k = a->next_k;
     while (left > 0) {
-        int blocks = (left + BLOCK - 1) / BLOCK, n = (left + blocks - 1) / blocks;
+        int blocks = (left + most - 1) / most, n = (left + blocks - 1) / blocks;
         next_block(&b, a, &at, n);
-        kernels[n - 1](&b, a, pg);
+        scores[pg.k_format][n - 1](&b, &pg, a->head_dim);
+        (pg.v_format == ATTN_Q8 ? weigh_q8 : weigh_any)(n, &b, a);
+        outputs[pg.v_format][n - 1](&b, &pg, a->head_dim);
         left -= n;
         pg.fetch_v = false; /* once is enough */
         pg.next_k = NULL;
@@ -243,22 +339,14 @@ static attn_kernels reference(void)
     return t;
 }
 
-static void page_f16(const attn_queries *a, const uint16_t *k, const uint16_t *v)
+static void fold(const attn_queries *a, const attn_page *pg)
 {
-    if (a->head_dim % 16) {
-        reference().page_f16(a, k, v);
-        return;
-    }
-    fold_page(a, (page){.f16 = true, .k = k, .v = v}, fold_f16);
-}
-
-static void page_f32(const attn_queries *a, const float *k, const float *v)
-{
-    if (a->head_dim % 16) {
-        reference().page_f32(a, k, v);
-        return;
-    }
-    fold_page(a, (page){.f16 = false, .k = k, .v = v}, fold_f32);
+    if (a->head_dim % ATTN_LANES)
+        reference().fold(a, pg);
+    else
+        fold_page(
+            a, (page_job){
+                   .k = pg->k, .v = pg->v, .next_k = pg->next_k, .k_format = pg->k_format, .v_format = pg->v_format});
 }
 
 static void merge(float *m, float *s, float *o, float m2, float s2, const float *o2, int head_dim)
@@ -291,43 +379,15 @@ static void finish(float m, float s, const float *o, const float *sink, int head
     }
 }
 
-/* K in squares of 16 tokens by 16 channels, turned in registers; the tokens that do not fill a square one by
- * one. */
-static void append_f16(const float *k, size_t ldk, const float *v, size_t ldv, int n, int at, int head_dim,
-                       uint16_t *k_page, uint16_t *v_page)
-{
-    if (head_dim % 16) {
-        reference().append_f16(k, ldk, v, ldv, n, at, head_dim, k_page, v_page);
-        return;
-    }
-    int t = 0;
-    v16 r[16];
-    for (; t + 16 <= n; t += 16) {
-        for (int d = 0; d < head_dim; d += 16) {
-            foreach (i, 16) r[i] = v16_load(k + (size_t)(t + i) * ldk + (size_t)d);
-            v16_transpose(r);
-            foreach (i, 16) v16_store_f16(k_page + (d + i) * KV_PAGE + at + t, r[i]);
-        }
-    }
-    for (; t < n; t++) {
-        for (int d = 0; d < head_dim; d += 16) {
-            uint16_t few[16];
-            v16_store_f16(few, v16_load(k + (size_t)t * ldk + (size_t)d));
-            for (int i = 0; i < 16; i++) k_page[(d + i) * KV_PAGE + at + t] = few[i];
-        }
-    }
-    for (t = 0; t < n; t++)
-        for (int d = 0; d < head_dim; d += 16)
-            v16_store_f16(v_page + (size_t)(at + t) * (size_t)head_dim + (size_t)d,
-                          v16_load(v + (size_t)t * ldv + (size_t)d));
-}
+#include "kernels/lanes_attn_pack.h"
 
-/* append_f32 is for tests and stays the reference's. */
 static void lanes_attn_init(attn_kernels *t)
 {
-    t->page_f16 = page_f16;
-    t->page_f32 = page_f32;
+    t->fold = fold;
     t->merge = merge;
     t->finish = finish;
-    t->append_f16 = append_f16;
+    t->append_k = append_k;
+    t->append_v = append_v;
+    t->close_k = close_k;
+    t->close_v = close_v;
 }

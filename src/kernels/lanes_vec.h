@@ -152,6 +152,35 @@ static void rope_pairs(float *x, int n_heads, int head_dim, int n_rot, const flo
     }
 }
 
+/* The steps at distances below sixteen within a register: lanes whose bit is set get the difference. */
+LANES v16 hadamard_lanes(v16 x)
+{
+    static const unsigned upper[4] = {0xaaaau, 0xccccu, 0xf0f0u, 0xff00u};
+    _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++)
+    {
+        v16 sign = v16_select(upper[i], v16_set(-1), v16_set(1));
+        x = v16_fma(x, sign, v16_swap(x, 1 << i));
+    }
+    return x;
+}
+
+static void hadamard(float *x, int n)
+{
+    for (int piece; n > 0; n -= piece, x += piece) {
+        for (piece = 16; 2 * piece <= n;) piece *= 2;
+        for (int i = 0; i < piece; i += 16) v16_store(x + i, hadamard_lanes(v16_load(x + i)));
+        for (int h = 16; h < piece; h *= 2) {
+            for (int i = 0; i < piece; i += (i + 16) & h ? h + 16 : 16) {
+                v16 a = v16_load(x + i), b = v16_load(x + i + h);
+                v16_store(x + i, v16_add(a, b));
+                v16_store(x + i + h, v16_sub(a, b));
+            }
+        }
+        const v16 factor = v16_set((float)(1 / sqrt(piece)));
+        for (int i = 0; i < piece; i += 16) v16_store(x + i, v16_mul(v16_load(x + i), factor));
+    }
+}
+
 static void to_f16(const float *x, uint16_t *out, int n)
 {
     int i = 0;
@@ -177,6 +206,7 @@ static const vec_kernels lanes_vec_table = {
     .max = max,
     .rope_half = rope_half,
     .rope_pairs = rope_pairs,
+    .hadamard = hadamard,
     .to_f16 = to_f16,
     .from_f16 = from_f16,
 };

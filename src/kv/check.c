@@ -28,6 +28,9 @@ static kvasir_status see_table(const kv_seq *s, int g)
         else if (s->table[g][p])
             WRONG("page %d of a sequence of %d tokens is held for nothing", p, s->length);
     }
+    int closing = kv_closing_page(kv_packs(s->layout), s->length, s->end);
+    if (closing >= 0) return see(s->class[g][KV_CLOSED], s -> closing[g], closing);
+    if (s->closing[g]) WRONG("a block waits for a page of a sequence of %d tokens that does not close", s->length);
     return KVASIR_OK;
 }
 
@@ -62,7 +65,8 @@ static kvasir_status see_seq(const kv_pool *pool, const kv_seq *s)
         WRONG("lengths %d, %d, %d of a sequence are out of order", s->length, s->end, s->max_tokens);
     }
     for (int p = 0; p < kv_pages(s->max_tokens); p++) {
-        if (s->closed[p] != kv_page_format(packs, p, s->length)) WRONG("page %d has the wrong format", p);
+        int n = p < kv_pages(s->length) ? s->length : s->end;
+        if (s->closed[p] != kv_page_format(packs, p, n)) WRONG("page %d has the wrong format", p);
     }
     for (int g = 0; g < s->layout->n_groups; g++) TRY(see_table(s, g));
     return see_snapshots(s);

@@ -11,6 +11,7 @@
 #define KVASIR_KV_KV_H
 
 #include "base/status.h"
+#include "kernels/attn.h"
 #include <stdbool.h>
 
 enum {
@@ -36,6 +37,9 @@ typedef enum kv_format { KV_OPEN, KV_CLOSED, KV_FORMATS } kv_format;
 const char *kv_type_name(kv_type t);
 /* "f16", or "q8:q4" for K and V apart. KVASIR_E_ARGUMENT names the known ones. */
 kvasir_status kv_type_parse(const char *text, kv_type *k, kv_type *v);
+
+/* What the kernels call a type's pages. */
+attn_format kv_attn_format(kv_type type, kv_format format);
 
 /* What a model says about one layer's attention. A layer without KV of its own has n_head_kv 0. */
 typedef struct kv_layer {
@@ -118,11 +122,14 @@ uint64_t kv_seq_bytes_shared(const kv_seq *s); /* of those that others refer to 
 
 /* Makes room for n tokens after the current length: takes blocks, and copies a block that is shared before it is
    written to. All or nothing: on failure the sequence is as before. KVASIR_E_CONTEXT beyond max_tokens,
-   KVASIR_E_MEMORY when the budget is used up; both say both numbers. Does not allocate with malloc (decode trap). */
+   KVASIR_E_MEMORY when the budget is used up; both say both numbers. Does not allocate with malloc (decode trap).
+   Where the type packs, pages that will be full have the closed format from here on; the page being filled stays open,
+   and its closed block waits beside it (kv_view.closing). */
 kvasir_status kv_seq_reserve(kv_seq *s, int n);
-/* The first n of the reserved tokens have been written: closes pages that became full (types that pack), moves the
-   length, gives back the room that is left over, and lets go of window blocks that no query to come can see and no
-   snapshot holds. Fails only with KVASIR_E_ARGUMENT when fewer than n are reserved. */
+/* The first n of the reserved tokens have been written, in the formats that kv_seq_view showed: moves the length, gives
+   back the room that is left over, and lets go of window blocks that no query to come can see and no snapshot holds.
+   Where the type packs, n is all that was reserved, or 0: how many tokens come decides what form their pages take.
+   Fails only with KVASIR_E_ARGUMENT, when n is another number. */
 kvasir_status kv_seq_commit(kv_seq *s, int n);
 
 /* A new sequence with the first `at` tokens (at <= length, nothing reserved), and with the snapshots up to there.
@@ -136,6 +143,10 @@ kvasir_status kv_seq_fork(const kv_seq *from, int at, kv_seq **out, int *at_kept
    the tokens from there again. */
 kvasir_status kv_seq_truncate(kv_seq *s, int n, int *n_kept);
 
+/* How many of `most` tokens behind the first n (n not less than the present length) may be appended so that cutting to
+   any length from n on will keep exactly that: no page is packed and no window block let go in between. */
+int kv_seq_revocable(const kv_seq *s, int n, int most);
+
 /* Keeps what is needed to come back to the present length (window blocks) until the snapshot is freed or the
    sequence is cut below it. At most `keep` snapshots are held by the sequence; the oldest goes first. With keep 0
    none is taken and all are freed. */
@@ -147,6 +158,8 @@ int kv_seq_n_snapshots(const kv_seq *s);
 typedef struct kv_view {
     unsigned char *const *block; /* of the layer's group, by page number */
     const unsigned char *closed; /* by page number: 1 where the page has the closed format */
+    unsigned char *closing; /* between reserve and commit: the closed block of the page that stands open in the table
+                                    and becomes full; else NULL */
     const kv_stream *k, *v;
 } kv_view;
 kv_view kv_seq_view(const kv_seq *s, int layer);

@@ -5,7 +5,9 @@
      kv_first_page(length, window) up to kv_pages(end), in every group. So the window blocks that are present
    follow from the length alone, and truncating to n works directly where kv_first_page(n) is the same as at
    the present length.
-   - A page's format follows from its number and the length alone (kv_page_format).
+   - A page's format follows from its number and the length alone (kv_page_format); for the pages of reserved room that
+   begin after the length, from its number and `end`. A page that reserved room fills keeps its open block in the table
+   and has the closed one in `closing` until commit.
    - A block's reference count is the number of table entries plus snapshot entries that name it.
    - Rows below a snapshot's length are never rewritten in the blocks it holds: to rewrite them the sequence
    must first be cut below it, which frees the snapshot. A sequence therefore may go on filling a block that
@@ -48,8 +50,9 @@ struct kv_seq {
     const kv_layout *layout;
     int max_tokens, length, end; /* end - length tokens are reserved */
     kv_class *class[KV_GROUPS][KV_FORMATS];
-    unsigned char **table[KV_GROUPS]; /* by page; NULL outside the pages that are held */
-    unsigned char *closed;            /* by page */
+    unsigned char **table[KV_GROUPS];  /* by page; NULL outside the pages that are held */
+    unsigned char *closing[KV_GROUPS]; /* the closed block of the page being filled, NULL: none */
+    unsigned char *closed;             /* by page */
     kv_snapshot *newest;
     int n_snapshots;
 };
@@ -72,6 +75,13 @@ static inline int kv_first_page(int n, int window)
 static inline kv_format kv_page_format(bool packs, int page, int n)
 {
     return packs && page > 0 && page < n / KV_PAGE_TOKENS ? KV_CLOSED : KV_OPEN;
+}
+
+/* The page whose closed form a sequence of n tokens with room up to `end` needs beside the open one; -1: none. */
+static inline int kv_closing_page(bool packs, int n, int end)
+{
+    int page = n / KV_PAGE_TOKENS;
+    return packs && page > 0 && n % KV_PAGE_TOKENS != 0 && end / KV_PAGE_TOKENS > page ? page : -1;
 }
 
 /* ---- pool.c */

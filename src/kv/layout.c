@@ -9,10 +9,8 @@
 enum {
     MAX_HEADS = 4096,
     MAX_HEAD_DIM = 576, /* that of MLA's rows: 512 + 64 */
-    PACK = 32,          /* elements of a row under one scale in q8 and q4 */
-    PAGE_ALIGN = 64,
-    BLOCK_ALIGN = 4096,
-    F16 = 2 /* bytes */
+    PACK = ATTN_LANES,  /* heads that q8 and q4 hold are multiples of this */
+    BLOCK_ALIGN = 4096
 };
 
 /* ---- types */
@@ -80,15 +78,16 @@ bool kv_packs(const kv_layout *l)
 
 /* ---- pages */
 
+attn_format kv_attn_format(kv_type type, kv_format format)
+{
+    if (type == KV_F32) return ATTN_F32;
+    if (type == KV_F16 || format == KV_OPEN) return ATTN_F16;
+    return type == KV_Q8 ? ATTN_Q8 : ATTN_Q4;
+}
+
 size_t kv_page_bytes(kv_type type, kv_format format, bool is_v, int head_dim)
 {
-    size_t elements = (size_t)head_dim * KV_PAGE_TOKENS;
-    if (type == KV_F32) return align_up(elements * sizeof(float), PAGE_ALIGN);
-    if (type == KV_F16 || format == KV_OPEN) return align_up(elements * F16, PAGE_ALIGN);
-    size_t values = type == KV_Q8 ? elements : elements / 2;
-    size_t scales = elements / PACK * F16;
-    size_t means = is_v ? 0 : (size_t)head_dim * F16; /* only K is centred */
-    return align_up(means + values + scales, PAGE_ALIGN);
+    return attn_page_bytes(kv_attn_format(type, format), is_v, head_dim);
 }
 
 /* ---- making a layout */
@@ -232,6 +231,17 @@ double kv_layout_bytes_per_token(const kv_layout *l)
     return 0;
 }
 
+/* What a sequence needs to reach n tokens one by one: the token that fills a page needs its open and its closed block
+   at once. */
+static uint64_t bytes_to_reach(const kv_layout *l, int n)
+{
+    uint64_t bytes = kv_layout_bytes(l, n);
+    if (n == 0 || kv_closing_page(kv_packs(l), n - 1, n) < 0) return bytes;
+    bytes = kv_layout_bytes(l, n - 1);
+    for (int g = 0; g < l->n_groups; g++) bytes += l->group[g].block_bytes[KV_CLOSED];
+    return bytes;
+}
+
 /* The first of the lengths a..b (inclusive) that takes more than `budget`, or b + 1. Between a and b 64 more
    tokens never take fewer bytes, so the largest of 64 neighbouring lengths grows and can be searched by
    halving. */
@@ -241,14 +251,14 @@ static int first_over(const kv_layout *l, uint64_t budget, int a, int b)
     while (low < high) {
         int middle = low + (high - low) / 2, from = a + middle * KV_PAGE_TOKENS;
         bool over = false;
-        for (int n = from; n < from + KV_PAGE_TOKENS && !over; n++) over = kv_layout_bytes(l, n) > budget;
+        for (int n = from; n < from + KV_PAGE_TOKENS && !over; n++) over = bytes_to_reach(l, n) > budget;
         if (over)
             high = middle;
         else
             low = middle + 1;
     }
     int n = a + low * KV_PAGE_TOKENS;
-    while (n <= b && kv_layout_bytes(l, n) <= budget) n++;
+    while (n <= b && bytes_to_reach(l, n) <= budget) n++;
     return n;
 }
 
@@ -262,9 +272,9 @@ int kv_layout_max_tokens(const kv_layout *l, uint64_t budget)
         int to = KV_MAX_CONTEXT;
         for (int g = 0; g < l->n_groups; g++) {
             int window = l->group[g].window;
-            if (window == 0 || window > KV_MAX_CONTEXT - KV_PAGE_TOKENS + 1) continue;
-            int last_with_page_0 = window + KV_PAGE_TOKENS - 2;
-            if (last_with_page_0 >= from) to = min_int(to, last_with_page_0);
+            if (window == 0 || window > KV_MAX_CONTEXT - KV_PAGE_TOKENS) continue;
+            int first_without_page_0 = window + KV_PAGE_TOKENS - 1; /* but reached from where it still is there */
+            if (first_without_page_0 >= from) to = min_int(to, first_without_page_0);
         }
         int over = first_over(l, budget, from, to);
         if (over <= to) return over - 1;

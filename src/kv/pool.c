@@ -3,7 +3,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 
-enum { HUGE_FROM = 1 << 20 }; /* bytes of a block: smaller ones would keep much of a 2 MiB page for nothing */
+enum { HUGE_FROM = 1 << 18 }; /* bytes of a block: smaller ones would keep much of a 2 MiB page for nothing */
 
 kvasir_status kv_pool_create(uint64_t budget, kv_pool **out)
 {

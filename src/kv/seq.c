@@ -70,10 +70,6 @@ kvasir_status kv_seq_create(kv_pool *p, const kv_layout *l, int max_tokens, kv_s
         return fail(KVASIR_E_ARGUMENT, "a context of %d tokens is not possible; it is 1 to %d", max_tokens,
                     KV_MAX_CONTEXT);
     }
-    if (kv_packs(l)) {
-        return fail(KVASIR_E_UNSUPPORTED, "KV type %s:%s: this version stores f16 and f32", kv_type_name(l->type_k),
-                    kv_type_name(l->type_v));
-    }
     TRY(make_seq(p, l, max_tokens, out));
     link_seq(*out);
     return kv_done(p);
@@ -94,11 +90,18 @@ static void drop_pages(kv_seq *s, int g, int from, int end)
     }
 }
 
+static void drop_closing(kv_seq *s, int g)
+{
+    if (s->closing[g]) kv_block_unref(s->pool, s->class[g][KV_CLOSED], s -> closing[g]);
+    s->closing[g] = NULL;
+}
+
 void kv_seq_free(kv_seq *s)
 {
     if (!s) return;
     kv_snapshots_cut(s, -1);
     for (int g = 0; g < s->layout->n_groups; g++) {
+        drop_closing(s, g);
         drop_pages(s, g, kv_first_page(s->length, s->layout->group[g].window), kv_pages(s->end));
     }
     unlink_seq(s);
@@ -136,6 +139,7 @@ static void count_bytes(const kv_seq *s, uint64_t *all, uint64_t *shared)
             *all += c->block_bytes;
             if (foreign(s, c, g, p, s->table[g][p])) *shared += c->block_bytes;
         }
+        if (s->closing[g]) *all += s->class[g][KV_CLOSED]->block_bytes;
         for (const kv_snapshot *n = s->newest; n; n = n->older) {
             for (int p = n->first[g]; p < n->end[g]; p++) {
                 const unsigned char *block = n->block[g][p - n->first[g]];
@@ -171,7 +175,11 @@ kv_view kv_seq_view(const kv_seq *s, int layer)
     int k = layer >= 0 && layer < s->layout->n_layers ? s->layout->k_stream[layer] : -1;
     if (k < 0) return (kv_view){0};
     const kv_stream *stream = &s->layout->stream[k];
-    return (kv_view){.block = s->table[stream->group], .closed = s->closed, .k = stream, .v = stream + 1};
+    return (kv_view){.block = s->table[stream->group],
+                     .closed = s->closed,
+                     .closing = s->closing[stream->group],
+                     .k = stream,
+                     .v = stream + 1};
 }
 
 /* ---- growing */
@@ -194,6 +202,59 @@ static void copy_tail(kv_seq *s, int g)
     kv_block_unref(s->pool, c, shared);
 }
 
+/* Pages from..end-1 get the format that they have in a sequence of n tokens. */
+static void set_formats(kv_seq *s, int from, int end, int n)
+{
+    bool packs = kv_packs(s->layout);
+    for (int p = from; p < end; p++) s->closed[p] = (unsigned char)kv_page_format(packs, p, n);
+}
+
+/* Bytes of the blocks that room up to `end` takes, nothing being reserved. */
+static uint64_t room_bytes(const kv_seq *s, int g, int end)
+{
+    const bool packs = kv_packs(s->layout);
+    uint64_t bytes = tail_is_foreign(s, g) ? s->class[g][KV_OPEN]->block_bytes : 0;
+    for (int p = kv_pages(s->length); p < kv_pages(end); p++)
+        bytes += s->class[g][kv_page_format(packs, p, end)]->block_bytes;
+    if (kv_closing_page(packs, s->length, end) >= 0) bytes += s->class[g][KV_CLOSED]->block_bytes;
+    return bytes;
+}
+
+/* Bytes that giving up the reserved room brings. */
+static uint64_t reserved_bytes(const kv_seq *s)
+{
+    uint64_t bytes = 0;
+    for (int g = 0; g < s->layout->n_groups; g++) {
+        for (int p = kv_pages(s->length); p < kv_pages(s->end); p++) bytes += page_class(s, g, p)->block_bytes;
+        if (s->closing[g]) bytes += s->class[g][KV_CLOSED]->block_bytes;
+    }
+    return bytes;
+}
+
+static void drop_room(kv_seq *s)
+{
+    for (int g = 0; g < s->layout->n_groups; g++) {
+        drop_closing(s, g);
+        drop_pages(s, g, kv_pages(s->length), kv_pages(s->end));
+    }
+    set_formats(s, kv_pages(s->length), kv_pages(s->end), s->length);
+    s->end = s->length;
+}
+
+/* Takes the blocks that room_bytes counted. */
+static void take_room(kv_seq *s, int end)
+{
+    set_formats(s, kv_pages(s->length), kv_pages(end), end);
+    for (int g = 0; g < s->layout->n_groups; g++) {
+        if (tail_is_foreign(s, g)) copy_tail(s, g);
+        for (int p = kv_pages(s->length); p < kv_pages(end); p++)
+            s->table[g][p] = kv_block_take(s->pool, page_class(s, g, p));
+        if (kv_closing_page(kv_packs(s->layout), s->length, end) >= 0)
+            s->closing[g] = kv_block_take(s->pool, s->class[g][KV_CLOSED]);
+    }
+    s->end = end;
+}
+
 kvasir_status kv_seq_reserve(kv_seq *s, int n)
 {
     kv_pool *pool = s->pool;
@@ -202,33 +263,44 @@ kvasir_status kv_seq_reserve(kv_seq *s, int n)
         return fail(KVASIR_E_CONTEXT, "%d more tokens do not fit: %d of the context's %d are taken", n, s->length,
                     s->max_tokens);
     }
-    int end = s->length + n, from = kv_pages(s->end), to = kv_pages(end);
+    int end = s->length + n;
     if (end <= s->end) return kv_done(pool);
-
-    uint64_t need = 0;
-    for (int g = 0; g < s->layout->n_groups; g++) {
-        int blocks = to - from + tail_is_foreign(s, g);
-        need += (uint64_t)blocks * s->class[g][KV_OPEN]->block_bytes;
-    }
-    if (need > pool->budget - pool->used) {
+    uint64_t need = 0, free;
+    for (int g = 0; g < s->layout->n_groups; g++) need += room_bytes(s, g, end);
+    /* Room that was reserved before is taken anew: more tokens may change the form of its pages. */
+    free = pool->budget - pool->used + reserved_bytes(s);
+    if (need > free) {
         return fail(KVASIR_E_MEMORY, "%d more tokens need %llu bytes of KV cache, and %llu of its %llu are free", n,
-                    (unsigned long long)need, (unsigned long long)(pool->budget - pool->used),
-                    (unsigned long long)pool->budget);
+                    (unsigned long long)need, (unsigned long long)free, (unsigned long long)pool->budget);
     }
-    for (int g = 0; g < s->layout->n_groups; g++) {
-        if (tail_is_foreign(s, g)) copy_tail(s, g);
-        for (int p = from; p < to; p++) s->table[g][p] = kv_block_take(pool, s->class[g][KV_OPEN]);
-    }
-    s->end = end;
+    drop_room(s);
+    take_room(s, end);
     return kv_done(pool);
 }
 
 kvasir_status kv_seq_commit(kv_seq *s, int n)
 {
-    if (n < 0 || n > s->end - s->length) {
-        return fail(KVASIR_E_ARGUMENT, "%d tokens cannot be committed: %d are reserved", n, s->end - s->length);
+    int reserved = s->end - s->length;
+    if (n < 0 || n > reserved) {
+        return fail(KVASIR_E_ARGUMENT, "%d tokens cannot be committed: %d are reserved", n, reserved);
     }
-    int before = s->length, length = before + n;
+    if (kv_packs(s->layout) && n != 0 && n != reserved) {
+        return fail(KVASIR_E_ARGUMENT, "%d of %d reserved tokens cannot be committed: KV type %s:%s takes all or none",
+                    n, reserved, kv_type_name(s->layout->type_k), kv_type_name(s->layout->type_v));
+    }
+    if (n == 0) {
+        drop_room(s);
+        return kv_done(s->pool);
+    }
+    int before = s->length, length = before + n, page = before / KV_PAGE_TOKENS;
+    for (int g = 0; g < s->layout->n_groups; g++) {
+        if (s->closing[g]) {
+            drop_pages(s, g, page, page + 1);
+            s->table[g][page] = s->closing[g];
+            s->closing[g] = NULL;
+        }
+    }
+    set_formats(s, page, page + 1, length);
     for (int g = 0; g < s->layout->n_groups; g++) {
         int window = s->layout->group[g].window;
         drop_pages(s, g, kv_first_page(before, window), kv_first_page(length, window));
@@ -267,6 +339,19 @@ static int reachable(const kv_seq *s, int n, kv_snapshot **snapshot)
     return kept;
 }
 
+int kv_seq_revocable(const kv_seq *s, int n, int most)
+{
+    for (; most > 0; most--) {
+        bool keeps = !kv_packs(s->layout) || n / KV_PAGE_TOKENS == (n + most) / KV_PAGE_TOKENS;
+        for (int g = 0; g < s->layout->n_groups; g++) {
+            int window = s->layout->group[g].window;
+            keeps = keeps && kv_first_page(n, window) == kv_first_page(n + most, window);
+        }
+        if (keeps) return most;
+    }
+    return 0;
+}
+
 static kvasir_status check_cut(const kv_seq *s, int n)
 {
     if (n >= 0 && n <= s->length) return KVASIR_OK;
@@ -286,21 +371,16 @@ static void install(kv_seq *s, const kv_snapshot *n)
     }
 }
 
-static void set_formats(kv_seq *s, int from, int end)
-{
-    bool packs = kv_packs(s->layout);
-    for (int p = from; p < end; p++) s->closed[p] = (unsigned char)kv_page_format(packs, p, s->length);
-}
-
 kvasir_status kv_seq_truncate(kv_seq *s, int n, int *n_kept)
 {
     TRY(check_cut(s, n));
+    drop_room(s);
     kv_snapshot *snapshot;
     int kept = reachable(s, n, &snapshot), end = kv_pages(s->end);
     for (int g = 0; g < s->layout->n_groups; g++) drop_pages(s, g, kv_pages(kept), end);
     if (snapshot) install(s, snapshot);
     s->length = s->end = kept;
-    set_formats(s, kept / KV_PAGE_TOKENS, end);
+    set_formats(s, kept / KV_PAGE_TOKENS, end, kept);
     kv_snapshots_cut(s, kept);
     *n_kept = kept;
     return kv_done(s->pool);
@@ -342,7 +422,7 @@ kvasir_status kv_seq_fork(const kv_seq *from, int at, kv_seq **out, int *at_kept
         s->n_snapshots++;
     }
     s->length = s->end = kept;
-    set_formats(s, 0, kv_pages(kept));
+    set_formats(s, 0, kv_pages(kept), kept);
     share_pages(s, from, snapshot);
     link_seq(s);
     *out = s;

@@ -38,8 +38,8 @@ void block_attend(const weights *w, int il, step *s, op *t)
         .k_norm = l->k_norm,
         .eps = h->eps,
     };
-    op_append(t, &sh, items, s->n_items, s->q, s->ld_q, s->k, s->v, s->ld_kv);
-    op_attend(t, &sh, items, s->n_items, s->q, s->ld_q, &s->partial, &s->att);
+    op_append(t, &sh, items, s->n_items, s->q, s->ld_q, s->k, s->v, s->ld_kv, &s->room);
+    op_attend(t, &sh, items, s->n_items, s->q, s->ld_q, &s->room, &s->att);
 }
 
 void block_attn_out(const layer *l, step *s, op *t, bool to_y)

@@ -91,7 +91,7 @@ typedef struct step {
     float *x, *y, *q, *k, *v; /* y: rows like x */
     acts h, att, ff;
     float *rope, *rope_window;
-    attn_partial partial;
+    attn_room room;
     moe_room moe;
     unsigned char *raw_rows; /* one embedding row of the file per thread */
     size_t raw_row_bytes;

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BUFFER_ALIGN = 64, LD_UNIT = ACT_BLOCK, PARTIAL_TOKENS = 1 << 17 };
+enum { BUFFER_ALIGN = 64, LD_UNIT = ACT_BLOCK, PARTIAL_TOKENS = 1 << 17, PARTIAL_ROWS = 4 };
 
 /* Draws first, fills later: with base NULL only the size grows. */
 typedef struct drawing {
@@ -29,10 +29,21 @@ static acts draw_acts(drawing *d, int rows, int k)
     return a;
 }
 
+/* Partial results for a few rows at the longest context, or for more at shorter ones. */
 static int partial_entries(const hparams *h)
 {
     int tokens = min_int(h->n_ctx, PARTIAL_TOKENS);
-    return (tokens / (OPS_SPAN_PAGES * KV_PAGE) + 1) * h->n_head;
+    return PARTIAL_ROWS * (tokens / (OPS_SPAN_PAGES * KV_PAGE) + 1) * h->n_head;
+}
+
+static void draw_room(drawing *d, attn_room *r, const hparams *h, int max_rows)
+{
+    r->entries = partial_entries(h);
+    r->m = draw(d, (size_t)r->entries, sizeof *r->m);
+    r->s = draw(d, (size_t)r->entries, sizeof *r->s);
+    r->o = draw(d, (size_t)r->entries * (size_t)h->head_dim, sizeof *r->o);
+    r->qi = draw(d, (size_t)max_rows * (size_t)(h->n_head * attn_blocks(h->head_dim)), sizeof *r->qi);
+    r->open = draw(d, attn_open_bytes(max_rows, h->n_head_kv, h->head_dim), 1);
 }
 
 static void draw_moe(drawing *d, step *s, const hparams *h, int n)
@@ -56,7 +67,6 @@ size_t step_layout(step *s, const weights *w, int max_rows, int n_threads, unsig
     const hparams *h = &w->h;
     drawing d = {.base = base};
     size_t n = (size_t)max_rows;
-    int entries = partial_entries(h);
     s->ld_x = align_up((size_t)h->n_embd, LD_UNIT);
     s->ld_q = align_up((size_t)(h->n_head * h->head_dim), LD_UNIT);
     s->ld_kv = align_up((size_t)(h->n_head_kv * h->head_dim), LD_UNIT);
@@ -69,10 +79,7 @@ size_t step_layout(step *s, const weights *w, int max_rows, int n_threads, unsig
     s->att = draw_acts(&d, max_rows, h->n_head * h->head_dim);
     s->rope = draw(&d, n * (size_t)h->rope.n_rot, sizeof(float));
     s->rope_window = draw(&d, n * (size_t)h->rope_window.n_rot, sizeof(float));
-    s->partial.room = entries;
-    s->partial.m = draw(&d, (size_t)entries, sizeof(float));
-    s->partial.s = draw(&d, (size_t)entries, sizeof(float));
-    s->partial.o = draw(&d, (size_t)entries * (size_t)h->head_dim, sizeof(float));
+    draw_room(&d, &s->room, h, max_rows);
     s->raw_row_bytes = align_up((size_t)w->embedding->row_bytes, BUFFER_ALIGN);
     s->raw_rows = draw(&d, (size_t)n_threads, s->raw_row_bytes);
     if (h->n_expert > 0)

@@ -10,26 +10,32 @@
 #include <math.h>
 #include <string.h>
 
-enum { PAGE = KV_PAGE, SPAN_TOKENS = OPS_SPAN_PAGES * KV_PAGE, FEW_ROWS = 4, SCRATCH_ALIGN = 64 };
+enum { PAGE = KV_PAGE, SPAN_TOKENS = OPS_SPAN_PAGES * KV_PAGE, FEW_ROWS = 16, SCRATCH_ALIGN = 64 };
 
 /* A set of queries with their states: rows of one kv-head's group, one behind the other. */
 typedef struct queries {
     int n, group, first_pos;
     float *q, *m, *s, *o; /* o and q: n rows of head_dim */
+    act_block *qi;
     uint8_t *lo, *hi;
     float *total_m, *total_s, *total_o;
 } queries;
 
 static size_t attention_scratch_bytes(const op_limits *l)
 {
-    size_t n = (size_t)OPS_QUERY_BLOCK * (size_t)l->max_group;
-    return align_up(n * (3 * (size_t)l->max_head_dim * sizeof(float) + 4 * sizeof(float) + 2) + 8 * SCRATCH_ALIGN,
-                    SCRATCH_ALIGN);
+    size_t n = (size_t)OPS_QUERY_BLOCK * (size_t)l->max_group, blocks = (size_t)attn_blocks(l->max_head_dim);
+    size_t each = 3 * (size_t)l->max_head_dim * sizeof(float) + blocks * sizeof(act_block) + 4 * sizeof(float) + 2;
+    return align_up(n * each + 10 * SCRATCH_ALIGN, SCRATCH_ALIGN);
 }
 
 size_t op_scratch_bytes(const op_limits *l)
 {
     return max_size(linear_scratch_bytes(l), attention_scratch_bytes(l));
+}
+
+size_t attn_open_bytes(int max_rows, int n_head_kv, int head_dim)
+{
+    return (size_t)(max_rows / PAGE) * (size_t)n_head_kv * 2 * attn_page_bytes(ATTN_F32, false, head_dim);
 }
 
 static void *take(unsigned char **at, size_t bytes)
@@ -39,17 +45,34 @@ static void *take(unsigned char **at, size_t bytes)
     return p;
 }
 
-/* Lays the arrays out in the thread's scratch and copies rows row..row+n_rows-1 of the item, scaled. */
+static bool packs(const op_stream *s)
+{
+    return s->format[OP_CLOSED] == ATTN_Q8 || s->format[OP_CLOSED] == ATTN_Q4;
+}
+
+static bool rotates(const op_stream *s)
+{
+    return s->format[OP_CLOSED] == ATTN_Q4;
+}
+
+/* A row's query heads as integers. */
+static act_block *query_blocks(const attn_shape *sh, const attn_room *room, int row, int head)
+{
+    return room->qi + ((size_t)row * (size_t)sh->n_head + (size_t)head) * (size_t)attn_blocks(sh->head_dim);
+}
+
+/* Lays the arrays out in the thread's scratch and copies rows row..row+n_rows-1 of the item. */
 static queries gather(const op *t, const attn_shape *sh, const attn_item *it, int head_kv, int row, int n_rows,
-                      const float *q, size_t ld)
+                      const float *q, size_t ld, const attn_room *room)
 {
     unsigned char *at = t->scratch;
-    int group = sh->n_head / sh->n_head_kv, n = n_rows * group;
+    int group = sh->n_head / sh->n_head_kv, n = n_rows * group, blocks = attn_blocks(sh->head_dim);
     size_t d = (size_t)sh->head_dim, bytes = (size_t)n * d * sizeof(float), few = (size_t)n * sizeof(float);
     queries u = {.n = n, .group = group, .first_pos = it->pos0 + row};
     u.q = take(&at, bytes);
     u.o = take(&at, bytes);
     u.total_o = take(&at, bytes);
+    u.qi = take(&at, (size_t)n * (size_t)blocks * sizeof *u.qi);
     u.m = take(&at, few);
     u.s = take(&at, few);
     u.total_m = take(&at, few);
@@ -57,10 +80,12 @@ static queries gather(const op *t, const attn_shape *sh, const attn_item *it, in
     u.lo = take(&at, (size_t)n);
     u.hi = take(&at, (size_t)n);
     for (int i = 0; i < n_rows; i++) {
-        float *to = u.q + (size_t)(i * group) * d;
-        memcpy(to, q + (size_t)(it->row0 + row + i) * ld + (size_t)(head_kv * group) * d,
-               (size_t)group * d * sizeof *to);
-        t->kernels->vec.scale(to, sh->scale, group * sh->head_dim);
+        int from = it->row0 + row + i;
+        memcpy(u.q + (size_t)(i * group) * d, q + (size_t)from * ld + (size_t)(head_kv * group) * d,
+               (size_t)group * d * sizeof *q);
+        if (packs(&it->pages.k))
+            memcpy(u.qi + i * group * blocks, query_blocks(sh, room, from, head_kv * group),
+                   (size_t)(group * blocks) * sizeof *u.qi);
     }
     return u;
 }
@@ -76,82 +101,119 @@ static int first_visible(const attn_shape *sh, int pos)
     return sh->window > 0 && pos >= sh->window ? pos - sh->window + 1 : 0;
 }
 
-static void *k_page(const op_pages *p, int page, int head_kv)
+static void *page_in(unsigned char *block, const op_stream *s, op_form form, int head_kv)
 {
-    return p->block[page] + p->k_offset + (size_t)head_kv * p->k_page;
+    return block + s->offset[form] + (size_t)head_kv * s->page_bytes[form];
 }
 
-static void *v_page(const op_pages *p, int page, int head_kv)
+/* The open form of a page that is begun and filled in this step. */
+static void *step_page(const attn_shape *sh, const attn_item *it, const attn_room *room, int page, int head_kv,
+                       bool is_v)
 {
-    return p->block[page] + p->v_offset + (size_t)head_kv * p->v_page;
+    size_t index = (size_t)(it->open0 + page - (it->pos0 + PAGE - 1) / PAGE);
+    size_t bytes = attn_page_bytes(ATTN_F32, false, sh->head_dim);
+    return room->open + ((index * (size_t)sh->n_head_kv + (size_t)head_kv) * 2 + is_v) * bytes;
+}
+
+/* A page as the queries in it see it (own), or those that come later. */
+static attn_page page_of(const attn_shape *sh, const attn_item *it, const attn_room *room, int page, int head_kv,
+                         bool own)
+{
+    const op_pages *p = &it->pages;
+    const bool closes = p->closing && page == it->pos0 / PAGE;
+    const op_form form = own ? OP_OPEN : closes ? OP_CLOSED : (op_form)p->closed[page];
+    unsigned char *block = closes && !own ? p->closing : p->block[page];
+    attn_page out = {.k_format = p->k.format[form], .v_format = p->v.format[form]};
+    if (own && p->closed[page]) {
+        out.k = step_page(sh, it, room, page, head_kv, false);
+        out.v = step_page(sh, it, room, page, head_kv, true);
+    } else {
+        out.k = page_in(block, &p->k, form, head_kv);
+        out.v = page_in(block, &p->v, form, head_kv);
+    }
+    return out;
+}
+
+/* Sets what the queries see of a page: those in it (own), those after it, or both. Whether any sees anything. */
+static bool look(const attn_shape *sh, const queries *u, int page, bool own, bool later)
+{
+    bool any = false;
+    for (int i = 0; i < u->n; i++) {
+        int pos = u->first_pos + i / u->group, base = page * PAGE;
+        bool takes_part = pos / PAGE == page ? own : later;
+        u->lo[i] = (uint8_t)min_int(max_int(first_visible(sh, pos) - base, 0), PAGE);
+        u->hi[i] = takes_part ? (uint8_t)min_int(max_int(pos + 1 - base, 0), PAGE) : 0;
+        any |= u->lo[i] < u->hi[i];
+    }
+    return any;
 }
 
 /* Folds one span's pages into the queries' states, which start empty. */
-static void fold_span(const op *t, const attn_shape *sh, const op_pages *pages, int head_kv, int span, const queries *u)
+static void fold_span(const op *t, const attn_shape *sh, const attn_item *it, const attn_room *room, int head_kv,
+                      int span, const queries *u)
 {
-    const int last_pos = u->first_pos + u->n / u->group - 1;
+    const int first_own = u->first_pos / PAGE, last_own = (u->first_pos + u->n / u->group - 1) / PAGE;
     const int from = max_int(span * OPS_SPAN_PAGES, first_visible(sh, u->first_pos) / PAGE);
-    const int to = min_int((span + 1) * OPS_SPAN_PAGES, last_pos / PAGE + 1);
-    attn_queries a = {.n = u->n,
-                      .head_dim = sh->head_dim,
-                      .softcap = sh->softcap,
-                      .q = u->q,
-                      .ldq = (size_t)sh->head_dim,
-                      .lo = u->lo,
-                      .hi = u->hi,
-                      .m = u->m,
-                      .s = u->s,
-                      .o = u->o,
-                      .ldo = (size_t)sh->head_dim};
+    const int to = min_int((span + 1) * OPS_SPAN_PAGES, last_own + 1);
+    const bool two_forms = packs(&it->pages.k) || packs(&it->pages.v);
+    const attn_queries a = {.n = u->n,
+                            .head_dim = sh->head_dim,
+                            .softcap = sh->softcap,
+                            .q = u->q,
+                            .ldq = (size_t)sh->head_dim,
+                            .qi = u->qi,
+                            .lo = u->lo,
+                            .hi = u->hi,
+                            .m = u->m,
+                            .s = u->s,
+                            .o = u->o,
+                            .ldo = (size_t)sh->head_dim};
     empty(u->m, u->s, u->o, u->n, sh->head_dim);
     for (int page = from; page < to; page++) {
-        for (int i = 0; i < u->n; i++) {
-            int pos = u->first_pos + i / u->group, base = page * PAGE;
-            u->lo[i] = (uint8_t)min_int(max_int(first_visible(sh, pos) - base, 0), PAGE);
-            u->hi[i] = (uint8_t)min_int(max_int(pos + 1 - base, 0), PAGE);
-        }
-        const void *k = k_page(pages, page, head_kv), *v = v_page(pages, page, head_kv);
-        a.next_k = page + 1 < to ? k_page(pages, page + 1, head_kv) : NULL;
-        if (pages->f32)
-            t->kernels->attn.page_f32(&a, k, v);
-        else
-            t->kernels->attn.page_f16(&a, k, v);
+        bool own = page >= first_own;
+        attn_page stored = page_of(sh, it, room, page, head_kv, own && !two_forms);
+        if (page + 1 < to) stored.next_k = page_of(sh, it, room, page + 1, head_kv, page + 1 >= first_own).k;
+        if (look(sh, u, page, !two_forms, true)) t->kernels->attn.fold(&a, &stored);
+        if (!own || !two_forms) continue;
+        attn_page open = page_of(sh, it, room, page, head_kv, true);
+        if (look(sh, u, page, true, false)) t->kernels->attn.fold(&a, &open);
     }
 }
 
-static void write_out(const op *t, const attn_shape *sh, const float *m, const float *s, const float *o, int row,
-                      int head, acts *out)
+static void write_out(const op *t, const attn_shape *sh, const float *m, const float *s, const float *o, bool rotated,
+                      int row, int head, acts *out)
 {
-    t->kernels->attn.finish(*m, *s, o, sh->sinks ? sh->sinks + head : NULL, sh->head_dim,
-                            out->x + (size_t)row * out->ld + (size_t)head * (size_t)sh->head_dim);
+    float *to = out->x + (size_t)row * out->ld + (size_t)head * (size_t)sh->head_dim;
+    t->kernels->attn.finish(*m, *s, o, sh->sinks ? sh->sinks + head : NULL, sh->head_dim, to);
+    if (rotated) t->kernels->vec.hadamard(to, sh->head_dim);
 }
 
 static void attend_block(const op *t, const attn_shape *sh, const attn_item *it, int head_kv, int row, int n_rows,
-                         const float *q, size_t ld, acts *out)
+                         const float *q, size_t ld, const attn_room *room, acts *out)
 {
-    queries u = gather(t, sh, it, head_kv, row, n_rows, q, ld);
+    queries u = gather(t, sh, it, head_kv, row, n_rows, q, ld, room);
     int last = u.first_pos + n_rows - 1;
     size_t d = (size_t)sh->head_dim;
     empty(u.total_m, u.total_s, u.total_o, u.n, sh->head_dim);
     for (int span = first_visible(sh, u.first_pos) / SPAN_TOKENS; span <= last / SPAN_TOKENS; span++) {
-        fold_span(t, sh, &it->pages, head_kv, span, &u);
+        fold_span(t, sh, it, room, head_kv, span, &u);
         for (int i = 0; i < u.n; i++)
             if (u.s[i] > 0)
                 t->kernels->attn.merge(&u.total_m[i], &u.total_s[i], u.total_o + (size_t)i * d, u.m[i], u.s[i],
                                        u.o + (size_t)i * d, sh->head_dim);
     }
     for (int i = 0; i < u.n; i++)
-        write_out(t, sh, &u.total_m[i], &u.total_s[i], u.total_o + (size_t)i * d, it->row0 + row + i / u.group,
-                  head_kv * u.group + i % u.group, out);
+        write_out(t, sh, &u.total_m[i], &u.total_s[i], u.total_o + (size_t)i * d, rotates(&it->pages.v),
+                  it->row0 + row + i / u.group, head_kv * u.group + i % u.group, out);
 }
 
 /* One span for all rows of an item, into the partial results from entry `at` on: [row][head of the group]. */
 static void attend_span(const op *t, const attn_shape *sh, const attn_item *it, int head_kv, int span, const float *q,
-                        size_t ld, const attn_partial *p, int at)
+                        size_t ld, const attn_room *p, int at)
 {
-    queries u = gather(t, sh, it, head_kv, 0, it->n, q, ld);
+    queries u = gather(t, sh, it, head_kv, 0, it->n, q, ld, p);
     size_t d = (size_t)sh->head_dim;
-    fold_span(t, sh, &it->pages, head_kv, span, &u);
+    fold_span(t, sh, it, p, head_kv, span, &u);
     memcpy(p->m + at, u.m, (size_t)u.n * sizeof *u.m);
     memcpy(p->s + at, u.s, (size_t)u.n * sizeof *u.s);
     memcpy(p->o + (size_t)at * d, u.o, (size_t)u.n * d * sizeof *u.o);
@@ -163,20 +225,26 @@ typedef struct cut {
     int first_span, n_spans, n_units, entry;
 } cut;
 
-static cut cut_item(const attn_shape *sh, const attn_item *it, const attn_partial *p, int *entries)
+/* Blocks of query rows are cut at multiples of OPS_QUERY_BLOCK positions, so that each lies in one page. */
+static int n_blocks(const attn_item *it)
+{
+    return (it->pos0 + it->n - 1) / OPS_QUERY_BLOCK - it->pos0 / OPS_QUERY_BLOCK + 1;
+}
+
+static cut cut_item(const attn_shape *sh, const attn_item *it, const attn_room *p, int *entries)
 {
     cut c = {.first_span = first_visible(sh, it->pos0) / SPAN_TOKENS};
     c.n_spans = (it->pos0 + it->n - 1) / SPAN_TOKENS - c.first_span + 1;
     int need = c.n_spans * it->n * sh->n_head;
-    c.by_span = it->n <= FEW_ROWS && c.n_spans > 1 && need <= p->room - *entries;
+    c.by_span = it->n <= FEW_ROWS && c.n_spans > 1 && need <= p->entries - *entries;
     c.entry = *entries;
     if (c.by_span) *entries += need;
-    c.n_units = sh->n_head_kv * (c.by_span ? c.n_spans : (it->n + OPS_QUERY_BLOCK - 1) / OPS_QUERY_BLOCK);
+    c.n_units = sh->n_head_kv * (c.by_span ? c.n_spans : n_blocks(it));
     return c;
 }
 
 static void attend_unit(const op *t, const attn_shape *sh, const attn_item *it, const cut *c, int unit, const float *q,
-                        size_t ld, const attn_partial *p, acts *out)
+                        size_t ld, const attn_room *p, acts *out)
 {
     int head_kv = unit % sh->n_head_kv, part = unit / sh->n_head_kv, group = sh->n_head / sh->n_head_kv;
     if (c->by_span) {
@@ -184,14 +252,16 @@ static void attend_unit(const op *t, const attn_shape *sh, const attn_item *it, 
         attend_span(t, sh, it, head_kv, c->first_span + part, q, ld, p, entry);
     } else {
         /* The last rows see the most: they go first, so that the threads finish together. */
-        int blocks = c->n_units / sh->n_head_kv, row = (blocks - 1 - part) * OPS_QUERY_BLOCK;
-        attend_block(t, sh, it, head_kv, row, min_int(OPS_QUERY_BLOCK, it->n - row), q, ld, out);
+        int block = it->pos0 / OPS_QUERY_BLOCK + n_blocks(it) - 1 - part;
+        int from = max_int(block * OPS_QUERY_BLOCK, it->pos0),
+            to = min_int((block + 1) * OPS_QUERY_BLOCK, it->pos0 + it->n);
+        attend_block(t, sh, it, head_kv, from - it->pos0, to - from, q, ld, p, out);
     }
 }
 
 /* Merges the spans of one head of one row, in order. */
 static void merge_spans(const op *t, const attn_shape *sh, const attn_item *it, const cut *c, int row, int head,
-                        const attn_partial *p, acts *out)
+                        const attn_room *p, acts *out)
 {
     int group = sh->n_head / sh->n_head_kv, stride = it->n * group;
     int entry = c->entry + head / group * c->n_spans * stride + row * group + head % group;
@@ -201,11 +271,11 @@ static void merge_spans(const op *t, const attn_shape *sh, const attn_item *it, 
     for (int i = 0; i < c->n_spans; i++, entry += stride)
         if (p->s[entry] > 0)
             t->kernels->attn.merge(&m, &s, o, p->m[entry], p->s[entry], p->o + (size_t)entry * d, sh->head_dim);
-    write_out(t, sh, &m, &s, o, it->row0 + row, head, out);
+    write_out(t, sh, &m, &s, o, rotates(&it->pages.v), it->row0 + row, head, out);
 }
 
 /* Merges every item that was cut by span; the cuts come out as they did when the work was shared out. */
-static void merge_items(const op *t, const attn_shape *sh, const attn_item *items, int n_items, const attn_partial *p,
+static void merge_items(const op *t, const attn_shape *sh, const attn_item *items, int n_items, const attn_room *p,
                         acts *out)
 {
     int entries = 0, work = 0;
@@ -218,53 +288,92 @@ static void merge_items(const op *t, const attn_shape *sh, const attn_item *item
 }
 
 void op_attend(op *t, const attn_shape *sh, const attn_item *items, int n_items, const float *q, size_t ld_q,
-               const attn_partial *partial, acts *out)
+               const attn_room *room, acts *out)
 {
     int base = 0, entries = 0, unit = team_next(t->team);
     for (int i = 0; i < n_items; i++) {
-        cut c = cut_item(sh, &items[i], partial, &entries);
+        cut c = cut_item(sh, &items[i], room, &entries);
         for (; unit < base + c.n_units; unit = team_next(t->team))
-            attend_unit(t, sh, &items[i], &c, unit - base, q, ld_q, partial, out);
+            attend_unit(t, sh, &items[i], &c, unit - base, q, ld_q, room, out);
         base += c.n_units;
     }
     team_barrier(t->team);
     if (entries > 0) {
-        merge_items(t, sh, items, n_items, partial, out);
+        merge_items(t, sh, items, n_items, room, out);
         team_barrier(t->team);
     }
     op_quantise(t, out, n_items ? items[n_items - 1].row0 + items[n_items - 1].n : 0);
 }
 
-/* Rows row..row+n-1 of an item, which lie in one page, for one kv-head and its group of query heads. */
-static void append_piece(const op *t, const attn_shape *sh, const attn_item *it, int head_kv, int row, int n, float *q,
-                         size_t ld_q, float *k, const float *v, size_t ld_kv)
+/* Norm, rope and scale of one row's query heads of a group, and their integers where K packs. */
+static void prepare_queries(const op *t, const attn_shape *sh, const attn_item *it, int row, int head, float *q,
+                            const float *cs, const attn_room *room)
 {
     const vec_kernels *vec = &t->kernels->vec;
-    void (*rope)(float *, int, int, int, const float *) = sh->rope_pairs ? vec->rope_pairs : vec->rope_half;
+    const int d = sh->head_dim, group = sh->n_head / sh->n_head_kv, blocks = attn_blocks(d);
+    float padded[ATTN_MAX_DIM];
+    for (int g = 0; sh->q_norm && g < group; g++) vec->rmsnorm(q + g * d, sh->q_norm, sh->eps, d, q + g * d);
+    if (sh->n_rot > 0) (sh->rope_pairs ? vec->rope_pairs : vec->rope_half)(q, group, d, sh->n_rot, cs);
+    vec->scale(q, sh->scale, group * d);
+    for (int g = 0; packs(&it->pages.k) && g < group; g++) {
+        const float *from = q + g * d;
+        if (rotates(&it->pages.k)) vec->hadamard(q + g * d, d);
+        if (d % ACT_BLOCK) {
+            memset(padded, 0, sizeof padded);
+            memcpy(padded, from, (size_t)d * sizeof *from);
+            from = padded;
+        }
+        t->kernels->linear.quantise(from, blocks * ACT_BLOCK, query_blocks(sh, room, row, head + g));
+    }
+}
+
+static void prepare_key(const op *t, const attn_shape *sh, const attn_item *it, float *k, const float *cs)
+{
+    const vec_kernels *vec = &t->kernels->vec;
+    if (sh->k_norm) vec->rmsnorm(k, sh->k_norm, sh->eps, sh->head_dim, k);
+    if (sh->n_rot > 0) (sh->rope_pairs ? vec->rope_pairs : vec->rope_half)(k, 1, sh->head_dim, sh->n_rot, cs);
+    if (rotates(&it->pages.k)) vec->hadamard(k, sh->head_dim);
+}
+
+/* One stream's full open page in its closed form; where only the other stream packs, the form is the same. */
+static void close_page(const op_stream *s, void (*pack)(attn_format, const uint16_t *, int, void *), const void *open,
+                       int head_dim, void *closed)
+{
+    if (packs(s))
+        pack(s->format[OP_CLOSED], open, head_dim, closed);
+    else
+        memcpy(closed, open, s->page_bytes[OP_CLOSED]);
+}
+
+/* Rows row..row+n-1 of an item, which lie in one page, for one kv-head and its group of query heads. */
+static void append_piece(const op *t, const attn_shape *sh, const attn_item *it, int head_kv, int row, int n, float *q,
+                         size_t ld_q, float *k, float *v, size_t ld_kv, const attn_room *room)
+{
+    const attn_kernels *attn = &t->kernels->attn;
     const int d = sh->head_dim, group = sh->n_head / sh->n_head_kv, pos = it->pos0 + row, first = it->row0 + row;
+    const int page = pos / PAGE;
     const op_pages *p = &it->pages;
     float *kh = k + (size_t)first * ld_kv + (size_t)head_kv * (size_t)d;
+    float *vh = v + (size_t)first * ld_kv + (size_t)head_kv * (size_t)d;
     for (int i = 0; i < n; i++) {
         const float *cs = sh->rope + (size_t)(first + i) * (size_t)sh->n_rot;
-        float *qh = q + (size_t)(first + i) * ld_q + (size_t)(head_kv * group) * (size_t)d,
-              *ki = kh + (size_t)i * ld_kv;
-        for (int g = 0; sh->q_norm && g < group; g++) vec->rmsnorm(qh + g * d, sh->q_norm, sh->eps, d, qh + g * d);
-        if (sh->k_norm) vec->rmsnorm(ki, sh->k_norm, sh->eps, d, ki);
-        if (sh->n_rot > 0) {
-            rope(qh, group, d, sh->n_rot, cs);
-            rope(ki, 1, d, sh->n_rot, cs);
-        }
+        float *qh = q + (size_t)(first + i) * ld_q + (size_t)(head_kv * group) * (size_t)d;
+        prepare_queries(t, sh, it, first + i, head_kv * group, qh, cs, room);
+        prepare_key(t, sh, it, kh + (size_t)i * ld_kv, cs);
+        if (rotates(&p->v)) t->kernels->vec.hadamard(vh + (size_t)i * ld_kv, d);
     }
-    void *to_k = k_page(p, pos / PAGE, head_kv), *to_v = v_page(p, pos / PAGE, head_kv);
-    const float *vh = v + (size_t)first * ld_kv + (size_t)head_kv * (size_t)d;
-    if (p->f32)
-        t->kernels->attn.append_f32(kh, ld_kv, vh, ld_kv, n, pos % PAGE, d, to_k, to_v);
-    else
-        t->kernels->attn.append_f16(kh, ld_kv, vh, ld_kv, n, pos % PAGE, d, to_k, to_v);
+    attn_page open = page_of(sh, it, room, page, head_kv, true);
+    attn->append_k(open.k_format, kh, ld_kv, n, pos % PAGE, d, (void *)open.k);
+    attn->append_v(open.v_format, vh, ld_kv, n, pos % PAGE, d, (void *)open.v);
+    if (p->closed[page] || (p->closing && page == it->pos0 / PAGE && (pos + n) % PAGE == 0)) {
+        attn_page closed = page_of(sh, it, room, page, head_kv, false);
+        close_page(&p->k, attn->close_k, open.k, d, (void *)closed.k);
+        close_page(&p->v, attn->close_v, open.v, d, (void *)closed.v);
+    }
 }
 
 void op_append(op *t, const attn_shape *sh, const attn_item *items, int n_items, float *q, size_t ld_q, float *k,
-               const float *v, size_t ld_kv)
+               float *v, size_t ld_kv, const attn_room *room)
 {
     int base = 0, unit = team_next(t->team);
     for (int i = 0; i < n_items; i++) {
@@ -274,7 +383,8 @@ void op_append(op *t, const attn_shape *sh, const attn_item *items, int n_items,
         for (; unit < base + units; unit = team_next(t->team)) {
             int page = first_page + (unit - base) / sh->n_head_kv;
             int from = max_int(page * PAGE, it->pos0), to = min_int((page + 1) * PAGE, it->pos0 + it->n);
-            append_piece(t, sh, it, (unit - base) % sh->n_head_kv, from - it->pos0, to - from, q, ld_q, k, v, ld_kv);
+            append_piece(t, sh, it, (unit - base) % sh->n_head_kv, from - it->pos0, to - from, q, ld_q, k, v, ld_kv,
+                         room);
         }
         base += units;
     }

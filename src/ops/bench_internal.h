@@ -14,7 +14,7 @@ enum {
     BENCH_OUT = BENCH_ROWS * BENCH_TILE_PANELS * PANEL_ROWS, /* floats of one thread's results */
     BENCH_FEW_ROWS = 32, /* activation rows that stay in the second cache and do not fit the first */
     BENCH_CACHED = BENCH_FEW_ROWS * BENCH_K * (int)sizeof(float), /* bytes of them */
-    BENCH_KERNEL_ROWS = 3 * PANEL_KINDS + 8                       /* that bench_kernels gives */
+    BENCH_KERNEL_ROWS = 3 * PANEL_KINDS + 12                      /* that bench_kernels gives */
 };
 
 typedef struct bench {
@@ -45,6 +45,7 @@ typedef struct tiles {
     void (*run)(const struct tiles *t, size_t i, int tid);
     double work;     /* of one tile: bytes, operations, elements */
     panel_kind kind; /* what `run` may need to know */
+    attn_format format;
     size_t bytes;
     size_t first; /* of this batch; bench_rate moves it on */
     int count;

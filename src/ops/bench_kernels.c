@@ -9,8 +9,7 @@ enum {
     GROUP = 6,     /* query heads of a kv-head */
     QUERIES = 192, /* of a prompt, in one call */
     DECODE_PAGES = 16,
-    PREFILL_PAGES = 4,
-    PAGE_BYTES = HEAD_DIM * KV_PAGE * 2 /* of K, of V */
+    PREFILL_PAGES = 4
 };
 
 static float *out_of(const tiles *t, int tid)
@@ -99,31 +98,41 @@ static void bench_linear(bench *b)
 
 /* ---- attention ---- */
 
+static size_t half_page(attn_format f)
+{
+    return attn_page_bytes(f, false, HEAD_DIM); /* K's, V's is not larger */
+}
+
 /* n queries over a run of pages. The state that they leave is the next tile's start: it only has to be
  * finite. */
 static void attend(const tiles *t, const unsigned char *pages, int n_pages, int n, int tid)
 {
     static const uint8_t lo[QUERIES];
+    const size_t bytes = half_page(t->format);
     uint8_t hi[QUERIES];
     float *o = out_of(t, tid), *m = o + QUERIES * HEAD_DIM, *s = m + QUERIES;
     for (int i = 0; i < n; i++) {
         hi[i] = KV_PAGE;
         m[i] = s[i] = 0;
     }
-    attn_queries a = {.n = n,
-                      .head_dim = HEAD_DIM,
-                      .q = t->b->x,
-                      .ldq = HEAD_DIM,
-                      .lo = lo,
-                      .hi = hi,
-                      .m = m,
-                      .s = s,
-                      .o = o,
-                      .ldo = HEAD_DIM};
-    for (int i = 0; i < n_pages; i++, pages += 2 * PAGE_BYTES) {
-        a.next_k = i + 1 < n_pages ? pages + 2 * PAGE_BYTES : NULL;
-        t->b->kernels.attn.page_f16(&a, (const uint16_t *)(const void *)pages,
-                                    (const uint16_t *)(const void *)(pages + PAGE_BYTES));
+    const attn_queries a = {.n = n,
+                            .head_dim = HEAD_DIM,
+                            .q = t->b->x,
+                            .ldq = HEAD_DIM,
+                            .qi = t->b->q,
+                            .lo = lo,
+                            .hi = hi,
+                            .m = m,
+                            .s = s,
+                            .o = o,
+                            .ldo = HEAD_DIM};
+    for (int i = 0; i < n_pages; i++, pages += 2 * bytes) {
+        const attn_page page = {.k_format = t->format,
+                                .v_format = t->format,
+                                .k = pages,
+                                .v = pages + bytes,
+                                .next_k = i + 1 < n_pages ? pages + 2 * bytes : NULL};
+        t->b->kernels.attn.fold(&a, &page);
     }
 }
 
@@ -137,16 +146,28 @@ static void run_prefill(const tiles *t, size_t i, int tid)
     attend(t, t->b->memory, PREFILL_PAGES, QUERIES, tid);
 }
 
+static void attention_rows(bench *b, attn_format format, const char *name)
+{
+    const size_t bytes = (size_t)DECODE_PAGES * 2 * half_page(format);
+    const double flops = 4.0 * QUERIES * HEAD_DIM * KV_PAGE * PREFILL_PAGES; /* scores and sums of values */
+    const bool floats = format == ATTN_F16;
+    char text[64];
+    tiles decode = {.b = b, .team = b->all, .run = run_decode, .work = (double)bytes, .format = format, .bytes = bytes};
+    tiles prefill = {.b = b, .team = b->all, .run = run_prefill, .work = flops, .format = format};
+    (void)snprintf(text, sizeof text, "attention decode %s", name);
+    bench_row(b, b->all, text, "GB/s", bench_rate(&decode) * 1e-9, b->read[1] * 1e-9);
+    (void)snprintf(text, sizeof text, "attention prefill %s", name);
+    bench_row(b, b->all, text, floats ? "GFLOP/s" : "Gop/s", bench_rate(&prefill) * 1e-9,
+              (floats ? b->f32[1] : b->int8[1]) * 1e-9);
+}
+
 static void bench_attention(bench *b)
 {
-    const size_t bytes = (size_t)DECODE_PAGES * 2 * PAGE_BYTES;
-    const double flops = 4.0 * QUERIES * HEAD_DIM * KV_PAGE * PREFILL_PAGES; /* scores and sums of values */
-    tiles decode = {.b = b, .team = b->all, .run = run_decode, .work = (double)bytes, .bytes = bytes};
-    tiles prefill = {.b = b, .team = b->all, .run = run_prefill, .work = flops};
     /* The results of the products above may be huge; states go on from finite numbers. */
     for (size_t i = 0; i < (size_t)team_size(b->all) * BENCH_OUT; i++) b->out[i] = 0;
-    bench_row(b, b->all, "attention decode f16", "GB/s", bench_rate(&decode) * 1e-9, b->read[1] * 1e-9);
-    bench_row(b, b->all, "attention prefill f16", "GFLOP/s", bench_rate(&prefill) * 1e-9, b->f32[1] * 1e-9);
+    attention_rows(b, ATTN_F16, "f16");
+    attention_rows(b, ATTN_Q8, "q8");
+    attention_rows(b, ATTN_Q4, "q4");
 }
 
 /* ---- rows ---- */

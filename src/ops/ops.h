@@ -104,17 +104,28 @@ void op_moe(op *t, const acts *a, int n, const moe_weights *w, const moe_room *r
 
 /* ---- attention.c ---- */
 
-/* One layer's pages of one sequence, as the KV cache hands them out (kv/kv.h fills it). */
+/* Where one stream's pages lie in a block, and what they are, in either form. */
+typedef enum op_form { OP_OPEN, OP_CLOSED, OP_FORMS } op_form;
+typedef struct op_stream {
+    size_t offset[OP_FORMS];     /* of head 0's page in a block */
+    size_t page_bytes[OP_FORMS]; /* one head's page */
+    attn_format format[OP_FORMS];
+} op_stream;
+
+/* One layer's pages of one sequence, as the KV cache hands them out (kv/kv.h fills it). Pages that are full at the end
+   of the step have the closed form where the KV type packs; a query reads the rows of its own page from an open one
+   all the same, see attn_room. */
 typedef struct op_pages {
     unsigned char *const *block; /* by page number */
-    size_t k_offset, v_offset;   /* of head 0's page in a block */
-    size_t k_page, v_page;       /* bytes of one head's page */
-    bool f32;                    /* pages hold floats instead of f16 */
+    const unsigned char *closed; /* by page number: the block's op_form */
+    unsigned char *closing;      /* the closed form of the item's first page, which is open and becomes full; or NULL */
+    op_stream k, v;
 } op_pages;
 
 typedef struct attn_item { /* consecutive rows of one sequence */
     op_pages pages;
     int row0, n, pos0; /* rows row0.. of the step are tokens pos0.. of the sequence */
+    int open0;         /* index in attn_room.open of the first page that begins within the item */
 } attn_item;
 
 typedef struct attn_shape {
@@ -129,21 +140,31 @@ typedef struct attn_shape {
     const float *sinks; /* n_head, NULL: none */
 } attn_shape;
 
-/* Partial results of decoding rows, one per (row, head, span). */
-typedef struct attn_partial {
+/* What attention needs beside its inputs and outputs, for one layer at a time. */
+typedef struct attn_room {
+    act_block *qi; /* the step's query heads as integers: rows of n_head * attn_blocks(head_dim) */
+    /* The open form of pages that are begun and filled within the step, [page][kv-head], K and then V: their blocks have
+       the closed form already. */
+    unsigned char *open;
+    /* Partial results of decoding rows, one per (row, head, span). */
     float *m, *s, *o;
-    int room; /* how many (row, head, span) entries of head_dim floats fit */
-} attn_partial;
+    int entries; /* how many of head_dim floats fit */
+} attn_room;
 
-/* Norms and rotates q and k in place and writes k and v into the pages. q: rows of n_head*head_dim, k and v:
-   rows of n_head_kv*head_dim, ld_* floats apart. */
+/* Bytes of attn_room.open for steps of max_rows rows. */
+size_t attn_open_bytes(int max_rows, int n_head_kv, int head_dim);
+
+/* Norms and rotates q and k in place, scales q, and writes k and v into the pages; closes those that become full. Where
+   K or V is q4, its rows (and q for K) also go through vec.hadamard. q: rows of n_head*head_dim, k and v: rows of
+   n_head_kv*head_dim, ld_* floats apart. */
 void op_append(op *t, const attn_shape *sh, const attn_item *items, int n_items, float *q, size_t ld_q, float *k,
-               const float *v, size_t ld_kv);
+               float *v, size_t ld_kv, const attn_room *room);
 
-/* out row = attention of the row's query over everything it may see. The order of summation is
-   kernels/attn.h's per page, pages in order within a span of 16, spans merged in order; so the result does
-   not depend on the threads, on the other rows, or on whether the row was decoded or prefilled. */
+/* out row = attention of the row's query (as op_append left it) over everything it may see: the pages before its own as
+   they are stored, its own page's rows as f16 (or f32). The order of summation is kernels/attn.h's per page, pages in
+   order within a span of 16, spans merged in order; so the result does not depend on the threads, on the other rows,
+   or on whether the row was decoded or prefilled. */
 void op_attend(op *t, const attn_shape *sh, const attn_item *items, int n_items, const float *q, size_t ld_q,
-               const attn_partial *partial, acts *out);
+               const attn_room *room, acts *out);
 
 #endif

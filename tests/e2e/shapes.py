@@ -7,7 +7,7 @@ KV = {"type_k": str, "type_v": str, "bytes_used": int, "bytes_budget": int}
 
 RUN = {
     "schema": str, "model": str, "text": str, "ids": [int], "prompt_tokens": int, "generated_tokens": int,
-    "stop_reason": str, "depth": int, "ctx": int, "seed": int,
+    "drafted": int, "accepted": int, "stop_reason": str, "depth": int, "ctx": int, "seed": int,
     "timings": {"load_ms": NUMBER, "prefill_ms": NUMBER, "prefill_tps": NUMBER, "ttft_ms": NUMBER,
                 "decode_ms_per_token": OPTIONAL_NUMBER, "decode_tps": OPTIONAL_NUMBER},
     "kv": KV, "memory": MEMORY,
@@ -33,10 +33,13 @@ PPL = {
     "schema": str, "ppl": NUMBER, "ppl_error": OPTIONAL_NUMBER, "nll": NUMBER, "tokens": int, "ctx": int, "chunks": int,
     "chunk_ppl": [NUMBER], "kv": str, "memory": MEMORY,
 }
-KLD = {
-    "schema": str, "ref_kv": str, "kv": str, "tokens": int, "ctx": int, "chunks": int, "same_top": NUMBER, "ppl": NUMBER,
-    "ppl_ref": NUMBER, "chunk_ppl": [NUMBER], "memory": MEMORY,
+KLD_TYPE = {
+    "kv": str, "same_top": NUMBER, "ppl": NUMBER, "chunk_ppl": [NUMBER],
     "kld": {"mean": NUMBER, "error": OPTIONAL_NUMBER, "median": NUMBER, "p99": NUMBER, "p999": NUMBER, "max": NUMBER},
+}
+KLD = {
+    "schema": str, "ref_kv": str, "tokens": int, "ctx": int, "chunks": int, "ppl_ref": NUMBER, "memory": MEMORY,
+    **KLD_TYPE, "types": [KLD_TYPE],
 }
 BENCH = {
     "schema": str,

@@ -190,6 +190,30 @@ def test_divergence_from_itself_is_nothing(text, llama):
     assert document["kld"]["max"] == 0 and document["same_top"] == 1 and document["ppl"] == document["ppl_ref"]
 
 
+@pytest.mark.parametrize("more", [[], ["-b", "5"]])
+def test_divergence_of_several_types(text, more):
+    """Beside one reference, each type is what it is alone."""
+    common = ["eval", tiny("gemma3"), "--kld", text, "-c", CTX, "--chunks", CHUNKS, *more]
+    types = ["f32", "f16", "f32:f16"]
+    together = kvasir_json(*common, "--kv", ",".join(types))
+    check(together, shapes.KLD)
+    assert [t["kv"] for t in together["types"]] == types
+    for row in together["types"]:
+        alone = kvasir_json(*common, "--kv", row["kv"])
+        assert {k: alone[k] for k in row} == row == alone["types"][0] and alone["ppl_ref"] == together["ppl_ref"]
+    assert {k: together[k] for k in row} == together["types"][0]
+    assert together["types"][1]["kld"]["max"] == 0 < together["types"][2]["kld"]["max"] < together["types"][0]["kld"]["max"] * 10
+    shown = kvasir(*common, "--kv", ",".join(types)).stdout.decode()
+    assert shown.count("divergence") == 3 and shown.index("KV f32 ") < shown.index("KV f16 ") < shown.index("KV f32:f16 ")
+
+
+@pytest.mark.parametrize("args", [["--ppl", "-", "--kv", "f16,f32"], ["--kld", "-", "--kv", "f16,,f32"], ["--kld", "-", "--kv", "f16,"],
+                                  ["--kld", "-", "--kv", "f16,q3"], ["--kld", "-", "--kv", ",".join(["f16"] * 9)],
+                                  ["--kld", "-", "--kv", "f16,f32", "-ctk", "f32"], ["--ids", "-", "--kv", "f16,f32"]])
+def test_lists_of_types_that_cannot_be(args, llama):
+    assert kvasir("eval", llama, *args, input="1 2 3", code=2).stderr.startswith(b"kvasir: ")
+
+
 def test_perplexity_of_a_real_model(smollm):
     """The first chunk of the reference's run (shared/fixtures/real)."""
     path = data("real/ppl.json")

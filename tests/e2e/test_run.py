@@ -6,7 +6,7 @@ import time
 import pytest
 
 import shapes
-from conftest import BIN, TEMPLATE, data, environment, kvasir, kvasir_json
+from conftest import BIN, TEMPLATE, data, environment, kvasir, kvasir_json, tiny
 from shapes import check
 
 GREEDY = ["--temp", "0"]
@@ -119,6 +119,44 @@ def test_end_of_text(llama):
     on = kvasir_json(*common, "--ignore-eos")
     assert on["ids"] == [eos] * 6 and on["stop_reason"] == "limit" and on["text"] == ""
     assert kvasir_json(*common, "--ignore-eos", "--special")["text"] != ""
+
+
+# ---- drafts ----------------------------------------------------------------------------------------------------------
+
+REPEATED = "one two three four, one two three five, one two three four, one two"
+
+
+@pytest.mark.parametrize("name", ["llama-tied", "gemma3"])
+@pytest.mark.parametrize("sampling", [GREEDY, ["--temp", "0.4", "--seed", "5"],
+                                      ["--temp", "0.7", "--seed", "6", "--repeat-penalty", "1.1", "--dry-multiplier", "0.3"]])
+def test_draft_changes_nothing(name, sampling):
+    common = ["run", tiny(name), "--raw", "-p", REPEATED, "-n", "150", "--ignore-eos", "--logit-bias", "65+6", "--logit-bias", "66+6",
+              *sampling]
+    plain, drafted = kvasir_json(*common), kvasir_json(*common, "--draft", "lookup")
+    for key in ("ids", "text", "generated_tokens", "stop_reason", "depth"):
+        assert drafted[key] == plain[key], key
+    assert plain["drafted"] == plain["accepted"] == 0
+    assert drafted["drafted"] >= drafted["accepted"] >= 0 and drafted["drafted"] > 0
+
+
+def test_draft_in_text(llama):
+    common = ["run", llama, "--raw", "-p", REPEATED, "-n", "60", "--ignore-eos", *GREEDY, "--logit-bias", "65+40"]
+    plain, drafted = kvasir(*common), kvasir(*common, "--draft", "lookup")
+    assert drafted.stdout == plain.stdout
+    document = kvasir_json(*common, "--draft", "lookup")
+    assert document["accepted"] > 30
+    assert f"{document['accepted']} of {document['drafted']} drafted accepted" in drafted.stderr.decode()
+    assert b"drafted" not in plain.stderr
+    assert b"--draft" in kvasir(*common, "--draft", "model", code=2).stderr
+
+
+def test_draft_of_a_real_model(smollm):
+    """What a model is asked to repeat is proposed, and most of it is right."""
+    quote = "The keeper of the lighthouse counted the ships that passed: seven schooners, two brigs and a steamer."
+    common = ["run", smollm, "--raw", "-p", f"{quote}\n{quote}\n{quote}\nThe keeper", "-n", "60", "--ignore-eos", *GREEDY]
+    plain, drafted = kvasir_json(*common), kvasir_json(*common, "--draft", "lookup")
+    assert drafted["ids"] == plain["ids"] and drafted["text"] == plain["text"]
+    assert drafted["accepted"] > 20
 
 
 # ---- limits ---------------------------------------------------------------------------------------------------------

@@ -30,6 +30,8 @@ typedef struct scene {
     attn_queries a;
     float *q, *m, *s, *o, *k32, *v32;
     uint16_t *k16, *v16;
+    act_block *qi;
+    void *k[ATTN_FORMATS], *v[ATTN_FORMATS]; /* the page in every format (k32 and so on among them) */
     uint8_t *lo, *hi;
 } scene;
 
@@ -45,6 +47,35 @@ static void look(kcheck *k, scene *c, view v)
         c->lo[i] = (uint8_t)lo;
         c->hi[i] = (uint8_t)hi;
     }
+}
+
+/* The closed forms, packed by the reference before anything unseen is spoilt: closed pages hold 64 tokens. */
+static void close_scene(kcheck *k, scene *c, int dim)
+{
+    attn_kernels ref;
+    attn_kernels_init(&ref, CPU_REF);
+    for (int f = ATTN_Q8; f <= ATTN_Q4 && dim % ATTN_LANES == 0; f++) {
+        c->k[f] = kcheck_alloc(attn_page_bytes((attn_format)f, false, dim));
+        c->v[f] = kcheck_alloc(attn_page_bytes((attn_format)f, true, dim));
+        ref.close_k((attn_format)f, c->k16, dim, c->k[f]);
+        ref.close_v((attn_format)f, c->v16, dim, c->v[f]);
+    }
+    (void)k;
+}
+
+static void pack_queries(kcheck *k, scene *c, int n, int dim)
+{
+    linear_kernels ref;
+    size_t blocks = (size_t)attn_blocks(dim);
+    float *padded = kcheck_alloc(blocks * ACT_BLOCK * sizeof *padded);
+    linear_kernels_init(&ref, CPU_REF);
+    c->qi = kcheck_alloc((size_t)n * blocks * sizeof *c->qi);
+    memset(padded, 0, blocks * ACT_BLOCK * sizeof *padded);
+    for (int i = 0; i < n; i++) {
+        memcpy(padded, c->q + (size_t)i * (size_t)dim, (size_t)dim * sizeof *padded);
+        ref.quantise(padded, (int)blocks * ACT_BLOCK, c->qi + (size_t)i * blocks);
+    }
+    kcheck_free(k, padded);
 }
 
 /* Random queries, states (some of them empty) and page. Scores have a deviation of about 2. Tokens that
@@ -65,8 +96,12 @@ static scene scene_make(kcheck *k, kcheck_input kind, view v, int n, int dim)
     c.lo = kcheck_alloc((size_t)n);
     c.hi = kcheck_alloc((size_t)n);
     for (int i = 0; i < 4; i++) kcheck_floats(k, i == 1 ? IN_NORMAL : kind, *rows[i], i < 2 ? nq : np);
+    for (size_t i = 0; i < np; i++) c.k16[i] = f16_from_f32(c.k32[i]), c.v16[i] = f16_from_f32(c.v32[i]);
+    c.k[ATTN_F32] = c.k32, c.v[ATTN_F32] = c.v32, c.k[ATTN_F16] = c.k16, c.v[ATTN_F16] = c.v16;
+    close_scene(k, &c, dim);
     if (kind != IN_TINY)
         for (size_t i = 0; i < nq; i++) c.q[i] *= 2 / sqrtf((float)dim);
+    pack_queries(k, &c, n, dim);
     look(k, &c, v);
     uint64_t seen = 0;
     for (int i = 0; i < n; i++) {
@@ -83,14 +118,18 @@ static scene scene_make(kcheck *k, kcheck_input kind, view v, int n, int dim)
         }
     }
     for (size_t i = 0; i < np; i++) c.k16[i] = f16_from_f32(c.k32[i]), c.v16[i] = f16_from_f32(c.v32[i]);
-    c.a.q = c.q, c.a.m = c.m, c.a.s = c.s, c.a.o = c.o, c.a.lo = c.lo, c.a.hi = c.hi;
+    c.a.q = c.q, c.a.qi = c.qi, c.a.m = c.m, c.a.s = c.s, c.a.o = c.o, c.a.lo = c.lo, c.a.hi = c.hi;
     return c;
 }
 
 static void scene_free(kcheck *k, scene *c)
 {
-    void *const all[] = {c->q, c->o, c->k32, c->v32, c->k16, c->v16, c->m, c->s, c->lo, c->hi};
+    void *const all[] = {c->q, c->o, c->k32, c->v32, c->k16, c->v16, c->m, c->s, c->lo, c->hi, c->qi};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) kcheck_free(k, all[i]);
+    for (int f = ATTN_Q8; f <= ATTN_Q4; f++) {
+        if (c->k[f]) kcheck_free(k, c->k[f]);
+        if (c->v[f]) kcheck_free(k, c->v[f]);
+    }
 }
 
 /* States of their own for the scene's queries. */
@@ -119,12 +158,15 @@ static void states_free(kcheck *k, states *s)
     kcheck_free(k, s->o);
 }
 
-static void fold(const attn_kernels *t, const attn_queries *a, const scene *c, bool f16)
+static void fold(const attn_kernels *t, const attn_queries *a, const scene *c, attn_format kf, attn_format vf)
 {
-    if (f16)
-        t->page_f16(a, c->k16, c->v16);
-    else
-        t->page_f32(a, c->k32, c->v32);
+    const attn_page page = {.k_format = kf, .v_format = vf, .k = c->k[kf], .v = c->v[vf], .next_k = c->v[vf]};
+    t->fold(a, &page);
+}
+
+static void fold_f16(const attn_kernels *t, const attn_queries *a, const scene *c)
+{
+    fold(t, a, c, ATTN_F16, ATTN_F16);
 }
 
 static void same_states(kcheck *k, const states *want, const states *got, const scene *c, const char *what)
@@ -138,28 +180,71 @@ static void same_states(kcheck *k, const states *want, const states *got, const 
 
 /* ---- the same bits ---- */
 
+static const char *const format_names[ATTN_FORMATS] = {"f32", "f16", "q8", "q4"};
+
+/* A page in one pair of formats. */
+static void check_formats(kcheck *k, const tables *t, const scene *c, attn_format kf, attn_format vf, const char *how)
+{
+    states want, got;
+    char what[128];
+    int n = c->a.n, dim = c->a.head_dim;
+    attn_queries a = with_states(c, &want), b = with_states(c, &got);
+    fold(&t->ref, &a, c, kf, vf);
+    fold(&t->now, &b, c, kf, vf);
+    (void)snprintf(what, sizeof what, "attn.fold %s:%s %s", format_names[kf], format_names[vf], how);
+    same_states(k, &want, &got, c, what);
+    bool finite = true;
+    for (int i = 0; i < n * dim; i++) finite &= isfinite(got.o[i]) != 0;
+    kcheck_true(k, finite, "%s: what unseen tokens hold came through, n=%d dim=%d", what, n, dim);
+    states_free(k, &want);
+    states_free(k, &got);
+}
+
 static void check_page(kcheck *k, const tables *t, kcheck_input kind, view v, int n, int dim, float softcap)
 {
     static const char *const view_names[VIEWS] = {"all", "causal", "window", "random", "apart", "one"};
     scene c = scene_make(k, kind, v, n, dim);
+    char how[64];
     c.a.softcap = softcap;
-    for (int f16 = 0; f16 < 2; f16++) {
-        states want, got;
-        char what[96];
-        attn_queries a = with_states(&c, &want), b = with_states(&c, &got);
-        b.next_k = f16 ? (const void *)c.v16 : NULL;
-        fold(&t->ref, &a, &c, f16);
-        fold(&t->now, &b, &c, f16);
-        (void)snprintf(what, sizeof what, "attn.page_f%d %s %s cap %g", f16 ? 16 : 32, kcheck_input_name(kind),
-                       view_names[v], (double)softcap);
-        same_states(k, &want, &got, &c, what);
-        bool finite = true;
-        for (int i = 0; i < n * dim; i++) finite &= isfinite(got.o[i]) != 0;
-        kcheck_true(k, finite, "%s: what unseen tokens hold came through, n=%d dim=%d", what, n, dim);
-        states_free(k, &want);
-        states_free(k, &got);
-    }
+    (void)snprintf(how, sizeof how, "%s %s cap %g", kcheck_input_name(kind), view_names[v], (double)softcap);
+    for (int kf = 0; kf < ATTN_FORMATS; kf++)
+        for (int vf = 0; vf < ATTN_FORMATS; vf++)
+            if (c.k[kf] && c.v[vf]) check_formats(k, t, &c, (attn_format)kf, (attn_format)vf, how);
     scene_free(k, &c);
+}
+
+/* Closing a page: every level writes the same bytes, and nothing beyond them. */
+static void check_close(kcheck *k, const tables *t, kcheck_input kind, int dim)
+{
+    size_t cells = (size_t)dim * KV_PAGE;
+    float *wide = kcheck_alloc(cells * sizeof *wide);
+    uint16_t *open = kcheck_alloc(cells * sizeof *open);
+    kcheck_floats(k, kind, wide, cells);
+    for (size_t i = 0; i < cells; i++) open[i] = f16_from_f32(fmaxf(-60000, fminf(60000, wide[i])));
+    for (int f = ATTN_Q8; f <= ATTN_Q4; f++) {
+        for (int v = 0; v < 2; v++) {
+            size_t bytes = attn_page_bytes((attn_format)f, v, dim);
+            void *want = kcheck_alloc(bytes), *got = kcheck_alloc(bytes);
+            memset(want, 0x55, bytes);
+            memset(got, 0x55, bytes);
+            (v ? t->ref.close_v : t->ref.close_k)((attn_format)f, open, dim, want);
+            (v ? t->now.close_v : t->now.close_k)((attn_format)f, open, dim, got);
+            kcheck_same(k, want, got, bytes, "attn.close_%c %s dim=%d %s", "kv"[v], format_names[f], dim,
+                        kcheck_input_name(kind));
+            kcheck_free(k, want);
+            kcheck_free(k, got);
+        }
+    }
+    kcheck_free(k, wide);
+    kcheck_free(k, open);
+}
+
+static void check_closes(kcheck *k, const tables *t)
+{
+    static const kcheck_input kinds[] = {IN_NORMAL, IN_OUTLIERS, IN_ZERO, IN_CONSTANT, IN_TINY, IN_WIDE};
+    static const int dims[] = {16, 48, 64, 80, 96, 128, 192, 256, 512, 576};
+    for (size_t d = 0; d < sizeof dims / sizeof *dims; d++)
+        for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) check_close(k, t, kinds[i], dims[d]);
 }
 
 static void check_pages(kcheck *k, const tables *t)
@@ -188,9 +273,9 @@ static void check_poison(kcheck *k, const tables *t)
     for (int d = 0; d < D; d++) c.v16[20 * D + d] = f16_from_f32(d % 2 ? NAN : INFINITY);
     states want, got;
     attn_queries a = with_states(&c, &want), b = with_states(&c, &got);
-    fold(&t->ref, &a, &c, true);
-    fold(&t->now, &b, &c, true);
-    same_states(k, &want, &got, &c, "attn.page_f16 with infinities for some");
+    fold_f16(&t->ref, &a, &c);
+    fold_f16(&t->now, &b, &c);
+    same_states(k, &want, &got, &c, "attn.fold with infinities for some");
     for (int i = 0; i < N; i++)
         kcheck_true(k, isfinite(got.o[i * D]) == (c.hi[i] <= 20), "infinity at token 20, query %d sees %d", i, c.hi[i]);
     states_free(k, &want);
@@ -199,16 +284,16 @@ static void check_poison(kcheck *k, const tables *t)
 }
 
 /* The same query alone, among others, and in other company gives the same bits. */
-static void check_company(kcheck *k, const tables *t)
+static void check_company(kcheck *k, const tables *t, attn_format f)
 {
     static const int dims[] = {64, 96, 128, 256, 24};
     for (size_t d = 0; d < sizeof dims / sizeof *dims; d++) {
-        for (int round = 0; round < 4; round++) {
+        for (int round = 0; round < 4 && (f < ATTN_Q8 || dims[d] % ATTN_LANES == 0); round++) {
             int n = 1 + (int)(kcheck_u32(k) % 40), at = 0;
             scene c = scene_make(k, IN_NORMAL, round % 2 ? RANDOM : CAUSAL, n, dims[d]);
             states together, parts;
             attn_queries a = with_states(&c, &together), b = with_states(&c, &parts);
-            fold(&t->now, &a, &c, true);
+            fold(&t->now, &a, &c, f, f);
             while (at < n) {
                 attn_queries some = b;
                 size_t skip = (size_t)at * (size_t)dims[d];
@@ -216,10 +301,11 @@ static void check_company(kcheck *k, const tables *t)
                 if (round < 2) some.n = 1;
                 if (some.n > n - at) some.n = n - at;
                 some.q += skip, some.o += skip, some.m += at, some.s += at, some.lo += at, some.hi += at;
-                fold(&t->now, &some, &c, true);
+                some.qi += at * attn_blocks(dims[d]);
+                fold(&t->now, &some, &c, f, f);
                 at += some.n;
             }
-            same_states(k, &together, &parts, &c, "attn.page_f16 in parts");
+            same_states(k, &together, &parts, &c, "attn.fold in parts");
             states_free(k, &together);
             states_free(k, &parts);
             scene_free(k, &c);
@@ -269,14 +355,18 @@ static void check_append(kcheck *k, const tables *t, int n, int at, int dim)
     kcheck_floats(k, IN_WIDE, from_k, (size_t)n * ldk);
     kcheck_floats(k, IN_NAN, from_v, (size_t)n * ldv);
     for (int i = 0; i < 4; i++) page[i] = kcheck_alloc(cells * 2), wide[i] = kcheck_alloc(cells * 4);
-    t->ref.append_f16(from_k, ldk, from_v, ldv, n, at, dim, page[0], page[1]);
-    t->now.append_f16(from_k, ldk, from_v, ldv, n, at, dim, page[2], page[3]);
-    t->ref.append_f32(from_k, ldk, from_v, ldv, n, at, dim, wide[0], wide[1]);
-    t->now.append_f32(from_k, ldk, from_v, ldv, n, at, dim, wide[2], wide[3]);
+    t->ref.append_k(ATTN_F16, from_k, ldk, n, at, dim, page[0]);
+    t->ref.append_v(ATTN_F16, from_v, ldv, n, at, dim, page[1]);
+    t->now.append_k(ATTN_F16, from_k, ldk, n, at, dim, page[2]);
+    t->now.append_v(ATTN_F16, from_v, ldv, n, at, dim, page[3]);
+    t->ref.append_k(ATTN_F32, from_k, ldk, n, at, dim, wide[0]);
+    t->ref.append_v(ATTN_F32, from_v, ldv, n, at, dim, wide[1]);
+    t->now.append_k(ATTN_F32, from_k, ldk, n, at, dim, wide[2]);
+    t->now.append_v(ATTN_F32, from_v, ldv, n, at, dim, wide[3]);
     for (int i = 0; i < 2; i++) { /* everything else in the page stays as it was */
-        kcheck_same(k, page[i], page[2 + i], cells * 2, "attn.append_f16 %c: %d rows at %d, dim %d", "KV"[i], n, at,
+        kcheck_same(k, page[i], page[2 + i], cells * 2, "attn.append f16 %c: %d rows at %d, dim %d", "KV"[i], n, at,
                     dim);
-        kcheck_same(k, wide[i], wide[2 + i], cells * 4, "attn.append_f32 %c: %d rows at %d, dim %d", "KV"[i], n, at,
+        kcheck_same(k, wide[i], wide[2 + i], cells * 4, "attn.append f32 %c: %d rows at %d, dim %d", "KV"[i], n, at,
                     dim);
     }
     for (int i = 0; i < 4; i++) kcheck_free(k, page[i]), kcheck_free(k, wide[i]);
@@ -320,19 +410,28 @@ static void plain_attention(const float *q, const float *keys, const float *valu
     }
 }
 
-/* Five and a half pages in two spans, merged, finished. */
-static void check_sequence(kcheck *k, const attn_kernels *t, int dim, float softcap, const float *sink)
+/* Five and a half pages in two spans, merged, finished; the full ones in format f. The rows stand on an offset, as
+   those of models with a bias do. */
+static void check_sequence(kcheck *k, const attn_kernels *t, attn_format f, int dim, float softcap, const float *sink)
 {
     enum { TOKENS = 5 * KV_PAGE + 37, PAGES = 6, SPAN = 3 };
+    static const double tolerance[ATTN_FORMATS] = {1e-5, 5e-3, 0.03, 0.25};
+    const attn_format plain = f == ATTN_F32 ? ATTN_F32 : ATTN_F16;
     size_t n = (size_t)TOKENS * (size_t)dim, cells = (size_t)KV_PAGE * (size_t)dim;
     float *keys = kcheck_alloc(n * 4), *values = kcheck_alloc(n * 4), *kp = kcheck_alloc(cells * 4),
-          *vp = kcheck_alloc(cells * 4);
-    float q[ATTN_MAX_DIM], out[ATTN_MAX_DIM], o[2][ATTN_MAX_DIM] = {{0}}, m[2] = {-INFINITY, -INFINITY}, s[2] = {0};
+          *vp = kcheck_alloc(cells * 4), *kc = kcheck_alloc(cells * 4), *vc = kcheck_alloc(cells * 4);
+    float q[ATTN_MAX_DIM + ACT_BLOCK] = {0}, out[ATTN_MAX_DIM], o[2][ATTN_MAX_DIM] = {{0}};
+    float m[2] = {-INFINITY, -INFINITY}, s[2] = {0};
     double want[ATTN_MAX_DIM], scale[ATTN_MAX_DIM];
+    act_block qi[ATTN_MAX_DIM / ACT_BLOCK + 1];
+    linear_kernels ref;
+    linear_kernels_init(&ref, CPU_REF);
     kcheck_floats(k, IN_NORMAL, keys, n);
     kcheck_floats(k, IN_NORMAL, values, n);
+    for (size_t i = 0; i < n; i++) keys[i] += i % (size_t)dim == 3 ? 30.0f : 0;
     kcheck_floats(k, IN_NORMAL, q, (size_t)dim);
-    for (int d = 0; d < dim; d++) q[d] *= 3 / sqrtf((float)dim);
+    for (int d = 0; d < dim; d++) q[d] *= (f >= ATTN_Q8 ? 1.0f : 3.0f) / sqrtf((float)dim);
+    ref.quantise(q, attn_blocks(dim) * ACT_BLOCK, qi);
     for (int page = 0; page < PAGES; page++) {
         int rows = page < PAGES - 1 ? KV_PAGE : TOKENS % KV_PAGE, span = page / SPAN;
         size_t at = (size_t)page * cells;
@@ -341,23 +440,29 @@ static void check_sequence(kcheck *k, const attn_kernels *t, int dim, float soft
                           .head_dim = dim,
                           .softcap = softcap,
                           .q = q,
+                          .qi = qi,
                           .lo = &lo,
                           .hi = &hi,
                           .m = &m[span],
                           .s = &s[span],
                           .o = o[span]};
-        t->append_f32(keys + at, (size_t)dim, values + at, (size_t)dim, rows, 0, dim, kp, vp);
-        t->page_f32(&a, kp, vp);
+        attn_page now = {.k_format = plain, .v_format = plain, .k = kp, .v = vp};
+        t->append_k(plain, keys + at, (size_t)dim, rows, 0, dim, kp);
+        t->append_v(plain, values + at, (size_t)dim, rows, 0, dim, vp);
+        if (rows == KV_PAGE && f >= ATTN_Q8) {
+            t->close_k(f, (const uint16_t *)(const void *)kp, dim, kc);
+            t->close_v(f, (const uint16_t *)(const void *)vp, dim, vc);
+            now = (attn_page){.k_format = f, .v_format = f, .k = kc, .v = vc};
+        }
+        t->fold(&a, &now);
     }
     t->merge(&m[0], &s[0], o[0], m[1], s[1], o[1], dim);
     t->finish(m[0], s[0], o[0], sink, dim, out);
     plain_attention(q, keys, values, TOKENS, dim, softcap, sink, want, scale);
-    kcheck_near(k, want, out, scale, (size_t)dim, 1e-5, "attention against the formula, dim %d cap %g%s", dim,
-                (double)softcap, sink ? ", sink" : "");
-    kcheck_free(k, keys);
-    kcheck_free(k, values);
-    kcheck_free(k, kp);
-    kcheck_free(k, vp);
+    kcheck_near(k, want, out, scale, (size_t)dim, tolerance[f], "attention %s against the formula, dim %d cap %g%s",
+                format_names[f], dim, (double)softcap, sink ? ", sink" : "");
+    float *const all[] = {keys, values, kp, vp, kc, vc};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) kcheck_free(k, all[i]);
 }
 
 /* ---- speed ---- */
@@ -366,27 +471,39 @@ typedef struct bench {
     const attn_kernels *t;
     attn_queries a;
     char *memory;
-    size_t page_bytes; /* of K and of V */
-    int pages;
+    attn_format k, v;
+    int pages, rows;
     bool hint; /* name the next page */
 } bench;
 
 static void bench_walk(void *context)
 {
     bench *b = context;
+    size_t k_bytes = attn_page_bytes(b->k, false, b->a.head_dim),
+           bytes = k_bytes + attn_page_bytes(b->v, true, b->a.head_dim);
     for (int i = 0; i < b->pages; i++) {
-        const char *at = b->memory + 2 * (size_t)i * b->page_bytes;
-        b->a.next_k = b->hint ? at + 2 * (size_t)(i + 1 < b->pages) * b->page_bytes : NULL;
-        b->t->page_f16(&b->a, (const uint16_t *)(const void *)at, (const uint16_t *)(const void *)(at + b->page_bytes));
+        const char *at = b->memory + (size_t)i * bytes;
+        attn_page page = {.k_format = b->k, .v_format = b->v, .k = at, .v = at + k_bytes};
+        if (b->hint) page.next_k = at + (size_t)(i + 1 < b->pages) * bytes;
+        b->t->fold(&b->a, &page);
     }
 }
 
 static void bench_append(void *context)
 {
     bench *b = context;
-    uint16_t *page = (uint16_t *)(void *)b->memory;
-    b->t->append_f16(b->a.q, b->a.ldq, b->a.q, b->a.ldq, b->pages, b->pages == 1 ? 37 : 0, b->a.head_dim, page,
-                     page + b->page_bytes / 2);
+    int at = b->rows == 1 ? 37 : 0, dim = b->a.head_dim;
+    b->t->append_k(ATTN_F16, b->a.q, b->a.ldq, b->rows, at, dim, b->memory);
+    b->t->append_v(ATTN_F16, b->a.q, b->a.ldq, b->rows, at, dim, b->memory + attn_page_bytes(ATTN_F16, false, dim));
+}
+
+static void bench_close(void *context)
+{
+    bench *b = context;
+    uint16_t *open = (uint16_t *)(void *)b->memory;
+    char *closed = b->memory + attn_page_bytes(ATTN_F16, false, b->a.head_dim);
+    b->t->close_k(b->k, open, b->a.head_dim, closed);
+    b->t->close_v(b->v, open, b->a.head_dim, closed);
 }
 
 /* Decoding reads pages from memory far larger than the caches; a prompt's queries go through pages that stay
@@ -396,37 +513,49 @@ static void run_bench(kcheck *k, const attn_kernels *t)
     enum { MOST = 192, MAX_DIM = 256 };
     static const int shapes[][3] = {{128, 1, 1}, {128, 3, 1},   {128, 6, 1},    {128, 8, 1},   {64, 3, 1},
                                     {256, 4, 1}, {64, MOST, 0}, {128, MOST, 0}, {256, MOST, 0}};
+    static const attn_format formats[][2] = {
+        {ATTN_F16, ATTN_F16}, {ATTN_Q8, ATTN_Q8}, {ATTN_Q8, ATTN_Q4}, {ATTN_Q4, ATTN_Q4}};
     const size_t room = (size_t)512 << 20;
     static float q[MOST * MAX_DIM], o[MOST * MAX_DIM], m[MOST], s[MOST];
+    static act_block qi[MOST * MAX_DIM / ACT_BLOCK];
     static uint8_t lo[MOST], hi[MOST];
     const char *level = cpu_level_name(k->level);
+    linear_kernels linear;
     char *memory = region_reserve(room, true);
     if (!memory) return;
     memset(memory, 0x3a, room); /* 0x3a3a is 0.78 */
     for (int i = 0; i < MOST * MAX_DIM; i++) q[i] = kcheck_normal(k) * 0.1f;
+    linear_kernels_init(&linear, CPU_REF);
+    linear.quantise(q, MOST * MAX_DIM, qi);
     memset(hi, KV_PAGE, sizeof hi);
-    bench b = {.t = t, .memory = memory, .a = {.q = q, .o = o, .m = m, .s = s, .lo = lo, .hi = hi}};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        int dim = shapes[i][0], n = shapes[i][1];
+    bench b = {.t = t, .memory = memory, .a = {.q = q, .qi = qi, .o = o, .m = m, .s = s, .lo = lo, .hi = hi}};
+    for (size_t i = 0; i < 4 * sizeof shapes / sizeof *shapes; i++) {
+        const int *shape = shapes[i / 4];
+        int dim = shape[0], n = shape[1];
         if (k->level == CPU_REF && n > 1) continue;
         b.a.n = n;
         b.a.head_dim = dim;
         b.a.ldq = b.a.ldo = (size_t)dim;
-        b.page_bytes = (size_t)dim * KV_PAGE * 2;
-        b.pages = shapes[i][2] ? (int)((k->level == CPU_REF ? room / 64 : room) / (2 * b.page_bytes)) : 4;
-        double bytes = 2.0 * (double)b.page_bytes * b.pages, flops = 4.0 * n * dim * KV_PAGE * b.pages;
-        for (int hint = 0; hint < 1 + shapes[i][2]; hint++) {
+        b.k = formats[i % 4][0], b.v = formats[i % 4][1];
+        size_t page = attn_page_bytes(b.k, false, dim) + attn_page_bytes(b.v, true, dim);
+        b.pages = shape[2] ? (int)((k->level == CPU_REF ? room / 64 : room) / page) : 4;
+        double bytes = (double)page * b.pages, flops = 4.0 * n * dim * KV_PAGE * b.pages;
+        for (int hint = 0; hint < 1 + shape[2]; hint++) {
             b.hint = hint;
             double each = kcheck_seconds(bench_walk, &b);
-            printf("%-11s attn.page_f16 dim %3d, %3d queries, %s%s: %6.1f GB/s, %6.1f GFLOP/s\n", level, dim, n,
-                   shapes[i][2] ? "memory" : "cache", hint ? ", next page named" : "", bytes / each * 1e-9,
-                   flops / each * 1e-9);
+            printf("%-11s attn.fold %3s:%-3s dim %3d, %3d queries, %s%s: %6.1f GB/s, %6.1f Gop/s, %6.1f ns a page\n",
+                   level, format_names[b.k], format_names[b.v], dim, n, shape[2] ? "memory" : "cache",
+                   hint ? ", next page named" : "", bytes / each * 1e-9, flops / each * 1e-9, each / b.pages * 1e9);
         }
     }
-    for (int n = 1; n <= KV_PAGE; n += KV_PAGE - 1) {
-        b.a.head_dim = 128, b.a.ldq = 128, b.page_bytes = 128 * KV_PAGE * 2, b.pages = n;
-        printf("%-11s attn.append_f16 dim 128, %2d rows: %.1f ns a row\n", level, n,
-               kcheck_seconds(bench_append, &b) / n * 1e9);
+    b.a.head_dim = 128, b.a.ldq = 128;
+    for (b.rows = 1; b.rows <= KV_PAGE; b.rows += KV_PAGE - 1)
+        printf("%-11s attn.append f16 dim 128, %2d rows: %.1f ns a row\n", level, b.rows,
+               kcheck_seconds(bench_append, &b) / b.rows * 1e9);
+    for (int f = ATTN_Q8; f <= ATTN_Q4; f++) {
+        b.k = b.v = (attn_format)f;
+        printf("%-11s attn.close %s dim 128: %.1f ns a row\n", level, format_names[f],
+               kcheck_seconds(bench_close, &b) / KV_PAGE * 1e9);
     }
     region_free(memory, room);
 }
@@ -444,11 +573,15 @@ void kcheck_attn(kcheck *k)
     }
     check_pages(k, &t);
     check_poison(k, &t);
-    check_company(k, &t);
+    for (int f = 0; f < ATTN_FORMATS; f++) check_company(k, &t, (attn_format)f);
+    check_closes(k, &t);
     check_appends(k, &t);
     for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
-        check_sequence(k, &t.now, dims[i], 0, NULL);
-        check_sequence(k, &t.now, dims[i], 20, NULL);
-        check_sequence(k, &t.now, dims[i], 0, &sink);
+        for (int f = 0; f < ATTN_FORMATS; f++) {
+            if (f >= ATTN_Q8 && dims[i] % ATTN_LANES) continue;
+            check_sequence(k, &t.now, (attn_format)f, dims[i], 0, NULL);
+            check_sequence(k, &t.now, (attn_format)f, dims[i], 20, NULL);
+            check_sequence(k, &t.now, (attn_format)f, dims[i], 0, &sink);
+        }
     }
 }

@@ -212,6 +212,36 @@ LANES void v16_transpose(v16 r[16])
     for (int i = 0; i < 16; i++) r[i] = (v16){to[0][i], to[1][i], to[2][i], to[3][i]};
 }
 
+LANES v16 v16_abs(v16 x)
+{
+    return (v16){vabsq_f32(x.a), vabsq_f32(x.b), vabsq_f32(x.c), vabsq_f32(x.d)};
+}
+
+LANES v16 v16_if_greater(v16 a, v16 b, v16 x, v16 y)
+{
+    return (v16){vbslq_f32(vcgtq_f32(a.a, b.a), x.a, y.a), vbslq_f32(vcgtq_f32(a.b, b.b), x.b, y.b),
+                 vbslq_f32(vcgtq_f32(a.c, b.c), x.c, y.c), vbslq_f32(vcgtq_f32(a.d, b.d), x.d, y.d)};
+}
+
+LANES float32x4_t swap_two(float32x4_t x)
+{
+    return vextq_f32(x, x, 2);
+}
+
+LANES v16 v16_swap(v16 x, int distance)
+{
+    switch (distance) {
+    case 1:
+        return (v16){vrev64q_f32(x.a), vrev64q_f32(x.b), vrev64q_f32(x.c), vrev64q_f32(x.d)};
+    case 2:
+        return (v16){swap_two(x.a), swap_two(x.b), swap_two(x.c), swap_two(x.d)};
+    case 4:
+        return (v16){x.b, x.a, x.d, x.c};
+    default:
+        return (v16){x.c, x.d, x.a, x.b};
+    }
+}
+
 #undef EACH
 
 #endif

@@ -129,6 +129,23 @@ static void rope_pairs(float *x, int n_heads, int head_dim, int n_rot, const flo
         for (int i = 0; i < n_rot / 2; i++) rotate(&x[2 * i], &x[2 * i + 1], cs[2 * i], cs[2 * i + 1]);
 }
 
+static void hadamard(float *x, int n)
+{
+    for (int piece; n > 0; n -= piece, x += piece) {
+        for (piece = 16; 2 * piece <= n;) piece *= 2;
+        for (int h = 1; h < piece; h *= 2) {
+            for (int i = 0; i < piece; i++) {
+                if (i & h) continue;
+                float a = x[i], b = x[i + h];
+                x[i] = a + b;
+                x[i + h] = a - b;
+            }
+        }
+        float factor = (float)(1 / sqrt(piece));
+        for (int i = 0; i < piece; i++) x[i] *= factor;
+    }
+}
+
 static void to_f16(const float *x, uint16_t *out, int n)
 {
     for (int i = 0; i < n; i++) out[i] = f16_from_f32(x[i]);
@@ -152,6 +169,7 @@ void vec_init_ref(vec_kernels *t)
         .max = max,
         .rope_half = rope_half,
         .rope_pairs = rope_pairs,
+        .hadamard = hadamard,
         .to_f16 = to_f16,
         .from_f16 = from_f16,
     };

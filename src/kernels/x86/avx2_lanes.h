@@ -237,6 +237,32 @@ LANES void v16_transpose(v16 r[16])
     }
 }
 
+LANES v16 v16_abs(v16 x)
+{
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    return (v16){_mm256_andnot_ps(sign, x.a), _mm256_andnot_ps(sign, x.b)};
+}
+
+LANES v16 v16_if_greater(v16 a, v16 b, v16 x, v16 y)
+{
+    return (v16){_mm256_blendv_ps(y.a, x.a, _mm256_cmp_ps(a.a, b.a, _CMP_GT_OQ)),
+                 _mm256_blendv_ps(y.b, x.b, _mm256_cmp_ps(a.b, b.b, _CMP_GT_OQ))};
+}
+
+LANES v16 v16_swap(v16 x, int distance)
+{
+    switch (distance) {
+    case 1:
+        return (v16){_mm256_permute_ps(x.a, 0xb1), _mm256_permute_ps(x.b, 0xb1)};
+    case 2:
+        return (v16){_mm256_permute_ps(x.a, 0x4e), _mm256_permute_ps(x.b, 0x4e)};
+    case 4:
+        return (v16){_mm256_permute2f128_ps(x.a, x.a, 1), _mm256_permute2f128_ps(x.b, x.b, 1)};
+    default:
+        return (v16){x.b, x.a};
+    }
+}
+
 #undef EACH
 
 #endif

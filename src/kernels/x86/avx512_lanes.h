@@ -175,4 +175,28 @@ LANES void v16_transpose(v16 r[16])
     }
 }
 
+LANES v16 v16_abs(v16 x)
+{
+    return _mm512_abs_ps(x);
+}
+
+LANES v16 v16_if_greater(v16 a, v16 b, v16 x, v16 y)
+{
+    return _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), x);
+}
+
+LANES v16 v16_swap(v16 x, int distance)
+{
+    switch (distance) {
+    case 1:
+        return _mm512_permute_ps(x, 0xb1);
+    case 2:
+        return _mm512_permute_ps(x, 0x4e);
+    case 4:
+        return _mm512_shuffle_f32x4(x, x, 0xb1);
+    default:
+        return _mm512_shuffle_f32x4(x, x, 0x4e);
+    }
+}
+
 #endif

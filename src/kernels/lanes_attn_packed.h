@@ -1,0 +1,208 @@
+/* The closed pages of family "attn", q8 and q4, over sixteen lanes: part of lanes_attn.h. Besides lanes.h an
+   instruction set gives (x86/avx512_dots.h and its like)
+     w16, v16_from_w16(x)              sixteen int32, and as floats
+     k_words, k8_load(p), k4_load(p, &low, &high)    four channels of sixteen tokens; p is 64-byte aligned
+     k8_start(s), k4_start(s)          the sum before the first product, s being -128 times the sum of the query's
+                                       integers: what products of unsigned k have too much, or a sixteenth of it
+     k8_add(sum, k, q), k4_add         adds the products of k with the four bytes of q
+     p_weight, v16_store_weights(p, x) integer weights in memory; from the low bytes of the lanes
+     p_words, p_load(p)                the weights of four tokens
+     v_words, v8_load(p), v4_load(p, &low, &high)    four tokens of sixteen channels
+     v_sums, v_sums_zero(), v_sums_add(sum, p, v), v_sums_total(sum)    the last one a w16
+   and for lanes_attn_pack.h
+     v16_store_bytes(p, x)             the low bytes of the lanes
+     v16_store_words(p, byte[4])       their low bytes as 64 bytes, those of one lane side by side */
+
+/* ---- scores ---- */
+
+/* The scores' part that the tokens share: q times the page's mean, for n queries. */
+LANES void mean_scores(int n, block *b, const page_job *pg, int dim, float *start)
+{
+    const uint16_t *mean = (const uint16_t *)(const void *)((const uint8_t *)pg->k + attn_mean_at(pg->k_format, dim));
+    v16 acc[BLOCK];
+    foreach (i, n) acc[i] = v16_set(0);
+    for (int d = 0; d < dim; d += 16) {
+        v16 m = v16_load_f16(mean + d);
+        foreach (i, n) acc[i] = v16_fma(v16_load(b->q[i] + d), m, acc[i]);
+    }
+    foreach (i, n) start[i] = v16_sum(acc[i]);
+}
+
+/* Integer sums over one block of `quads` times four channels, for 16*cols tokens, which begin at k. */
+LANES void sum_block(int n, int cols, bool q4, int quads, const act_block *const *q, const uint8_t *k,
+                     w16 sum[BLOCK][4], fetcher *ahead)
+{
+    const int step = q4 ? 2 : 1;
+    foreach (i, n) {
+        int32_t minus128 = q[i]->minus128[2];
+        foreach (c, cols) sum[i][c] = q4 ? k4_start(minus128) : k8_start(minus128);
+    }
+    for (int j = 0; j < quads / step; j++) { /* not unrolled: the sums would not stay in registers */
+        k_words x[4], y[4];
+        foreach (c, cols) {
+            const uint8_t *at = k + (j * KV_PAGE + 16 * c) * 4;
+            if (q4)
+                k4_load(at, &x[c], &y[c]);
+            else
+                x[c] = k8_load(at);
+        }
+        fetch(ahead);
+        foreach (i, n) {
+            int32_t word[2];
+            __builtin_memcpy(word, q[i]->q + 4 * step * j, 4 * (size_t)step);
+            foreach (c, cols) {
+                sum[i][c] = q4 ? k4_add(sum[i][c], x[c], word[0]) : k8_add(sum[i][c], x[c], word[0]);
+                if (q4) sum[i][c] = k4_add(sum[i][c], y[c], word[1]);
+            }
+        }
+    }
+}
+
+LANES void score_packed(int n, bool q4, block *b, const page_job *pg, int dim)
+{
+    const int cols = ATTN_K_COLS(n), blocks = attn_blocks(dim);
+    const size_t block_bytes = (size_t)ACT_BLOCK * KV_PAGE / (q4 ? 2 : 1);
+    const uint16_t *scale =
+        (const uint16_t *)(const void *)((const uint8_t *)pg->k + attn_values_bytes(pg->k_format, dim));
+    fetcher ahead =
+        fetch_over(pg->fetch_v ? pg->v : NULL, v_bytes(pg, dim), dim / (q4 ? 8 : 4) * (KV_PAGE / 16 / cols));
+    float start[BLOCK];
+    mean_scores(n, b, pg, dim, start);
+    for (int t = 0; t < KV_PAGE; t += 16 * cols) {
+        foreach (i, n) {
+            foreach (c, cols) v16_store(&b->p[i][t + 16 * c], v16_set(start[i]));
+        }
+        for (int k = 0; k < blocks; k++) {
+            const uint8_t *values = (const uint8_t *)pg->k + (size_t)k * block_bytes + 4 * (size_t)t;
+            const act_block *q[BLOCK];
+            w16 sum[BLOCK][4];
+            foreach (i, n) q[i] = b->qi[i] + k;
+            if (dim - k * ACT_BLOCK >= ACT_BLOCK)
+                sum_block(n, cols, q4, 8, q, values, sum, &ahead);
+            else
+                sum_block(n, cols, q4, 4, q, values, sum, &ahead);
+            foreach (c, cols) {
+                v16 s = v16_load_f16(scale + k * KV_PAGE + t + 16 * c);
+                foreach (i, n) {
+                    float *p = &b->p[i][t + 16 * c];
+                    v16_store(p, v16_fma(v16_from_w16(sum[i][c]), v16_mul(s, v16_set(q[i]->d)), v16_load(p)));
+                }
+            }
+        }
+    }
+}
+
+/* ---- outputs ---- */
+
+/* Channels d0.. of a q8 page. */
+LANES void q8_tile(int n, int cols, block *b, const page_job *pg, int dim, int d0, fetcher *ahead)
+{
+    const uint8_t *v = (const uint8_t *)pg->v + (size_t)d0 * KV_PAGE;
+    const uint16_t *scale =
+        (const uint16_t *)(const void *)((const uint8_t *)pg->v + attn_values_bytes(ATTN_Q8, dim)) + d0;
+    v_sums sum[BLOCK][MAX_COLS];
+    foreach (i, n) {
+        foreach (c, cols) sum[i][c] = v_sums_zero();
+    }
+    for (int quad = 0; quad < KV_PAGE / 4; quad++) {
+        v_words x[MAX_COLS];
+        foreach (c, cols) x[c] = v8_load(v + (c * 16 + quad) * 64);
+        fetch(ahead);
+        foreach (i, n) {
+            p_words p = p_load(b->weight[0][i] + 4 * quad);
+            foreach (c, cols) sum[i][c] = v_sums_add(sum[i][c], p, x[c]);
+        }
+    }
+    foreach (c, cols) {
+        v16 s = v16_load_f16(scale + 16 * c);
+        foreach (i, n) {
+            float *o = b->o[i] + d0 + 16 * c;
+            v16 product = v16_mul(v16_from_w16(v_sums_total(sum[i][c])), v16_mul(s, v16_set(b->new[i])));
+            v16_store(o, v16_fma(v16_load(o), v16_set(b->old[i]), product));
+        }
+    }
+}
+
+LANES void output_q8(int n, block *b, const page_job *pg, int dim)
+{
+    const int wide = ATTN_V8_COLS(n);
+    fetcher ahead = fetch_over(pg->next_k, k_bytes(pg, dim), KV_PAGE / 4 * max_int(dim / 16 / wide, 1));
+    int d = 0;
+    if (wide >= 8)
+        for (; d + 128 <= dim; d += 128) q8_tile(n, 8, b, pg, dim, d, &ahead);
+    if (wide >= 4)
+        for (; d + 64 <= dim; d += 64) q8_tile(n, 4, b, pg, dim, d, &ahead);
+    if (wide >= 2)
+        for (; d + 32 <= dim; d += 32) q8_tile(n, 2, b, pg, dim, d, &ahead);
+    for (; d < dim; d += 16) q8_tile(n, 1, b, pg, dim, d, &ahead);
+}
+
+/* The weights times one block's scales as integers; new[i] becomes what an integer sum is worth. */
+LANES void weigh_q4(int n, const block *b, const uint16_t *scale, p_weight weight[BLOCK][KV_PAGE], float *new)
+{
+    float max[16] = {0}, factor[16];
+    v16 s[4];
+    foreach (c, 4) s[c] = v16_load_f16(scale + 16 * c);
+    foreach (i, n) {
+        v16 x[4];
+        foreach (c, 4) x[c] = v16_mul(v16_load(b->p[i] + 16 * c), s[c]);
+        max[i] = v16_max_lane(v16_max(v16_max(x[0], x[1]), v16_max(x[2], x[3])));
+        new[i] = (max[i] * b->new[i]) * (1.0f / 255.0f);
+    }
+    v16 top = v16_load(max);
+    v16_store(factor, v16_zero_below(top, v16_set(ATTN_TINY), v16_div(v16_set(255.0f), top)));
+    foreach (i, n) {
+        v16 f = v16_set(factor[i]);
+        foreach (c, 4) {
+            v16 x = v16_mul(v16_load(b->p[i] + 16 * c), s[c]);
+            v16_store_weights(weight[i] + 16 * c, v16_fma(x, f, v16_set(EXP_MAGIC)));
+        }
+    }
+}
+
+/* Channels d0.. of a q4 page: 16*cols of them in one or two blocks. */
+LANES void q4_tile(int n, int cols, block *b, const page_job *pg, int dim, int d0, fetcher *ahead)
+{
+    const uint8_t *v = (const uint8_t *)pg->v + (size_t)d0 * (KV_PAGE / 2);
+    const uint16_t *scale = (const uint16_t *)(const void *)((const uint8_t *)pg->v + attn_values_bytes(ATTN_Q4, dim));
+    const int blocks = cols > 2 ? 2 : 1;
+    float new[2][BLOCK];
+    v_sums sum[BLOCK][4];
+    foreach (k, blocks) weigh_q4(n, b, scale + (d0 / ACT_BLOCK + k) * KV_PAGE, b->weight[k], new[k]);
+    foreach (i, n) {
+        foreach (c, cols) sum[i][c] = v_sums_zero();
+    }
+    for (int pair = 0; pair < KV_PAGE / 8; pair++) {
+        v_words x[4], y[4];
+        foreach (c, cols) v4_load(v + (c * 8 + pair) * 64, &x[c], &y[c]);
+        fetch(ahead);
+        foreach (i, n) {
+            foreach (k, blocks) {
+                p_words low = p_load(b->weight[k][i] + 8 * pair), high = p_load(b->weight[k][i] + 8 * pair + 4);
+                for (int c = 2 * k; c < min_int(2 * k + 2, cols); c++) {
+                    sum[i][c] = v_sums_add(sum[i][c], low, x[c]);
+                    sum[i][c] = v_sums_add(sum[i][c], high, y[c]);
+                }
+            }
+        }
+    }
+    foreach (i, n) {
+        v16 old = v16_set(b->old[i]);
+        foreach (c, cols) {
+            float *o = b->o[i] + d0 + 16 * c;
+            v16 product = v16_mul(v16_from_w16(v_sums_total(sum[i][c])), v16_set(new[c / 2][i]));
+            v16_store(o, v16_fma(v16_load(o), old, product));
+        }
+    }
+}
+
+LANES void output_q4(int n, block *b, const page_job *pg, int dim)
+{
+    const int wide = ATTN_V4_COLS(n);
+    fetcher ahead = fetch_over(pg->next_k, k_bytes(pg, dim), KV_PAGE / 8 * max_int(dim / 16 / wide, 1));
+    int d = 0;
+    if (wide >= 4)
+        for (; d + 64 <= dim; d += 64) q4_tile(n, 4, b, pg, dim, d, &ahead);
+    for (; d + 32 <= dim; d += 32) q4_tile(n, 2, b, pg, dim, d, &ahead);
+    for (; d < dim; d += 16) q4_tile(n, 1, b, pg, dim, d, &ahead);
+}
