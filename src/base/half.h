@@ -1,4 +1,4 @@
-/* f16 and bf16 <-> f32 in plain C, exact; conversion to f16/bf16 rounds to nearest even, NaN stays NaN. */
+/* f16, bf16 and E8M0 <-> f32 in plain C, exact; conversion to f16/bf16 rounds to nearest even, NaN stays NaN. */
 #ifndef KVASIR_BASE_HALF_H
 #define KVASIR_BASE_HALF_H
 
@@ -43,6 +43,13 @@ static inline uint16_t f16_from_f32(float f)
     }
     magnitude += 0xfffu + ((magnitude >> 13) & 1u);
     return (uint16_t)(sign | ((magnitude - 0x38000000u) >> 13));
+}
+
+/* Half of an E8M0 scale 2^(e-127) (OCP Microscaling Formats 1.0): its users' tables hold doubled values. Exact
+   down to the denormals of f32. */
+static inline float f32_from_e8m0_half(uint8_t e)
+{
+    return f32_from_bits(e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23);
 }
 
 static inline uint16_t bf16_from_f32(float f)

@@ -8,13 +8,13 @@
 #include <string.h>
 
 /* The numbers that are compared: of a row, and what their columns are called. */
-enum { COMPARED = 5 };
-static const char *const names[COMPARED] = {"prefill_tps", "decode_tps", "decode_ms_p95", "ttft_ms", "kv_bytes"};
-static const char *const titles[COMPARED] = {"prefill t/s", "decode t/s", "ms p95", "TTFT ms", "KV MiB"};
+enum { COMPARED = 4 };
+static const char *const names[COMPARED] = {"prefill_tps", "decode_tps", "ttft_ms", "kv_bytes"};
+static const char *const titles[COMPARED] = {"prefill t/s", "decode t/s", "TTFT ms", "KV MiB"};
 
 static void compared(const sweep_row *r, double to[COMPARED])
 {
-    const double values[COMPARED] = {r->prefill_tps, r->decode_tps, r->decode_ms_p95, r->ttft_ms, (double)r->kv_bytes};
+    const double values[COMPARED] = {r->prefill_tps, r->decode_tps, r->ttft_ms, (double)r->kv_bytes};
     memcpy(to, values, sizeof values);
 }
 
@@ -57,8 +57,10 @@ static int find_row(const json_t *rows, const sweep_row *like, sweep_row *out)
 
 static void print_head(void)
 {
-    (void)printf("%9s%8s", "depth", "KV");
-    for (int i = 0; i < COMPARED; i++) (void)printf("%14s A%10s%7s", titles[i], "B", "B/A");
+    (void)printf("%17s", "");
+    for (int i = 0; i < COMPARED; i++) (void)printf("%*s", i ? 27 : 21, titles[i]);
+    (void)printf("\n%9s%8s", "depth", "KV");
+    for (int i = 0; i < COMPARED; i++) (void)printf("%11s%9s%7s", "A", "B", "B/A");
     (void)putchar('\n');
 }
 
@@ -72,7 +74,11 @@ static void print_pair(const sweep_row *a, const sweep_row *b)
     (void)printf("%9s%8s", count_text((uint64_t)a->depth), type);
     for (int i = 0; i < COMPARED; i++) {
         double unit = strcmp(names[i], "kv_bytes") == 0 ? 1 << 20 : 1;
-        (void)printf("%16.2f%10.2f%7.2f", x[i] / unit, y[i] / unit, ratio(x[i], y[i]));
+        (void)printf("%11.1f%9.1f", x[i] / unit, y[i] / unit);
+        if (x[i] > 0)
+            (void)printf("%7.2f", y[i] / x[i]);
+        else
+            (void)printf("%7s", "-");
     }
     (void)putchar('\n');
 }

@@ -43,7 +43,8 @@
      V f16, f32: sp = lane sums ((p[j] + p[16+j]) + (p[32+j] + p[48+j])), then lanes i+8, i+4, i+2, i+1
                  op[d] = sum over t = lo..hi-1 ascending of fma(p[t], V[t][d], .) starting at 0
                  s = fma(s, a, sp * b); o[d] = fma(o[d], a, op[d] * b)
-     V q8:       u[t] = p[t] * 255 rounded to nearest even; w = b * (1/255); U = sum u[t]
+     V q8:       u[t] = 255 * exp(score[t] - mp) to an integer, by the steps of weight() in kernels/ref/attn.c, which
+                 lie within 0.53 of it; 0 for masked t; w = b * (1/255); U = sum u[t]
                  s = fma(s, a, U * w): what rounding takes from the outputs it takes from the sum as well
                  o[d] = fma(o[d], a, (float)(sum u[t] * v[t][d]) * (scale[d] * w))
      V q4:       for each block of 32 channels: x[t] = p[t] * scale[t]; X = max x; u[t] = x[t] * (255/X) rounded to

@@ -17,6 +17,7 @@
    this order v16_max_lane(x) v16_load_pairs(p, &even, &odd)      p[0], p[2], ... and p[1], p[3], ... of 32
    floats; v16_store_pairs(p, even, odd) v16_transpose(r)                    r[16] as a 16 x 16 matrix, in
    place
+     v16_sum_eight(x, out), v16_max_eight    v16_sum and v16_max_lane of x[0] to x[7] at once
      v16_abs(x), v16_if_greater(a, b, x, y)     a > b ? x : y
      v16_swap(x, distance)               lane i from lane i ^ distance; 1, 2, 4 or 8
 
@@ -42,11 +43,30 @@ LANES v16 v16_exp_reduce(v16 x, v16 *r, v16 *z)
     return v16_fma(q, rem, v16_set(1.0f));
 }
 
-LANES v16 v16_exp(v16 x)
+/* exp of what is not above EXP_MAX. */
+LANES v16 v16_exp_low(v16 x)
 {
-    v16 r, z, q = v16_exp_reduce(v16_min(v16_set(EXP_MAX), x), &r, &z);
+    v16 r, z, q = v16_exp_reduce(x, &r, &z);
     v16 e = v16_add_exponent(v16_fma(q, r, v16_set(1.0f)), z);
     return v16_zero_below(x, v16_set(EXP_MIN), e);
+}
+
+LANES v16 v16_exp(v16 x)
+{
+    return v16_exp_low(v16_min(v16_set(EXP_MAX), x));
+}
+
+/* The weight of a score that lies x (not above 0) from its page's maximum, as kernels/attn.h has it for V in q8; the
+   integer stands in the low bits. */
+LANES v16 v16_weight(v16 x)
+{
+    const v16 magic = v16_set(EXP_MAGIC);
+    v16 t = v16_max(v16_mul(x, v16_set(EXP_LOG2E)), v16_set(WEIGHT_MIN));
+    v16 z = v16_add(t, magic), f = v16_sub(t, v16_sub(z, magic));
+    v16 e = v16_fma(v16_set(WEIGHT_C3), f, v16_set(WEIGHT_C2));
+    e = v16_fma(e, f, v16_set(WEIGHT_C1));
+    e = v16_fma(e, f, v16_set(WEIGHT_C0));
+    return v16_add(v16_add_exponent(e, z), magic);
 }
 
 LANES v16 v16_tanh(v16 x)

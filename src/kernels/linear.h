@@ -24,9 +24,12 @@
      Q4_1, Q5_1  w = u         d, offset m
      Q4_K, Q5_K  w = u         d*sc, offset -(dmin*m)
      Q6_K        w = u - 32    d*sc per 16
+     IQ4_NL      w = table[u]  d          (iq4nl_values of quant/iq_tables.h)
+     IQ4_XS      w = table[u]  d*(ls-32)  (the same table; ls of 6 bits)
+     MXFP4       w = table[u]  2^(e-128)  (fp4_values, which are doubled)
 
-   Integer units that want unsigned weights take u * q and subtract 8, 16, 128 or 32 times the sum of q, which
-   is why act_block holds that sum (negated: one step less); signed ones take w. Both are exact.
+   Integer units that want unsigned weights take (w + c) * q and start from -c times the sum of q, which is why
+   act_block holds that sum for the largest c; signed ones take w. Both are exact.
 
    Float kinds (F32, F16, BF16): acc = fma(w[k], x[k], acc) for k ascending, w widened exactly. */
 #ifndef KVASIR_KERNELS_LINEAR_H
@@ -40,9 +43,9 @@ enum { PANEL_ROWS = 16, ACT_BLOCK = 32 };
 
 /* 32 activations of one token as int8 with one scale: x ~= d * q, |q| <= 127. */
 typedef struct act_block {
-    float d;              /* 0 for a block of zeros */
-    float ds;             /* d * (float)(sum of q) */
-    int32_t minus_sum[2]; /* minus the sum of q[0..15], of q[16..31] */
+    float d;             /* 0 for a block of zeros */
+    float ds;            /* d * (float)(sum of q) */
+    int32_t minus128[3]; /* -128 times the sum of q[0..15], of q[16..31], of all */
     int8_t q[ACT_BLOCK];
 } act_block;
 
@@ -60,6 +63,9 @@ typedef enum panel_kind {
     PANEL_Q4_K,
     PANEL_Q5_K,
     PANEL_Q6_K,
+    PANEL_IQ4_NL,
+    PANEL_IQ4_XS,
+    PANEL_MXFP4,
     PANEL_KINDS
 } panel_kind;
 

@@ -272,9 +272,9 @@ int kv_layout_max_tokens(const kv_layout *l, uint64_t budget)
         int to = KV_MAX_CONTEXT;
         for (int g = 0; g < l->n_groups; g++) {
             int window = l->group[g].window;
-            if (window == 0 || window > KV_MAX_CONTEXT - KV_PAGE_TOKENS + 1) continue;
-            int last_with_page_0 = window + KV_PAGE_TOKENS - 2;
-            if (last_with_page_0 >= from) to = min_int(to, last_with_page_0);
+            if (window == 0 || window > KV_MAX_CONTEXT - KV_PAGE_TOKENS) continue;
+            int first_without_page_0 = window + KV_PAGE_TOKENS - 1; /* but reached from where it still is there */
+            if (first_without_page_0 >= from) to = min_int(to, first_without_page_0);
         }
         int over = first_over(l, budget, from, to);
         if (over <= to) return over - 1;

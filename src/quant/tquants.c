@@ -37,16 +37,10 @@ void decode_TQ2_0(const void *raw, float *out, size_t n)
     }
 }
 
-/* Half of 2^(e - 127), because the table holds doubled values; exact down to the denormals of f32. */
-static float e8m0_half(uint8_t e)
-{
-    return f32_from_bits(e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23);
-}
-
 void decode_MXFP4(const void *raw, float *out, size_t n)
 {
     for (const block_MXFP4 *b = raw; n >= 32; b++, out += 32, n -= 32) {
-        float d = e8m0_half(b->e);
+        float d = f32_from_e8m0_half(b->e);
         for (int i = 0; i < 16; i++) {
             out[i] = (float)fp4_values[b->qs[i] & 15] * d;
             out[i + 16] = (float)fp4_values[b->qs[i] >> 4] * d;

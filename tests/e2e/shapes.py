@@ -63,8 +63,8 @@ SWEEP = {
 RATIO = {"a": NUMBER, "b": NUMBER, "ratio": OPTIONAL_NUMBER}
 SWEEP_COMPARE = {
     "schema": str, "a": str, "b": str,
-    "rows": [{"kv_k": str, "kv_v": str, "depth": int, "prefill_tps": RATIO, "decode_tps": RATIO, "decode_ms_p95": RATIO,
-              "ttft_ms": RATIO, "kv_bytes": RATIO}],
+    "rows": [{"kv_k": str, "kv_v": str, "depth": int, "prefill_tps": RATIO, "decode_tps": RATIO, "ttft_ms": RATIO,
+              "kv_bytes": RATIO}],
 }
 TOKENIZE = {"schema": str, "ids": [int], "n": int}
 DECODE = {"schema": str, "ids": [int], "text": str}

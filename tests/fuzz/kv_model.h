@@ -54,39 +54,64 @@ static inline uint32_t model_value(uint32_t stamp, const kv_stream *s, int head,
     return x * 2246822519u;
 }
 
-/* Writes the token's rows (or compares with them) in one stream; false when they differ. */
-static inline bool model_row(const kv_view *view, const kv_stream *s, int pos, uint32_t stamp, bool write)
+/* Writes the token's rows (or compares with them) in one head's page; false when they differ. A closed page of a type
+   that packs stands for 64 tokens together: the model keeps sixteen bits of each in it. */
+static inline bool model_head(const kv_stream *s, kv_format format, void *rows, int t, int head, uint32_t stamp,
+                              bool write)
 {
-    int page = pos / KV_PAGE_TOKENS, t = pos % KV_PAGE_TOKENS;
-    for (int head = 0; head < s->n_heads; head++) {
-        void *rows = kv_page(view, s, page, head);
-        for (int d = 0; d < s->head_dim; d++) {
-            int i = s->is_v ? t * s->head_dim + d : d * KV_PAGE_TOKENS + t;
-            uint32_t value = model_value(stamp, s, head, d);
-            if (s->type == KV_F32) {
-                if (write)
-                    ((uint32_t *)rows)[i] = value;
-                else if (((uint32_t *)rows)[i] != value)
-                    return false;
-            } else {
-                if (write)
-                    ((uint16_t *)rows)[i] = (uint16_t)(value >> 16);
-                else if (((uint16_t *)rows)[i] != (uint16_t)(value >> 16))
-                    return false;
-            }
+    attn_format f = kv_attn_format(s->type, format);
+    bool packed = f == ATTN_Q8 || f == ATTN_Q4;
+    for (int d = 0; d < (packed ? 1 : s->head_dim); d++) {
+        int i = packed ? t : s->is_v ? t * s->head_dim + d : d * KV_PAGE_TOKENS + t;
+        uint32_t value = model_value(stamp, s, head, d);
+        if (f == ATTN_F32) {
+            if (write)
+                ((uint32_t *)rows)[i] = value;
+            else if (((uint32_t *)rows)[i] != value)
+                return false;
+        } else {
+            if (write)
+                ((uint16_t *)rows)[i] = (uint16_t)(value >> 16);
+            else if (((uint16_t *)rows)[i] != (uint16_t)(value >> 16))
+                return false;
         }
     }
     return true;
 }
 
-/* Rows of tokens from..from+n-1 in all layers. */
-static inline void model_write(kv_model *m, const model_seq *q, int from, int n, uint32_t stamp)
+static inline bool model_row(const kv_view *view, const kv_stream *s, int pos, uint32_t stamp, bool write)
 {
+    int page = pos / KV_PAGE_TOKENS, t = pos % KV_PAGE_TOKENS;
+    bool same = true;
+    for (int head = 0; head < s->n_heads; head++)
+        same &= model_head(s, (kv_format)view->closed[page], kv_page(view, s, page, head), t, head, stamp, write);
+    return same;
+}
+
+/* The closed form of the page that the sequence's length lies in: its 64 tokens. */
+static inline void model_close(const kv_view *view, const kv_stream *s, const model_seq *q)
+{
+    int first = q->length / KV_PAGE_TOKENS * KV_PAGE_TOKENS;
+    for (int head = 0; head < s->n_heads; head++) {
+        void *rows = view->closing + s->offset[KV_CLOSED] + (size_t)head * s->page_bytes[KV_CLOSED];
+        for (int t = 0; t < KV_PAGE_TOKENS; t++)
+            (void)model_head(s, KV_CLOSED, rows, t, head, q->stamp[first + t], true);
+    }
+}
+
+/* Rows of n tokens after the sequence's length in all layers. */
+static inline void model_write(kv_model *m, model_seq *q, int n, uint32_t stamp)
+{
+    for (int i = 0; i < n; i++) q->stamp[q->length + i] = stamp + (uint32_t)i;
     for (int layer = 0; layer < m->layout.n_layers; layer++) {
         kv_view view = kv_seq_view(q->s, layer);
         for (int i = 0; view.k && i < n; i++) {
-            (void)model_row(&view, view.k, from + i, stamp + (uint32_t)i, true);
-            (void)model_row(&view, view.v, from + i, stamp + (uint32_t)i, true);
+            (void)model_row(&view, view.k, q->length + i, stamp + (uint32_t)i, true);
+            (void)model_row(&view, view.v, q->length + i, stamp + (uint32_t)i, true);
+        }
+        if (view.k && view.closing && q->length % KV_PAGE_TOKENS + n >= KV_PAGE_TOKENS) {
+            model_close(&view, view.k, q);
+            model_close(&view, view.v, q);
         }
     }
 }
@@ -139,20 +164,36 @@ static inline void model_let_go(const kv_model *m, model_seq *q)
     }
 }
 
-/* What a cut to n leaves: n where no row that it needs is gone, else the newest snapshot up to n, else
- * nothing. */
-static inline int model_kept(const kv_model *m, const model_seq *q, int n, bool *rows_are_there)
+static inline bool model_packs(const kv_model *m)
 {
-    *rows_are_there = true;
+    return m->layout.type_k >= KV_Q8 || m->layout.type_v >= KV_Q8;
+}
+
+/* Whether the sequence still has what one of n tokens holds. */
+static inline bool model_has(const kv_model *m, const model_seq *q, int n)
+{
+    int page = n / KV_PAGE_TOKENS;
     for (int g = 0; g < m->layout.n_groups; g++) {
         int window = m->layout.group[g].window, need = window && n >= window ? n - window + 1 : 0;
-        if (need < q->gone[g] * KV_PAGE_TOKENS) *rows_are_there = false;
+        if (need < q->gone[g] * KV_PAGE_TOKENS) return false;
     }
+    /* A packed page is not opened again. */
+    return !model_packs(m) || n % KV_PAGE_TOKENS == 0 || page == 0 || page == q->length / KV_PAGE_TOKENS;
+}
+
+/* What a cut to n leaves: n where everything is there, else the nearest of the newest snapshot up to n, the start of
+ * n's page, and nothing. */
+static inline int model_kept(const kv_model *m, const model_seq *q, int n, bool *rows_are_there)
+{
+    int start = n / KV_PAGE_TOKENS * KV_PAGE_TOKENS, kept = 0;
+    *rows_are_there = model_has(m, q, n);
     if (*rows_are_there) return n;
-    for (int i = q->n_snapshots; i-- > 0;) {
-        if (q->snapshot[i] <= n) return q->snapshot[i];
+    for (int i = q->n_snapshots; i-- > 0 && kept == 0;) {
+        if (q->snapshot[i] <= n) kept = q->snapshot[i];
     }
-    return 0;
+    if (kept > start || !model_has(m, q, start)) return kept;
+    *rows_are_there = true;
+    return start;
 }
 
 /* The model's side of coming to `kept` tokens, for a cut and for a fork. */
@@ -169,7 +210,8 @@ static inline bool model_reserve(kv_model *m, model_seq *q, int n)
 {
     uint64_t used = kv_pool_used(m->pool), block = 0, free_bytes = kv_pool_budget(m->pool) - used;
     for (int g = 0; g < m->layout.n_groups; g++) block += m->layout.group[g].block_bytes[KV_OPEN];
-    uint64_t enough = ((uint64_t)n / KV_PAGE_TOKENS + 2) * block; /* a copied page and all new ones */
+    /* Room that was reserved before counts among the used bytes, and is enough for as many tokens. */
+    uint64_t enough = ((uint64_t)n / KV_PAGE_TOKENS + 3) * block; /* a copied page, a closed one, all new ones */
     unsigned before = mem_forbidden();
     mem_forbid(true);
     kvasir_status status = kv_seq_reserve(q->s, n);
@@ -187,15 +229,21 @@ static inline bool model_reserve(kv_model *m, model_seq *q, int n)
     return status == KVASIR_OK;
 }
 
-/* Makes room for n, writes all of it, commits `keep` of them. */
+/* Makes room for n, writes all of it, commits `keep` of them; types that pack commit all of the room or nothing. */
 static inline void model_append(kv_model *m, model_seq *q, int n, int keep)
 {
     if (!model_reserve(m, q, n)) return;
-    model_write(m, q, q->length, n, m->clock);
-    for (int i = 0; i < keep; i++) q->stamp[q->length + i] = m->clock + (uint32_t)i;
+    if (model_packs(m)) n = q->reserved;
+    model_write(m, q, n, m->clock);
     m->clock += (uint32_t)n;
     unsigned before = mem_forbidden();
     mem_forbid(true);
+    if (model_packs(m) && keep > 0 && keep < n) {
+        MODEL_EXPECT(m, kv_seq_commit(q->s, keep) == KVASIR_E_ARGUMENT);
+        keep = keep % 2 ? n : 0;
+    } else if (model_packs(m) && keep > 0) {
+        keep = n;
+    }
     MODEL_EXPECT(m, kv_seq_commit(q->s, q->reserved + 1) == KVASIR_E_ARGUMENT);
     MODEL_EXPECT(m, kv_seq_commit(q->s, keep) == KVASIR_OK);
     mem_forbid(false);
@@ -284,8 +332,8 @@ static inline void model_step(kv_model *m)
         kv_seq_free(q->s);
         *q = (model_seq){0};
     } else if (model_reserve(m, q, (int)b)) { /* room that is written to and stays uncommitted */
-        model_write(m, q, q->length, (int)b, m->clock);
-        m->clock += b;
+        model_write(m, q, q->reserved, m->clock);
+        m->clock += (unsigned)q->reserved;
     }
 }
 
@@ -304,8 +352,13 @@ static inline bool model_run(kv_model *m, const uint8_t *bytes, size_t n)
         .n_head_kv = 2, .k_dim = shape & 16 ? 12 : 2, .v_dim = 4, .window = shape & 32 ? windows[window % WINDOWS] : 0};
     if (shape & 64 && !(shape & 8)) m->layer[2].window = windows[window / WINDOWS % WINDOWS];
     kv_type k = shape & 1 ? KV_F16 : KV_F32, v = shape & 2 ? KV_F16 : KV_F32;
+    if (shape & 128) { /* types that pack, at least one of them */
+        for (int i = 0; i < MODEL_LAYERS; i++) m->layer[i].k_dim = m->layer[i].v_dim = ATTN_LANES;
+        k = shape & 1 ? KV_Q8 : KV_Q4;
+        v = (const kv_type[]){KV_Q8, KV_Q4, KV_F16, KV_F32}[shape >> 1 & 3];
+    }
     MODEL_EXPECT(m, kv_layout_make(m->layer, MODEL_LAYERS, k, v, &m->layout) == KVASIR_OK);
-    MODEL_EXPECT(m, kv_pool_create((uint64_t)blocks * 4096, &m->pool) == KVASIR_OK);
+    MODEL_EXPECT(m, kv_pool_create((uint64_t)blocks * (shape & 128 ? 16384 : 4096), &m->pool) == KVASIR_OK);
     while (m->at < m->n && !m->wrong[0]) {
         model_step(m);
         model_compare_all(m);

@@ -47,11 +47,11 @@ static void run_pair(void *p)
     pthread_join(thread, NULL);
 }
 
-/* Valid blocks: any bytes are, but for the scales, whose values only matter where they are slow (they are
- * not). */
+/* Valid blocks: any bytes are, but for the scales, whose values only matter where they are slow: those of MXFP4
+   (bytes) must not be so small that the products are denormal. */
 static void fill(uint8_t *to, size_t n)
 {
-    for (size_t i = 0; i < n; i++) to[i] = (uint8_t)(i * 7 % 61);
+    for (size_t i = 0; i < n; i++) to[i] = (uint8_t)(64 + i * 7 % 61);
 }
 
 static double gemv_gbs(const job *one, int n_panels, float *out2)
@@ -84,7 +84,7 @@ static void bench_kind(const kcheck *k, job *j, float *out2)
     double one = gemv_gbs(j, n_panels, NULL), two = gemv_gbs(j, n_panels, out2);
     double cached = gemv_gbs(j, (int)((512 << 10) / panel_bytes(j->kind, j->k)) + 1, NULL);
     double many = gemm_gops(j, 512);
-    printf("  %-5s k %4d  1 row: %5.1f GB/s (%3.0f%%), 2 threads %5.1f, cached %5.1f;  G op/s at 2: %5.0f, "
+    printf("  %-6s k %4d  1 row: %5.1f GB/s (%3.0f%%), 2 threads %5.1f, cached %5.1f;  G op/s at 2: %5.0f, "
            "6: %5.0f, 12: "
            "%5.0f, "
            "16: %5.0f, 512: %5.0f (%.0f%% of peak)\n",
@@ -132,6 +132,14 @@ static void bench_rows(const linear_kernels *t, uint8_t *memory, float *x, act_b
     printf("\n");
 }
 
+/* Elements in a block of the kind's type. */
+static int unit_of(panel_kind kind)
+{
+    uint32_t type = 0;
+    while (panel_kind_of((quant_type)type) != (int)kind) type++;
+    return quant_traits_of(type)->block_elements;
+}
+
 void kcheck_bench_linear(kcheck *k)
 {
     static const int widths[] = {576, 1536, 8960};
@@ -150,8 +158,7 @@ void kcheck_bench_linear(kcheck *k)
     fill(memory, WEIGHT_BYTES);
     for (size_t w = 0; w < sizeof widths / sizeof *widths; w++) {
         for (int kind = 0; kind < PANEL_KINDS; kind++) {
-            bool super_blocks = kind >= PANEL_Q4_K;
-            if ((super_blocks && widths[w] % 256) || (k->level == CPU_REF && widths[w] != 576)) continue;
+            if (widths[w] % unit_of((panel_kind)kind) || (k->level == CPU_REF && widths[w] != 576)) continue;
             bool floats = panel_kind_is_float((panel_kind)kind);
             job j = {.kernels = &t,
                      .kind = (panel_kind)kind,

@@ -13,15 +13,18 @@
 typedef enum scale_kind { SCALES_USUAL, SCALES_DENORMAL, SCALES_ZERO, SCALES_ANY, SCALE_KINDS } scale_kind;
 static const char *const scale_names[SCALE_KINDS] = {"usual", "denormal", "zero", "any"};
 
-/* Where a block has its f16 fields; -1: none. */
+/* Where a block has its f16 fields; -1: none. MXFP4's scale is a byte of its own kind. */
 static const struct {
     quant_type type;
     int d, m;
 } types[PANEL_KINDS] = {
-    [PANEL_F32] = {QUANT_F32, -1, -1},  [PANEL_F16] = {QUANT_F16, -1, -1},    [PANEL_BF16] = {QUANT_BF16, -1, -1},
-    [PANEL_Q4_0] = {QUANT_Q4_0, 0, -1}, [PANEL_Q4_1] = {QUANT_Q4_1, 0, 2},    [PANEL_Q5_0] = {QUANT_Q5_0, 0, -1},
-    [PANEL_Q5_1] = {QUANT_Q5_1, 0, 2},  [PANEL_Q8_0] = {QUANT_Q8_0, 0, -1},   [PANEL_Q4_K] = {QUANT_Q4_K, 0, 2},
-    [PANEL_Q5_K] = {QUANT_Q5_K, 0, 2},  [PANEL_Q6_K] = {QUANT_Q6_K, 208, -1},
+    [PANEL_F32] = {QUANT_F32, -1, -1},      [PANEL_F16] = {QUANT_F16, -1, -1},
+    [PANEL_BF16] = {QUANT_BF16, -1, -1},    [PANEL_Q4_0] = {QUANT_Q4_0, 0, -1},
+    [PANEL_Q4_1] = {QUANT_Q4_1, 0, 2},      [PANEL_Q5_0] = {QUANT_Q5_0, 0, -1},
+    [PANEL_Q5_1] = {QUANT_Q5_1, 0, 2},      [PANEL_Q8_0] = {QUANT_Q8_0, 0, -1},
+    [PANEL_Q4_K] = {QUANT_Q4_K, 0, 2},      [PANEL_Q5_K] = {QUANT_Q5_K, 0, 2},
+    [PANEL_Q6_K] = {QUANT_Q6_K, 208, -1},   [PANEL_IQ4_NL] = {QUANT_IQ4_NL, 0, -1},
+    [PANEL_IQ4_XS] = {QUANT_IQ4_XS, 0, -1}, [PANEL_MXFP4] = {QUANT_MXFP4, 0, -1},
 };
 
 /* A product to compute: a weight of file rows and its panels, activations in both forms. */
@@ -51,6 +54,16 @@ static uint16_t random_scale(kcheck *k, scale_kind scales)
     default:
         return (uint16_t)kcheck_u32(k);
     }
+}
+
+/* 2^(e-127): about like the usual f16; denormal once halved; the least there is, as nothing is zero; any. */
+static uint8_t random_e8m0(kcheck *k, scale_kind scales)
+{
+    uint8_t dice = (uint8_t)(kcheck_u32(k) >> 24);
+    return scales == SCALES_USUAL      ? 118 + dice % 5
+           : scales == SCALES_DENORMAL ? dice % 3
+           : scales == SCALES_ZERO     ? 0
+                                       : dice;
 }
 
 static void random_float_rows(kcheck *k, product *p, scale_kind scales)
@@ -83,6 +96,10 @@ static void random_rows(kcheck *k, product *p, scale_kind scales)
     }
     kcheck_bytes(k, p->file, (size_t)p->rows * p->row_bytes);
     for (size_t at = 0; at < (size_t)p->rows * p->row_bytes; at += (size_t)traits->block_bytes) {
+        if (p->kind == PANEL_MXFP4) {
+            p->file[at] = random_e8m0(k, scales);
+            continue;
+        }
         put_half(p->file + at + types[p->kind].d, random_scale(k, scales));
         if (types[p->kind].m >= 0) put_half(p->file + at + types[p->kind].m, random_scale(k, scales));
     }
@@ -218,8 +235,10 @@ static void check_act_block(kcheck *k, const float *x, const act_block *a, const
         plain += p / amax * (p / amax);
     }
     float ds = a->d * (float)(sum[0] + sum[1]);
-    kcheck_true(k, least >= -127 && sum[0] == -a->minus_sum[0] && sum[1] == -a->minus_sum[1], "quantise %s: sums %d %d",
-                input, a->minus_sum[0], a->minus_sum[1]);
+    kcheck_true(k,
+                least >= -127 && a->minus128[0] == -128 * sum[0] && a->minus128[1] == -128 * sum[1] &&
+                    a->minus128[2] == -128 * (sum[0] + sum[1]),
+                "quantise %s: sums %d %d %d", input, a->minus128[0], a->minus128[1], a->minus128[2]);
     kcheck_true(k, isnan(x[0]) || f32_bits(ds) == f32_bits(a->ds), "quantise %s: ds", input);
     kcheck_true(k, a->d == 0 || error <= plain * 1.0001 + 1e-12, "quantise %s: error %g, %g at amax/127", input, error,
                 plain);

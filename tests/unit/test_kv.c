@@ -34,11 +34,12 @@ static void test_page_bytes(void **state)
     static const struct {
         int dim;
         size_t f16, k8, v8, k4, v4;
-    } expect[] = {{64, 8192, 4480, 4352, 2432, 2304},
-                  {96, 12288, 6720, 6528, 3648, 3456},
-                  {128, 16384, 8960, 8704, 4864, 4608},
-                  {256, 32768, 17920, 17408, 9728, 9216},
-                  {576, 73728, 40320, 39168, 21888, 20736}};
+    } expect[] = {{64, 8192, 4480, 4224, 2432, 2304},
+                  {80, 10240, 5696, 5312, 3136, 2944}, /* the third block of scales is half used */
+                  {96, 12288, 6720, 6336, 3648, 3456},
+                  {128, 16384, 8960, 8448, 4864, 4608},
+                  {256, 32768, 17920, 16896, 9728, 9216},
+                  {576, 73728, 40320, 38016, 21888, 20736}};
     for (size_t i = 0; i < sizeof expect / sizeof *expect; i++) {
         int d = expect[i].dim;
         assert_int_equal(kv_page_bytes(KV_F32, KV_OPEN, false, d), 2 * expect[i].f16);
@@ -54,9 +55,9 @@ static void test_page_bytes(void **state)
             assert_int_equal(kv_page_bytes(KV_Q4, KV_OPEN, is_v, d), expect[i].f16);
         }
         double f16 = 2 * (double)expect[i].f16; /* the shares that the design promises */
-        assert_true((double)(expect[i].k8 + expect[i].v8) / f16 <= 0.540);
-        assert_true((double)(expect[i].k8 + expect[i].v4) / f16 <= 0.415);
-        assert_true((double)(expect[i].k4 + expect[i].v4) / f16 <= 0.290);
+        assert_true((double)(expect[i].k8 + expect[i].v8) / f16 <= (d == 80 ? 0.545 : 0.540));
+        assert_true((double)(expect[i].k8 + expect[i].v4) / f16 <= (d == 80 ? 0.425 : 0.415));
+        assert_true((double)(expect[i].k4 + expect[i].v4) / f16 <= (d == 80 ? 0.300 : 0.290));
     }
     assert_int_equal(kv_page_bytes(KV_F16, KV_OPEN, false, 80), 10240);
     assert_int_equal(kv_page_bytes(KV_F16, KV_OPEN, false, 1), 128);
@@ -101,7 +102,7 @@ static void test_layout(void **state)
     kv_layout_free(&l);
 
     assert_ok(kv_layout_make(q, 28, KV_Q8, KV_Q8, &l));
-    size_t open = 1835008, closed = 991232; /* 56 * (8960 + 8704) = 989184, rounded up to 4096 */
+    size_t open = 1835008, closed = 974848; /* 56 * (8960 + 8448) = 974848, a multiple of 4096 */
     assert_int_equal(l.group[0].block_bytes[KV_OPEN], open);
     assert_int_equal(l.group[0].block_bytes[KV_CLOSED], closed);
     assert_int_equal(l.stream[1].offset[KV_CLOSED], 2 * 8960);
@@ -136,7 +137,7 @@ static void test_layout_refuses(void **state)
 {
     (void)state;
     kv_layout l;
-    kv_layer layer[3] = {{.n_head_kv = 2, .k_dim = 80, .v_dim = 64},
+    kv_layer layer[3] = {{.n_head_kv = 2, .k_dim = 72, .v_dim = 80},
                          {.n_head_kv = 0},
                          {.n_head_kv = 1, .k_dim = 1, .v_dim = 576}};
     assert_ok(kv_layout_make(layer, 3, KV_F16, KV_F32, &l));
@@ -144,9 +145,9 @@ static void test_layout_refuses(void **state)
     assert_int_equal(l.n_streams, 4);
     kv_layout_free(&l);
     assert_int_equal(kv_layout_make(layer, 1, KV_Q8, KV_F16, &l), KVASIR_E_ARGUMENT);
-    assert_non_null(strstr(kvasir_message(), "80"));
+    assert_non_null(strstr(kvasir_message(), "72"));
     assert_non_null(strstr(kvasir_message(), "f16 and f32"));
-    assert_ok(kv_layout_make(layer, 1, KV_F16, KV_Q8, &l)); /* only V packs, and 64 is fine */
+    assert_ok(kv_layout_make(layer, 1, KV_F16, KV_Q8, &l)); /* only V packs, and 80 is fine */
     kv_layout_free(&l);
     assert_int_equal(kv_layout_make(layer, KV_MAX_LAYERS + 1, KV_F16, KV_F16, &l), KVASIR_E_FORMAT);
     assert_int_equal(kv_layout_make(layer, -1, KV_F16, KV_F16, &l), KVASIR_E_FORMAT);
@@ -162,6 +163,15 @@ static void test_layout_refuses(void **state)
     kv_layout_free(&l);
 }
 
+/* What a sequence of n tokens holds while it takes one more: a page that it fills is there in both forms. */
+static uint64_t bytes_to_append(const kv_layout *l, int n)
+{
+    uint64_t bytes = kv_layout_bytes(l, n);
+    if (l->type_k == KV_F16 || n < KV_PAGE_TOKENS || (n + 1) % KV_PAGE_TOKENS) return kv_layout_bytes(l, n + 1);
+    for (int g = 0; g < l->n_groups; g++) bytes += l->group[g].block_bytes[KV_CLOSED];
+    return bytes;
+}
+
 /* Against trying every length, for types that pack and windows whose bytes fall again. */
 static void test_max_tokens(void **state)
 {
@@ -174,7 +184,7 @@ static void test_max_tokens(void **state)
         assert_ok(kv_layout_make(layer, 2, types[i / 64], types[i / 64], &l));
         for (uint64_t budget = 0; budget < 900000; budget += 20483) {
             int n = 0;
-            while (n < 4000 && kv_layout_bytes(&l, n + 1) <= budget) n++;
+            while (n < 4000 && bytes_to_append(&l, n) <= budget) n++;
             int got = kv_layout_max_tokens(&l, budget);
             if (n < 4000)
                 assert_int_equal(got, n);
@@ -297,11 +307,6 @@ static void test_budget(void **state)
     kv_seq_free(a);
     assert_int_equal(kv_seq_create(p, &l, 0, &a), KVASIR_E_ARGUMENT);
     assert_int_equal(kv_seq_create(p, &l, KV_MAX_CONTEXT + 1, &a), KVASIR_E_ARGUMENT);
-    kv_layout_free(&l);
-    small_layout(KV_F16, 0, &l);
-    l.type_k = KV_Q8;
-    assert_int_equal(kv_seq_create(p, &l, 10, &a), KVASIR_E_UNSUPPORTED);
-    assert_non_null(strstr(kvasir_message(), "f16 and f32"));
     kv_pool_free(p);
     kv_layout_free(&l);
 }

@@ -63,15 +63,15 @@ LANES w16 w16_zero(void)
     return (w16){{zero, zero, zero, zero}};
 }
 
-LANES w16 k8_start(int32_t minus_sum)
+LANES w16 k8_start(int32_t minus128)
 {
-    (void)minus_sum; /* K is signed here */
+    (void)minus128; /* K is signed here */
     return w16_zero();
 }
 
-LANES w16 k4_start(int32_t minus_sum)
+LANES w16 k4_start(int32_t minus128)
 {
-    (void)minus_sum;
+    (void)minus128;
     return w16_zero();
 }
 

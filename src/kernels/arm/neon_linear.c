@@ -90,9 +90,8 @@ static void quantise_block(const float *values, act_block *out)
         out->d = amax / 127.0f * (a / b);
     }
     if (!(most >= 0)) out->d = amax / 127.0f; /* a NaN among the values */
-    out->minus_sum[0] = -store_bytes(y, best, out->q);
-    out->minus_sum[1] = -store_bytes(y + 4, best, out->q + 16);
-    out->ds = out->d * (float)-(out->minus_sum[0] + out->minus_sum[1]);
+    int low = store_bytes(y, best, out->q), high = store_bytes(y + 4, best, out->q + 16);
+    act_block_sums(out, low, high);
 }
 
 static void quantise(const float *x, int k, act_block *out)

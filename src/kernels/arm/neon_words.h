@@ -12,12 +12,24 @@
 
 #include "kernels/linear.h"
 
+#include <string.h>
+
 typedef int32x4_t ivec;
 typedef float32x4_t fvec;
 
 INLINE ivec i_load(const void *p)
 {
     return vreinterpretq_s32_u8(vld1q_u8(p));
+}
+INLINE ivec i_load_bytes(const uint8_t *p)
+{
+    uint32_t four;
+    memcpy(&four, p, sizeof four);
+    return vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(four)))));
+}
+INLINE void i_store(void *p, ivec x)
+{
+    vst1q_u8(p, vreinterpretq_u8_s32(x));
 }
 INLINE ivec i_set(int32_t x)
 {
@@ -54,6 +66,18 @@ INLINE ivec i_merge(ivec a, ivec b, ivec mask)
 INLINE ivec i_sub8(ivec a, ivec b)
 {
     return vreinterpretq_s32_s8(vsubq_s8(vreinterpretq_s8_s32(a), vreinterpretq_s8_s32(b)));
+}
+INLINE ivec i_max(ivec a, ivec b)
+{
+    return vmaxq_s32(a, b);
+}
+INLINE ivec i_table(const int8_t *values)
+{
+    return vreinterpretq_s32_s8(vld1q_s8(values));
+}
+INLINE ivec i_look_up(ivec table, ivec x)
+{
+    return vreinterpretq_s32_s8(vqtbl1q_s8(vreinterpretq_s8_s32(table), vreinterpretq_u8_s32(x)));
 }
 
 /* The byte that holds bit 4j+i goes to byte i of each word, where the bit is tested. */
@@ -106,6 +130,10 @@ INLINE fvec f_from_i(ivec x)
 {
     return vcvtq_f32_s32(x);
 }
+INLINE fvec f_from_bits(ivec x)
+{
+    return vreinterpretq_f32_s32(x);
+}
 INLINE void f_store(float *p, fvec x)
 {
     vst1q_f32(p, x);
@@ -114,6 +142,10 @@ INLINE void f_store(float *p, fvec x)
 INLINE bool dots_signed(panel_kind kind)
 {
     return true;
+}
+INLINE int dots_centre(int c)
+{
+    return c;
 }
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/half.h"
 #include "kernels/levels.h"
 #include "kernels/vec.h"
+#include "kernels/vec_const.h"
 
 #include <math.h>
 
@@ -91,10 +92,10 @@ static float page_scores(const attn_queries *a, int i, const attn_page *pg, floa
 
 /* ---- weights and outputs ---- */
 
-/* Turns scores into weights exp(score - max), 0 outside lo..hi-1. */
-static void page_weights(float *p, float max, int lo, int hi)
+/* Turns scores less their maximum into weights, 0 outside lo..hi-1. */
+static void page_weights(float *p, int lo, int hi)
 {
-    for (int t = 0; t < KV_PAGE; t++) p[t] = t >= lo && t < hi ? vec_exp_ref(p[t] - max) : 0.0f;
+    for (int t = 0; t < KV_PAGE; t++) p[t] = t >= lo && t < hi ? vec_exp_ref(p[t]) : 0.0f;
 }
 
 static float weight_sum(const float *p)
@@ -110,9 +111,17 @@ static int nearest(float x, float factor)
     return (int)(fmaf(x, factor, 0x1.8p23f) - 0x1.8p23f);
 }
 
+/* 255 * exp(x) for x <= 0, as an integer. x * log2(e) = n + f with n an integer; a cubic for 2^f, n to the exponent. */
+static int weight(float x)
+{
+    float t = larger(x * EXP_LOG2E, WEIGHT_MIN), z = t + EXP_MAGIC, f = t - (z - EXP_MAGIC);
+    float e = fmaf(fmaf(fmaf(WEIGHT_C3, f, WEIGHT_C2), f, WEIGHT_C1), f, WEIGHT_C0);
+    return (int)((f32_from_bits(f32_bits(e) + (f32_bits(z) << 23)) + EXP_MAGIC) - EXP_MAGIC);
+}
+
 /* One query's state and what the page does to it: the old part is multiplied by `old`, the page's by `new`. */
 typedef struct turn {
-    const float *p;
+    const float *p; /* weights; scores less their maximum where V is q8 */
     float *s, *o, old, new;
     int lo, hi, head_dim;
 } turn;
@@ -130,12 +139,12 @@ static void plain_output(const turn *u, const void *v, element at)
 static void q8_output(const turn *u, const int8_t *v)
 {
     const uint16_t *scale = (const uint16_t *)(const void *)(v + attn_values_bytes(ATTN_Q8, u->head_dim));
-    int weight[KV_PAGE], sum = 0;
+    int u8[KV_PAGE], sum = 0;
     float w = u->new *(1.0f / 255.0f);
-    for (int t = 0; t < KV_PAGE; t++) sum += weight[t] = nearest(u->p[t], 255.0f);
+    for (int t = 0; t < KV_PAGE; t++) sum += u8[t] = t >= u->lo && t < u->hi ? weight(u->p[t]) : 0;
     for (int d = 0; d < u->head_dim; d++) {
         int isum = 0;
-        for (int t = 0; t < KV_PAGE; t++) isum += weight[t] * v[((d / 16 * 16 + t / 4) * 16 + d % 16) * 4 + t % 4];
+        for (int t = 0; t < KV_PAGE; t++) isum += u8[t] * v[((d / 16 * 16 + t / 4) * 16 + d % 16) * 4 + t % 4];
         u->o[d] = fmaf(u->o[d], u->old, (float)isum * (f32_from_f16(scale[d]) * w));
     }
     *u->s = fmaf(*u->s, u->old, (float)sum * w);
@@ -146,15 +155,15 @@ static void q4_output(const turn *u, const uint8_t *v)
     const uint16_t *scale = (const uint16_t *)(const void *)(v + attn_values_bytes(ATTN_Q4, u->head_dim));
     for (int b = 0; b < attn_blocks(u->head_dim); b++, scale += KV_PAGE) {
         float x[KV_PAGE], max = 0, factor = 0;
-        int weight[KV_PAGE];
+        int u8[KV_PAGE];
         for (int t = 0; t < KV_PAGE; t++) x[t] = u->p[t] * f32_from_f16(scale[t]), max = larger(max, x[t]);
         if (max >= ATTN_TINY) factor = 255.0f / max;
-        for (int t = 0; t < KV_PAGE; t++) weight[t] = nearest(x[t], factor);
+        for (int t = 0; t < KV_PAGE; t++) u8[t] = nearest(x[t], factor);
         float w = (max * u->new) * (1.0f / 255.0f);
         for (int d = b * ACT_BLOCK; d < min_int((b + 1) * ACT_BLOCK, u->head_dim); d++) {
             int isum = 0;
             for (int t = 0; t < KV_PAGE; t++)
-                isum += weight[t] * ((v[((d / 16 * 8 + t / 8) * 16 + d % 16) * 4 + t % 4] >> (t & 4) & 15) - 8);
+                isum += u8[t] * ((v[((d / 16 * 8 + t / 8) * 16 + d % 16) * 4 + t % 4] >> (t & 4) & 15) - 8);
             u->o[d] = fmaf(u->o[d], u->old, (float)isum * w);
         }
     }
@@ -168,7 +177,8 @@ static void fold(const attn_queries *a, const attn_page *pg)
         int lo = a->lo[i], hi = a->hi[i];
         if (lo >= hi) continue;
         float mp = page_scores(a, i, pg, p), m = larger(a->m[i], mp);
-        page_weights(p, mp, lo, hi);
+        for (int t = lo; t < hi; t++) p[t] -= mp;
+        if (pg->v_format != ATTN_Q8) page_weights(p, lo, hi);
         turn u = {p,  &a->s[i],   a->o + (size_t)i * a->ldo, vec_exp_ref(a->m[i] - m), vec_exp_ref(mp - m), lo,
                   hi, a->head_dim};
         a->m[i] = m;

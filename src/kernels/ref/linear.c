@@ -3,6 +3,7 @@
 #include "kernels/linear.h"
 
 #include "base/half.h"
+#include "quant/iq_tables.h"
 
 #include <math.h>
 #include <string.h>
@@ -64,11 +65,12 @@ static void quantise_block(const float *x, act_block *out)
         memcpy(best_q, q, sizeof q);
     }
     if (!(best >= 0)) out->d = amax / 127.0f; /* a NaN among the values */
+    int sum[2] = {0};
     for (int i = 0; i < ACT_BLOCK; i++) {
         out->q[i] = in_range(best_q[i]);
-        out->minus_sum[i / 16] -= out->q[i];
+        sum[i / 16] += out->q[i];
     }
-    out->ds = out->d * (float)-(out->minus_sum[0] + out->minus_sum[1]);
+    act_block_sums(out, sum[0], sum[1]);
 }
 
 static void quantise(const float *x, int k, act_block *out)
@@ -179,6 +181,43 @@ static void unpack_q6_k(const uint8_t *unit, int s, panel_block *to)
     }
 }
 
+/* The types whose nibbles are codes. */
+static void unpack_codes(const uint32_t *codes, const int8_t *table, panel_block *to)
+{
+    to->groups = 1;
+    to->has_offset = false;
+    for (int r = 0; r < PANEL_ROWS; r++)
+        for (int e = 0; e < ACT_BLOCK; e++) {
+            unsigned both = byte_of(codes, e % 16 / 4, r, e % 4);
+            to->w[e][r] = table[e < 16 ? both & 15 : both >> 4];
+        }
+}
+
+static void unpack_iq4_nl(const uint8_t *unit, panel_block *to)
+{
+    const uint32_t *words = (const uint32_t *)(const void *)unit;
+    const uint16_t *d = (const uint16_t *)(const void *)(words + 4 * PANEL_ROWS);
+    unpack_codes(words, iq4nl_values, to);
+    for (int r = 0; r < PANEL_ROWS; r++) to->scale[0][r] = f32_from_f16(d[r]);
+}
+
+static void unpack_mxfp4(const uint8_t *unit, panel_block *to)
+{
+    const uint32_t *words = (const uint32_t *)(const void *)unit;
+    unpack_codes(words, fp4_values, to);
+    for (int r = 0; r < PANEL_ROWS; r++) to->scale[0][r] = f32_from_e8m0_half(unit[16 * PANEL_ROWS + r]);
+}
+
+static void unpack_iq4_xs(const uint8_t *unit, int s, panel_block *to)
+{
+    const uint32_t *words = (const uint32_t *)(const void *)unit, *low = words + PANEL_ROWS;
+    unpack_codes(words + (2 + 4 * s) * PANEL_ROWS, iq4nl_values, to);
+    for (int r = 0; r < PANEL_ROWS; r++) {
+        unsigned scale = (low[r] >> 4 * s & 15) | (words[r] >> (16 + 2 * s) & 3) << 4;
+        to->scale[0][r] = low_half(words[r]) * (float)((int)scale - 32);
+    }
+}
+
 /* Elements 32b..32b+31 of a panel. */
 static void unpack(panel_kind kind, const uint8_t *panel, int b, panel_block *to)
 {
@@ -204,6 +243,15 @@ static void unpack(panel_kind kind, const uint8_t *panel, int b, panel_block *to
         break;
     case PANEL_Q5_K:
         unpack_k45(panel + 176 * super, 5, b % 8, to);
+        break;
+    case PANEL_IQ4_NL:
+        unpack_iq4_nl(panel + 18 * simple, to);
+        break;
+    case PANEL_IQ4_XS:
+        unpack_iq4_xs(panel + 136 * super, b % 8, to);
+        break;
+    case PANEL_MXFP4:
+        unpack_mxfp4(panel + 17 * simple, to);
         break;
     default:
         unpack_q6_k(panel + 210 * super, b % 8, to);
@@ -289,12 +337,15 @@ GEMM(Q8_0, quant)
 GEMM(Q4_K, quant)
 GEMM(Q5_K, quant)
 GEMM(Q6_K, quant)
+GEMM(IQ4_NL, quant)
+GEMM(IQ4_XS, quant)
+GEMM(MXFP4, quant)
 
 void linear_init_ref(linear_kernels *t)
 {
     *t = (linear_kernels){
         .quantise = quantise,
         .gemm = {gemm_F32, gemm_F16, gemm_BF16, gemm_Q4_0, gemm_Q4_1, gemm_Q5_0, gemm_Q5_1, gemm_Q8_0, gemm_Q4_K,
-                 gemm_Q5_K, gemm_Q6_K},
+                 gemm_Q5_K, gemm_Q6_K, gemm_IQ4_NL, gemm_IQ4_XS, gemm_MXFP4},
     };
 }

@@ -51,15 +51,15 @@ LANES void k4_load(const uint8_t *p, k_words *low, k_words *high)
     *high = (k_words){.a = low_nibbles(_mm256_srli_epi16(a, 4)), .b = low_nibbles(_mm256_srli_epi16(b, 4))};
 }
 
-LANES w16 k8_start(int32_t minus_sum)
+LANES w16 k8_start(int32_t minus128)
 {
-    (void)minus_sum; /* K is signed here */
+    (void)minus128; /* K is signed here */
     return (w16){_mm256_setzero_si256(), _mm256_setzero_si256()};
 }
 
-LANES w16 k4_start(int32_t minus_sum)
+LANES w16 k4_start(int32_t minus128)
 {
-    __m256i x = _mm256_set1_epi32(minus_sum * 8);
+    __m256i x = _mm256_set1_epi32(minus128 / 16);
     return (w16){x, x};
 }
 

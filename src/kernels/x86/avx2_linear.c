@@ -18,6 +18,14 @@ INLINE ivec i_load(const void *p)
 {
     return _mm256_loadu_si256(p);
 }
+INLINE ivec i_load_bytes(const void *p)
+{
+    return _mm256_cvtepu8_epi32(_mm_loadu_si64(p));
+}
+INLINE void i_store(void *p, ivec x)
+{
+    _mm256_storeu_si256(p, x);
+}
 INLINE ivec i_set(int32_t x)
 {
     return _mm256_set1_epi32(x);
@@ -53,6 +61,18 @@ INLINE ivec i_merge(ivec a, ivec b, ivec mask)
 INLINE ivec i_sub8(ivec a, ivec b)
 {
     return _mm256_sub_epi8(a, b);
+}
+INLINE ivec i_max(ivec a, ivec b)
+{
+    return _mm256_max_epi32(a, b);
+}
+INLINE ivec i_table(const int8_t *values)
+{
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)values));
+}
+INLINE ivec i_look_up(ivec table, ivec x)
+{
+    return _mm256_shuffle_epi8(table, x);
 }
 
 /* The byte that holds bit 4j+i goes to byte i of each word; comparing with the bit's own mask makes it 0 or
@@ -108,6 +128,10 @@ INLINE fvec f_from_i(ivec x)
 {
     return _mm256_cvtepi32_ps(x);
 }
+INLINE fvec f_from_bits(ivec x)
+{
+    return _mm256_castsi256_ps(x);
+}
 INLINE void f_store(float *p, fvec x)
 {
     _mm256_storeu_ps(p, x);
@@ -115,11 +139,11 @@ INLINE void f_store(float *p, fvec x)
 
 INLINE bool dots_signed(panel_kind kind)
 {
-    return kind == PANEL_Q8_0;
+    return kind == PANEL_Q8_0 || kind == PANEL_IQ4_NL || kind == PANEL_IQ4_XS;
 }
 
-/* A pair is at most 2 * 15 * 127 = 3810 in magnitude with 4 bits (eight of them: 30480), 7874 with 5 (four:
-   31496), 16002 with 6 (two: 32004), 2 * 128 * 127 = 32512 with signed bytes (one); 32767 is the limit. */
+/* A pair is at most 2 * 15 * 127 = 3810 in magnitude with 4 bits (eight of them: 30480), 7874 with 5 and in MXFP4, whose u are
+   4 to 28 (four: 31496), 16002 with 6 (two: 32004), 2 * 128 * 127 = 32512 with signed bytes (one); 32767 is the limit. */
 INLINE int dots_run(panel_kind kind)
 {
     switch (kind) {
@@ -130,10 +154,17 @@ INLINE int dots_run(panel_kind kind)
     case PANEL_Q6_K:
         return 2;
     case PANEL_Q8_0:
+    case PANEL_IQ4_NL:
+    case PANEL_IQ4_XS:
         return 1;
     default:
         return 4;
     }
+}
+
+INLINE int dots_centre(int c)
+{
+    return c;
 }
 
 INLINE dots dots_start(ivec t)
@@ -184,7 +215,7 @@ INLINE __m128 add_lanes(const __m256 v[4])
     return _mm_add_ps(_mm_shuffle_ps(a, b, 0x88), _mm_shuffle_ps(a, b, 0xdd));
 }
 
-/* 32 floats that are integers to bytes within -127..127 (NaN to -127), and the sums of both halves. */
+/* 32 floats that are integers to bytes within -127..127 (NaN to -127), and what goes with them; out->d is there. */
 INLINE void store_bytes(const __m256 x[4], float inverse, act_block *out)
 {
     const __m256 most = _mm256_set1_ps(127.0f), least = _mm256_set1_ps(-127.0f);
@@ -202,8 +233,7 @@ INLINE void store_bytes(const __m256 x[4], float inverse, act_block *out)
     __m256i sums = _mm256_madd_epi16(_mm256_maddubs_epi16(ones, bytes), _mm256_set1_epi16(1));
     sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0x4e));
     sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0xb1));
-    out->minus_sum[0] = -_mm256_cvtsi256_si32(sums);
-    out->minus_sum[1] = -_mm_cvtsi128_si32(_mm256_extracti128_si256(sums, 1));
+    act_block_sums(out, _mm256_cvtsi256_si32(sums), _mm_cvtsi128_si32(_mm256_extracti128_si256(sums, 1)));
 }
 
 enum { CANDIDATES = 6, CANDIDATE_ROOM = 8 };
@@ -242,7 +272,6 @@ static void quantise_block(const float *values, act_block *out)
     }
     out->d = most >= 0 ? amax / 127.0f * (a[best] / b[best]) : amax / 127.0f;
     store_bytes(y, ratio[best], out);
-    out->ds = out->d * (float)-(out->minus_sum[0] + out->minus_sum[1]);
 }
 
 static void quantise(const float *x, int k, act_block *out)

@@ -35,19 +35,26 @@ LANES void k4_load(const uint8_t *p, k_words *low, k_words *high)
     *high = low_nibbles(_mm512_srli_epi16(x, 4));
 }
 
-LANES w16 k8_start(int32_t minus_sum)
+/* GCC 12 copies the accumulator of the intrinsic before and after every use; tied to one register here, it stays. */
+LANES __m512i dot_add(__m512i sum, __m512i u, __m512i s)
 {
-    return _mm512_set1_epi32(minus_sum * 128);
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(u), "v"(s));
+    return sum;
 }
 
-LANES w16 k4_start(int32_t minus_sum)
+LANES w16 k8_start(int32_t minus128)
 {
-    return _mm512_set1_epi32(minus_sum * 8);
+    return _mm512_set1_epi32(minus128);
+}
+
+LANES w16 k4_start(int32_t minus128)
+{
+    return _mm512_set1_epi32(minus128 / 16);
 }
 
 LANES w16 k8_add(w16 sum, k_words k, int32_t q)
 {
-    return _mm512_dpbusd_epi32(sum, k, _mm512_set1_epi32(q));
+    return dot_add(sum, k, _mm512_set1_epi32(q));
 }
 
 LANES w16 k4_add(w16 sum, k_words k, int32_t q)
@@ -82,7 +89,7 @@ LANES p_words p_load(const p_weight *four)
 
 LANES v_sums v_sums_add(v_sums sum, p_words p, v_words v)
 {
-    return _mm512_dpbusd_epi32(sum, p, v);
+    return dot_add(sum, p, v);
 }
 
 LANES w16 v_sums_total(v_sums sum)

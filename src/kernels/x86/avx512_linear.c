@@ -17,6 +17,14 @@ INLINE ivec i_load(const void *p)
 {
     return _mm512_loadu_si512(p);
 }
+INLINE ivec i_load_bytes(const void *p)
+{
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128(p));
+}
+INLINE void i_store(void *p, ivec x)
+{
+    _mm512_storeu_si512(p, x);
+}
 INLINE ivec i_set(int32_t x)
 {
     return _mm512_set1_epi32(x);
@@ -52,6 +60,18 @@ INLINE ivec i_merge(ivec a, ivec b, ivec mask)
 INLINE ivec i_sub8(ivec a, ivec b)
 {
     return _mm512_sub_epi8(a, b);
+}
+INLINE ivec i_max(ivec a, ivec b)
+{
+    return _mm512_max_epi32(a, b);
+}
+INLINE ivec i_table(const int8_t *values)
+{
+    return _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)values));
+}
+INLINE ivec i_look_up(ivec table, ivec x)
+{
+    return _mm512_shuffle_epi8(table, x);
 }
 
 /* Four bits become four bytes by a look-up in 16 words; the permutation looks only at an index's low four
@@ -104,6 +124,10 @@ INLINE fvec f_from_i(ivec x)
 {
     return _mm512_cvtepi32_ps(x);
 }
+INLINE fvec f_from_bits(ivec x)
+{
+    return _mm512_castsi512_ps(x);
+}
 INLINE void f_store(float *p, fvec x)
 {
     _mm512_storeu_ps(p, x);
@@ -124,6 +148,10 @@ INLINE ivec dots_fold(ivec t, dots s)
 INLINE int dots_run(panel_kind kind)
 {
     return 8;
+}
+INLINE int dots_centre(int c)
+{
+    return c ? 128 : 0;
 }
 INLINE bool dots_signed(panel_kind kind)
 {
