@@ -11,7 +11,7 @@ static const cli_option what_options[] = {
      "Tokens in the cache at which to measure, K and M allowed (default 0,2k,8k,32k, or what the context allows)", 0, 0,
      NULL},
     {"kv", 0, CLI_TEXT, "--cache-type", "LIST", FIELD(kv), "Types of the KV cache, K:V allowed (default f16)", 0, 0,
-     "f16 f32"},
+     "f16 q8 q4 q8:q4 f32"},
     {"pp", 0, CLI_COUNT, NULL, "N", FIELD(pp), "Tokens of the prefill that is measured behind each depth (default 512)",
      1, SWEEP_MAX_PP, NULL},
     {"tg", 0, CLI_COUNT, NULL, "N", FIELD(tg), "Tokens of the decode that is measured behind each depth (default 32)",
@@ -44,8 +44,8 @@ static const cli_group sweep_groups[] = {
 };
 static const cli_example sweep_examples[] = {
     {"kvasir sweep model.gguf", "Speed at 0, 2k, 8k and 32k tokens, as far as the context goes."},
-    {"kvasir sweep model.gguf --depths 0,16k,64k --kv f16,f32 --out sweep.json --html sweep.html",
-     "Two KV types, kept as JSON and shown as a page."},
+    {"kvasir sweep model.gguf --depths 0,16k,64k --kv f16,q8,q4 --out sweep.json --html sweep.html",
+     "Three KV types, kept as JSON and shown as a page."},
     {"kvasir sweep model.gguf --resume sweep.json", "Goes on where Ctrl-C stopped it."},
     {"kvasir sweep --compare old.json new.json", "What became faster, and by how much."},
     {0},

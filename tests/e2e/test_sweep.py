@@ -17,7 +17,7 @@ from conftest import BIN, SOURCE, environment, kvasir, kvasir_json, tiny
 
 SMALL = ["--pp", "32", "--tg", "8", "--repeat", "2", "-t", "1"]
 SVG = "{http://www.w3.org/2000/svg}"
-TYPES = [("f16", "f16"), ("f16", "f32")]
+TYPES = ["f16", "q8"]
 
 
 def sweep(model, *args, **options):
@@ -30,9 +30,9 @@ def keys(document):
     return [(r["kv_k"], r["kv_v"], r["depth"]) for r in document["rows"]]
 
 
-def kv_at(model, depth):
+def kv_at(model, kind, depth):
     """Bytes of a sequence of this length, by the library's plan."""
-    return kvasir_json("inspect", model, "--ctx", str(depth))["kv_bytes_at_ctx"]["f16"] if depth else 0
+    return kvasir_json("inspect", model, "--ctx", str(depth))["kv_bytes_at_ctx"][kind] if depth else 0
 
 
 # ---- rows ---------------------------------------------------------------------------------------------------------
@@ -41,10 +41,10 @@ def kv_at(model, depth):
 def test_document(name):
     """Depths are sorted, types named by their own names; both models fill windows and pages that are not full."""
     model = tiny(name)
-    document = sweep(model, "--depths", "300,0,1k,300", "--kv", "f16,f16:f32,f16:f16")
-    assert document["complete"] and document["options"]["kv"] == ["f16", "f16:f32"]
+    document = sweep(model, "--depths", "300,0,1k,300", "--kv", "f16,q8_0,f16:f16")
+    assert document["complete"] and document["options"]["kv"] == TYPES
     assert document["options"]["depths"] == [0, 300, 1024]
-    assert keys(document) == [(k, v, d) for k, v in TYPES for d in (0, 300, 1024)]
+    assert keys(document) == [(k, k, d) for k in TYPES for d in (0, 300, 1024)]
     rate = document["machine"]["read_bytes_per_s"]
     for r in document["rows"]:
         assert r["error"] is None and r["rss_bytes"] > r["kv_bytes"]
@@ -52,8 +52,7 @@ def test_document(name):
         assert r["ttft_ms"] >= 32 / r["prefill_tps"] * 1e3 * 0.999
         assert r["floor_ms"] == pytest.approx(1e3 * r["step_bytes"] / rate)
         assert r["floor_ratio"] == pytest.approx(r["decode_ms_p50"] / r["floor_ms"])
-    f16 = document["rows"][:3]
-    assert [r["kv_bytes"] for r in f16] == [kv_at(model, d) for d in (0, 300, 1024)]
+        assert r["kv_bytes"] == kv_at(model, r["kv_k"], r["depth"])
     assert document["machine"]["threads"] == 1
     info = kvasir_json("inspect", model)
     assert document["model"]["parameters"] == info["parameters"] and document["model"]["architecture"] == info["architecture"]
@@ -61,14 +60,19 @@ def test_document(name):
 
 def test_step_bytes(llama):
     """What depth adds to a step is the pages that it can see."""
-    rows = {(r["kv_v"], r["depth"]): r for r in sweep(llama, "--depths", "0,128,1024", "--kv", "f16,f16:f32")["rows"]}
+    rows = {(r["kv_v"], r["depth"]): r for r in sweep(llama, "--depths", "0,128,1024", "--kv", "f16,f16:f32,q8")["rows"]}
     info = kvasir_json("inspect", llama)
-    page = {s["name"]: s["page_bytes"] for s in info["kv_streams"]}
-    per_page = info["layers"] * info["heads_kv"] * (page["k"] + page["v"])
+
+    def pages(kind):
+        return sum(s["rows_per_token"] * s["page_bytes"] for s in kvasir_json("inspect", llama, "--kv", kind)["kv_streams"])
+
+    per_page = pages("f16")
     assert info["tensor_bytes"] <= rows["f16", 0]["step_bytes"] < 1.1 * info["tensor_bytes"]
     for depth in (128, 1024):
         assert rows["f16", depth]["step_bytes"] - rows["f16", 0]["step_bytes"] == depth // 64 * per_page
         assert rows["f32", depth]["step_bytes"] - rows["f32", 0]["step_bytes"] == depth // 64 * per_page * 3 // 2
+        open_and_closed = per_page + (depth // 64 - 1) * pages("q8")  # page 0 stays as it is
+        assert rows["q8", depth]["step_bytes"] - rows["q8", 0]["step_bytes"] == open_and_closed
 
 
 def test_fingerprint_and_hash(llama, tmp_path):
