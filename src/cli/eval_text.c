@@ -198,6 +198,7 @@ static int open_types(text_eval *e, const char *ref_kv)
     engine.kv = e->kv[0];
     engine.kv_k = engine.kv_v = NULL;
     code = session_open(e->args->model, &engine, &e->args->output, SESSION_MANY_ROWS, &e->s);
+    if (code == EXIT_DONE) e->n_vocab = e->s.info->n_vocab;
     for (int t = 0; t < e->n_types && code == EXIT_DONE; t++) {
         e->running[t] = json_array();
         code = session_sequence(&e->s, e->kv[t], &e->seq[e->n_seq]);
@@ -211,10 +212,9 @@ static int open_types(text_eval *e, const char *ref_kv)
 static int evaluate(text_eval *e, const char *path, const char *ref_kv)
 {
     int code = open_types(e, ref_kv);
-    if (code != EXIT_DONE) return code;
+    if (code != EXIT_DONE || e->n_seq == 0) return code; /* (0 cannot be, which an analyser of this file cannot know) */
     kvasir_engine_info info;
     kvasir_engine_get_info(e->s.engine, &info);
-    e->n_vocab = e->s.info->n_vocab;
     e->rows_per_step = max_int(1, min_int(info.max_logits, info.max_batch) / e->n_seq);
     e->chunk = max_int(1, info.max_batch / e->n_seq);
     kvasir_status status = tokenize_file(e, path);

@@ -17,6 +17,7 @@
    this order v16_max_lane(x) v16_load_pairs(p, &even, &odd)      p[0], p[2], ... and p[1], p[3], ... of 32
    floats; v16_store_pairs(p, even, odd) v16_transpose(r)                    r[16] as a 16 x 16 matrix, in
    place
+     v16_sum_eight(x, out), v16_max_eight    v16_sum and v16_max_lane of x[0] to x[7] at once
      v16_abs(x), v16_if_greater(a, b, x, y)     a > b ? x : y
      v16_swap(x, distance)               lane i from lane i ^ distance; 1, 2, 4 or 8
 

@@ -128,46 +128,60 @@ LANES void score_plain(int n, bool f16, block *b, const page_job *pg, int dim)
     for (int t = 0; t < KV_PAGE; t += 16 * cols) score_tile(n, cols, f16, b, pg, dim, t, &ahead);
 }
 
-/* Scores to weights. Fills *max and *sum, the page's maximum and sum of weights: of the rounded ones, as integers
-   in `weight`, where V is q8. */
-LANES void weigh(float *p, bool q8, p_weight *weight, uint64_t visible, float softcap, float *max, float *sum)
+/* Soft cap and mask of one query's scores. */
+LANES void settle_scores(float *p, uint64_t visible, float softcap)
 {
-    const v16 magic = v16_set(EXP_MAGIC);
-    v16 x[4], top;
     foreach (c, 4) {
-        x[c] = v16_load(p + 16 * c);
-        if (softcap > 0) x[c] = v16_mul(v16_set(softcap), v16_tanh(v16_mul(x[c], v16_set(1.0f / softcap))));
-        x[c] = v16_select((unsigned)(visible >> (16 * c)) & 0xffffu, x[c], v16_set(-INFINITY));
+        v16 x = v16_load(p + 16 * c);
+        if (softcap > 0) x = v16_mul(v16_set(softcap), v16_tanh(v16_mul(x, v16_set(1.0f / softcap))));
+        v16_store(p + 16 * c, v16_select((unsigned)(visible >> (16 * c)) & 0xffffu, x, v16_set(-INFINITY)));
     }
-    top = v16_max(v16_max(x[0], x[1]), v16_max(x[2], x[3]));
-    *max = v16_max_lane(top) + 0.0f; /* -0 becomes +0 */
+}
+
+/* One query's scores to weights, which lie `max` below; where V is q8 they go to `weight` as integers. Returns four
+   sums in each lane. */
+LANES v16 weigh(float *p, bool q8, p_weight *weight, float max)
+{
+    v16 x[4];
     foreach (c, 4) {
-        x[c] = v16_sub(x[c], v16_set(*max));
+        x[c] = v16_sub(v16_load(p + 16 * c), v16_set(max));
         if (q8) {
             x[c] = v16_weight(x[c]);
             v16_store_weights(weight + 16 * c, x[c]);
-            x[c] = v16_sub(x[c], magic);
+            x[c] = v16_sub(x[c], v16_set(EXP_MAGIC));
         } else {
             x[c] = v16_exp_low(x[c]);
             v16_store(p + 16 * c, x[c]);
         }
     }
-    *sum = v16_sum(v16_add(v16_add(x[0], x[1]), v16_add(x[2], x[3])));
+    return v16_add(v16_add(x[0], x[1]), v16_add(x[2], x[3]));
 }
 
-/* Weights of the block's queries, and their states' m and s moved to the new maximum. */
+/* Weights of the block's queries, and their states' m and s moved to the new maximum. What runs across lanes is done
+   for all queries together: one by one it would be half of the time. */
 LANES void weigh_block(int n, bool q8, block *b, const attn_queries *a)
 {
-    float away[16] = {0}, factor[16], sum[BLOCK];
+    float lane[8][16], max[8], sum[8], away[16] = {0}, factor[16];
     for (int i = 0; i < n; i++) {
-        float *m = &a->m[b->index[i]], max, new_m;
-        weigh(b->p[i], q8, b->weight[0][i], b->visible[i], a->softcap, &max, &sum[i]);
-        new_m = *m > max ? *m : max;
+        float *p = b->p[i];
+        if (a->softcap > 0 || ~b->visible[i]) settle_scores(p, b->visible[i], a->softcap);
+        v16 low = v16_max(v16_load(p), v16_load(p + 16)), high = v16_max(v16_load(p + 32), v16_load(p + 48));
+        v16_store(lane[i], v16_max(low, high));
+    }
+    for (int i = n; i < 8; i++) v16_store(lane[i], v16_set(0));
+    v16_max_eight(lane, max);
+    for (int i = 0; i < n; i++) {
+        max[i] += 0.0f; /* -0 becomes +0 */
+        v16_store(lane[i], weigh(b->p[i], q8, b->weight[0][i], max[i]));
+    }
+    v16_sum_eight(lane, sum);
+    for (int i = 0; i < n; i++) {
+        float *m = &a->m[b->index[i]], new_m = *m > max[i] ? *m : max[i];
         away[i] = *m - new_m;
-        away[8 + i] = max - new_m;
+        away[8 + i] = max[i] - new_m;
         *m = new_m;
     }
-    v16_store(factor, v16_exp(v16_load(away)));
+    v16_store(factor, v16_exp_low(v16_load(away)));
     for (int i = 0; i < n; i++) {
         float *s = &a->s[b->index[i]];
         b->old[i] = factor[i];

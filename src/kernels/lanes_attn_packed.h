@@ -25,7 +25,10 @@ LANES void mean_scores(int n, block *b, const page_job *pg, int dim, float *star
         v16 m = v16_load_f16(mean + d);
         foreach (i, n) acc[i] = v16_fma(v16_load(b->q[i] + d), m, acc[i]);
     }
-    foreach (i, n) start[i] = v16_sum(acc[i]);
+    float lane[8][16];
+    foreach (i, n) v16_store(lane[i], acc[i]);
+    for (int i = n; i < 8; i++) v16_store(lane[i], v16_set(0));
+    v16_sum_eight(lane, start);
 }
 
 /* Integer sums over one block of `quads` times four channels, for 16*cols tokens, which begin at k. */
@@ -66,12 +69,9 @@ LANES void score_packed(int n, bool q4, block *b, const page_job *pg, int dim)
         (const uint16_t *)(const void *)((const uint8_t *)pg->k + attn_values_bytes(pg->k_format, dim));
     fetcher ahead =
         fetch_over(pg->fetch_v ? pg->v : NULL, v_bytes(pg, dim), dim / (q4 ? 8 : 4) * (KV_PAGE / 16 / cols));
-    float start[BLOCK];
+    float start[8];
     mean_scores(n, b, pg, dim, start);
     for (int t = 0; t < KV_PAGE; t += 16 * cols) {
-        foreach (i, n) {
-            foreach (c, cols) v16_store(&b->p[i][t + 16 * c], v16_set(start[i]));
-        }
         for (int k = 0; k < blocks; k++) {
             const uint8_t *values = (const uint8_t *)pg->k + (size_t)k * block_bytes + 4 * (size_t)t;
             const act_block *q[BLOCK];
@@ -85,7 +85,8 @@ LANES void score_packed(int n, bool q4, block *b, const page_job *pg, int dim)
                 v16 s = v16_load_f16(scale + k * KV_PAGE + t + 16 * c);
                 foreach (i, n) {
                     float *p = &b->p[i][t + 16 * c];
-                    v16_store(p, v16_fma(v16_from_w16(sum[i][c]), v16_mul(s, v16_set(q[i]->d)), v16_load(p)));
+                    v16 before = k > 0 ? v16_load(p) : v16_set(start[i]);
+                    v16_store(p, v16_fma(v16_from_w16(sum[i][c]), v16_mul(s, v16_set(q[i]->d)), before));
                 }
             }
         }
@@ -140,19 +141,21 @@ LANES void output_q8(int n, block *b, const page_job *pg, int dim)
 /* The weights times one block's scales as integers; new[i] becomes what an integer sum is worth. */
 LANES void weigh_q4(int n, const block *b, const uint16_t *scale, p_weight weight[BLOCK][KV_PAGE], float *new)
 {
-    float max[16] = {0}, factor[16];
+    float lane[8][16], max[16] = {0}, factor[16];
     v16 s[4];
     foreach (c, 4) s[c] = v16_load_f16(scale + 16 * c);
-    foreach (i, n) {
+    for (int i = 0; i < n; i++) {
         v16 x[4];
         foreach (c, 4) x[c] = v16_mul(v16_load(b->p[i] + 16 * c), s[c]);
-        max[i] = v16_max_lane(v16_max(v16_max(x[0], x[1]), v16_max(x[2], x[3])));
-        new[i] = (max[i] * b->new[i]) * (1.0f / 255.0f);
+        v16_store(lane[i], v16_max(v16_max(x[0], x[1]), v16_max(x[2], x[3])));
     }
+    for (int i = n; i < 8; i++) v16_store(lane[i], v16_set(0));
+    v16_max_eight(lane, max);
     v16 top = v16_load(max);
     v16_store(factor, v16_zero_below(top, v16_set(ATTN_TINY), v16_div(v16_set(255.0f), top)));
-    foreach (i, n) {
+    for (int i = 0; i < n; i++) {
         v16 f = v16_set(factor[i]);
+        new[i] = (max[i] * b->new[i]) * (1.0f / 255.0f);
         foreach (c, 4) {
             v16 x = v16_mul(v16_load(b->p[i] + 16 * c), s[c]);
             v16_store_weights(weight[i] + 16 * c, v16_fma(x, f, v16_set(EXP_MAGIC)));

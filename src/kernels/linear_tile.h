@@ -66,9 +66,9 @@
 enum {
     MAX_VECS = (FLOAT_PANELS > TILE_PANELS ? FLOAT_PANELS : TILE_PANELS) * PANEL_VECS,
     PREFETCH_AHEAD = 12288, /* bytes */
-    ACT_CACHE = 384 << 10, /* activations that stay in the second-level cache */
-    FLOAT_BLOCK = 2048,    /* elements of k for float kinds */
-    QUANT_BLOCK = 512      /* elements of k for quantised kinds that many rows meet */
+    ACT_CACHE = 384 << 10,  /* activations that stay in the second-level cache */
+    FLOAT_BLOCK = 2048,     /* elements of k for float kinds */
+    QUANT_BLOCK = 512       /* elements of k for quantised kinds that many rows meet */
 };
 
 /* What a tile works on; strides in bytes. A panel may be named twice (the last tile of an odd number). */
@@ -106,6 +106,16 @@ typedef struct block_view {
     uint8_t *plain; /* the vector's rows of the plain block */
 } block_view;
 
+INLINE uint8_t *plain_rows(const tile_job *job, int vec)
+{
+    return job->plain + vec / PANEL_VECS * PLAIN_PANEL + vec % PANEL_VECS * ROWS * 4;
+}
+
+INLINE void *plain_word(const block_view *b, int i)
+{
+    return b->plain + i * WORD_BYTES;
+}
+
 /* Products take w + c. */
 INLINE int product_centre(panel_kind kind, form as)
 {
@@ -114,28 +124,25 @@ INLINE int product_centre(panel_kind kind, form as)
 
 INLINE ivec block_word(panel_kind kind, form as, const block_view *b, int j)
 {
-    uint8_t *plain = b->plain + j * WORD_BYTES;
-    if (as == PLAIN) return i_load(plain);
+    if (as == PLAIN) return i_load(plain_word(b, j));
     ivec w = weight_word(kind, product_centre(kind, as), b->unit, b->half, b->q, j);
-    if (as == TO_PLAIN) i_store(plain, w);
+    if (as == TO_PLAIN) i_store(plain_word(b, j), w);
     return w;
 }
 
 INLINE fvec block_scale(panel_kind kind, form as, const block_view *b, int g)
 {
-    float *plain = (float *)(void *)(b->plain + (PLAIN_SCALES + g) * WORD_BYTES);
-    if (as == PLAIN) return f_load(plain);
+    if (as == PLAIN) return f_load(plain_word(b, PLAIN_SCALES + g));
     fvec scale = group_scale(kind, b->unit, b->head, b->half, b->q, g);
-    if (as == TO_PLAIN) f_store(plain, scale);
+    if (as == TO_PLAIN) f_store(plain_word(b, PLAIN_SCALES + g), scale);
     return scale;
 }
 
 INLINE fvec block_offset(panel_kind kind, form as, const block_view *b)
 {
-    float *plain = (float *)(void *)(b->plain + PLAIN_OFFSET * WORD_BYTES);
-    if (as == PLAIN) return f_load(plain);
+    if (as == PLAIN) return f_load(plain_word(b, PLAIN_OFFSET));
     fvec offset = unit_offset(kind, b->head, b->half, b->q);
-    if (as == TO_PLAIN) f_store(plain, offset);
+    if (as == TO_PLAIN) f_store(plain_word(b, PLAIN_OFFSET), offset);
     return offset;
 }
 
@@ -238,8 +245,8 @@ INLINE void quant_tile(panel_kind kind, form as, int n_panels, int n_act, const 
     UNROLL for (int v = 0; v < n_vecs; v++)
     {
         panel[v] = job->panel[v / PANEL_VECS];
-        block[v].plain = job->plain + v / PANEL_VECS * PLAIN_PANEL + v % PANEL_VECS * ROWS * 4;
         block[v].head = &head[v];
+        if (as == TO_PLAIN) block[v].plain = plain_rows(job, v);
     }
     load_sums(job, n_vecs, n_act, acc);
     for (int b = job->k / unit_elements(kind); b > 0; b--) {
@@ -259,7 +266,7 @@ INLINE void quant_tile(panel_kind kind, form as, int n_panels, int n_act, const 
                     block[v].q = q;
                 }
                 add_block(kind, as, n_vecs, n_act, block, acts, job->ld_act, acc);
-                UNROLL for (int v = 0; v < n_vecs; v++) block[v].plain += PLAIN_BYTES;
+                if (as == TO_PLAIN) UNROLL for (int v = 0; v < n_vecs; v++) block[v].plain += PLAIN_BYTES;
                 STAY_IN_ORDER;
             }
         }
@@ -274,8 +281,7 @@ INLINE void plain_tile(panel_kind kind, int n_panels, int n_act, const tile_job 
     const uint8_t *acts = job->acts;
     fvec acc[MAX_VECS][TILE_ACTS];
     block_view block[MAX_VECS];
-    UNROLL for (int v = 0; v < n_vecs; v++) block[v].plain =
-        job->plain + v / PANEL_VECS * PLAIN_PANEL + v % PANEL_VECS * ROWS * 4;
+    UNROLL for (int v = 0; v < n_vecs; v++) block[v].plain = plain_rows(job, v);
     load_sums(job, n_vecs, n_act, acc);
     for (int b = job->k / ACT_BLOCK; b > 0; b--, acts += sizeof(act_block)) {
         add_block(kind, PLAIN, n_vecs, n_act, block, acts, job->ld_act, acc);

@@ -265,4 +265,14 @@ LANES v16 v16_swap(v16 x, int distance)
 
 #undef EACH
 
+LANES void v16_sum_eight(const float (*x)[16], float *out)
+{
+    for (int i = 0; i < 8; i++) out[i] = v16_sum(v16_load(x[i]));
+}
+
+LANES void v16_max_eight(const float (*x)[16], float *out)
+{
+    for (int i = 0; i < 8; i++) out[i] = v16_max_lane(v16_load(x[i]));
+}
+
 #endif

@@ -142,15 +142,12 @@ INLINE bool dots_signed(panel_kind kind)
     return kind == PANEL_Q8_0 || kind == PANEL_IQ4_NL || kind == PANEL_IQ4_XS;
 }
 
-/* A pair is at most 2 * 15 * 127 = 3810 in magnitude with 4 bits (eight of them: 30480), 7874 with 5 and in MXFP4, whose u are
-   4 to 28 (four: 31496), 16002 with 6 (two: 32004), 2 * 128 * 127 = 32512 with signed bytes (one); 32767 is the limit. */
+/* A pair is at most 7874 in magnitude with 5 bits and in MXFP4, whose u are 4 to 28 (four: 31496), 16002 with 6
+   (two: 32004), 2 * 128 * 127 = 32512 with signed bytes (one); 32767 is the limit. Of 4 bits eight would fit, but
+   shorter chains are faster. */
 INLINE int dots_run(panel_kind kind)
 {
     switch (kind) {
-    case PANEL_Q4_0:
-    case PANEL_Q4_1:
-    case PANEL_Q4_K:
-        return 8;
     case PANEL_Q6_K:
         return 2;
     case PANEL_Q8_0:

@@ -199,4 +199,26 @@ LANES v16 v16_swap(v16 x, int distance)
     }
 }
 
+/* Eight vectors to eight numbers in 24 operations instead of 56: halves of two are put side by side and combined, then
+   quarters of four, then pairs and singles of eight. */
+#define REDUCE_EIGHT(name, combine)                                                                                    \
+    LANES void name(const float(*x)[16], float *out)                                                                   \
+    {                                                                                                                  \
+        const __m512i order = _mm512_set_epi32(0, 0, 0, 0, 0, 0, 0, 0, 13, 9, 5, 1, 12, 8, 4, 0);                      \
+        v16 z[4], w[2];                                                                                                \
+        for (int i = 0; i < 4; i++) {                                                                                  \
+            v16 a = v16_load(x[2 * i]), b = v16_load(x[2 * i + 1]);                                                    \
+            z[i] = combine(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));                        \
+        }                                                                                                              \
+        for (int i = 0; i < 2; i++)                                                                                    \
+            w[i] = combine(_mm512_shuffle_f32x4(z[2 * i], z[2 * i + 1], 0x88),                                         \
+                           _mm512_shuffle_f32x4(z[2 * i], z[2 * i + 1], 0xdd));                                        \
+        v16 v = combine(_mm512_shuffle_ps(w[0], w[1], 0x44), _mm512_shuffle_ps(w[0], w[1], 0xee));                     \
+        v = combine(_mm512_shuffle_ps(v, v, 0x88), _mm512_shuffle_ps(v, v, 0xdd));                                     \
+        _mm256_storeu_ps(out, _mm512_castps512_ps256(_mm512_permutexvar_ps(order, v)));                                \
+    }
+REDUCE_EIGHT(v16_sum_eight, v16_add)
+REDUCE_EIGHT(v16_max_eight, v16_max)
+#undef REDUCE_EIGHT
+
 #endif
