@@ -111,9 +111,9 @@ static void test_layout(void **state)
     assert_int_equal(kv_layout_bytes(&l, 128), open + closed);
     assert_int_equal(kv_layout_bytes(&l, 129), 2 * open + closed);
     assert_int_equal(kv_layout_bytes(&l, 8192), open + 127 * closed);
-    assert_int_equal(kv_layout_read_bytes(&l, 64), open); /* open pages fill their blocks here, closed ones do not */
-    assert_int_equal(kv_layout_read_bytes(&l, 8192), open + 127 * 989184);
-    assert_int_equal(kv_layout_read_bytes(&l, 8193), 2 * open + 127 * 989184);
+    assert_int_equal(kv_layout_read_bytes(&l, 64), open);
+    assert_int_equal(kv_layout_read_bytes(&l, 8192), open + 127 * closed);
+    assert_int_equal(kv_layout_read_bytes(&l, 8193), 2 * open + 127 * closed);
     kv_layout_free(&l);
 
     assert_ok(kv_layout_make(g, 18, KV_F16, KV_F16, &l));
@@ -273,6 +273,7 @@ static void test_budget(void **state)
     small_layout(KV_F16, 0, &l);
     size_t block = l.group[0].block_bytes[KV_OPEN];
     assert_int_equal(block, 16384); /* 2 heads * (16 + 16) * 128 bytes + (32 + 16) * 128 = 14336, rounded up */
+    assert_int_equal(kv_layout_read_bytes(&l, 130), 3 * 14336); /* the rounding is not read */
     assert_ok(kv_pool_create(5 * block + 4095, &p));
     assert_ok(kv_seq_create(p, &l, 1000, &a));
     assert_ok(kv_seq_create(p, &l, 100, &b));
