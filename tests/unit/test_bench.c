@@ -88,7 +88,7 @@ static void test_two_threads(void **state)
     measure(&t, 2);
     (void)find(&t, "barrier", 2);
     check_kernels(&t, 2);
-    assert_int_equal(t.n, 8 + 3 * PANEL_KINDS + 2 + 6);
+    assert_int_equal(t.n, 8 + 3 * PANEL_KINDS + 3 * 2 + 6);
 }
 
 /* A limit of all threads would say the same again, and nobody waits at a barrier. */
