@@ -65,10 +65,10 @@
 
 enum {
     MAX_VECS = (FLOAT_PANELS > TILE_PANELS ? FLOAT_PANELS : TILE_PANELS) * PANEL_VECS,
-    PREFETCH_AHEAD = 12288, /* bytes */
-    ACT_CACHE = 384 << 10,  /* activations that stay in the second-level cache */
-    FLOAT_BLOCK = 2048,     /* elements of k for float kinds */
-    QUANT_BLOCK = 512       /* elements of k for quantised kinds that many rows meet */
+    PREFETCH_AHEAD = 8192, /* bytes */
+    ACT_CACHE = 384 << 10, /* activations that stay in the second-level cache */
+    FLOAT_BLOCK = 2048,    /* elements of k for float kinds */
+    QUANT_BLOCK = 512      /* elements of k for quantised kinds that many rows meet */
 };
 
 /* What a tile works on; strides in bytes. A panel may be named twice (the last tile of an odd number). */

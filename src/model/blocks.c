@@ -1,13 +1,6 @@
 /* The sublayers that families are put together from. */
 #include "model/model.h"
 
-bool block_cancelled(step *s, op *t)
-{
-    if (t->tid == 0) s->stop = s->cancelled && s->cancelled(s->engine);
-    team_barrier(t->team);
-    return s->stop;
-}
-
 void block_qkv(const layer *l, step *s, op *t)
 {
     const linear_job jobs[] = {
@@ -38,6 +31,8 @@ void block_attend(const weights *w, int il, step *s, op *t)
         .k_norm = l->k_norm,
         .eps = h->eps,
     };
+    /* Here, because everybody has asked for the flag since, and before the next layer a barrier follows. */
+    if (t->tid == 0) s->stop = s->cancelled && s->cancelled(s->engine);
     op_append(t, &sh, items, s->n_items, s->q, s->ld_q, s->k, s->v, s->ld_kv, &s->room);
     op_attend(t, &sh, items, s->n_items, s->q, s->ld_q, &s->room, &s->att);
 }
@@ -50,9 +45,9 @@ void block_attn_out(const layer *l, step *s, op *t, bool to_y)
 
 void block_dense(const layer *l, step *s, op *t, bool gelu, bool to_y)
 {
-    const linear_job half = {.w = &l->gate, .up = &l->up, .gelu = gelu, .out = s->ff.x, .ld_out = s->ff.ld};
+    const linear_job half = {
+        .w = &l->gate, .up = &l->up, .gelu = gelu, .out = s->ff.x, .q = s->ff.q, .ld_out = s->ff.ld};
     const linear_job down = {.w = &l->down, .out = to_y ? s->y : s->x, .ld_out = s->ld_x, .add = !to_y};
     op_linear(t, &s->h, s->n_rows, &half, 1);
-    op_quantise(t, &s->ff, s->n_rows);
     op_linear(t, &s->ff, s->n_rows, &down, 1);
 }

@@ -37,7 +37,7 @@ static void gemma3_forward(const weights *w, step *s, op *t)
 {
     const hparams *h = &w->h;
     op_scale(t, s->x, s->ld_x, sqrtf((float)h->n_embd), h->n_embd, s->n_rows);
-    for (int il = 0; il < h->n_layer && !block_cancelled(s, t); il++) {
+    for (int il = 0; il < h->n_layer && !s->stop; il++) {
         const layer *l = &w->layers[il];
         op_norm(t, s->x, s->ld_x, l->attn_norm, h->eps, s->n_rows, &s->h);
         block_qkv(l, s, t);

@@ -19,7 +19,7 @@ static kvasir_status llama_bind(binder *b, weights *w, int il)
 static void llama_forward(const weights *w, step *s, op *t)
 {
     const hparams *h = &w->h;
-    for (int il = 0; il < h->n_layer && !block_cancelled(s, t); il++) {
+    for (int il = 0; il < h->n_layer && !s->stop; il++) {
         const layer *l = &w->layers[il];
         op_norm(t, s->x, s->ld_x, l->attn_norm, h->eps, s->n_rows, &s->h);
         block_qkv(l, s, t);

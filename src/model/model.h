@@ -96,7 +96,7 @@ typedef struct step {
     unsigned char *raw_rows; /* one embedding row of the file per thread */
     size_t raw_row_bytes;
     /* written by the threads */
-    bool stop;            /* cancelled: thread 0 decides, all obey */
+    bool stop;            /* cancelled: thread 0 decides in block_attend, all obey before the next layer */
     kvasir_status status; /* of reading embeddings */
 } step;
 
@@ -167,8 +167,7 @@ void rope_table(const double *inv_freq, float magnitude, int n_rot, int pos, flo
 /* The whole step, as each thread runs it: embeddings, rope tables, forward, logits. */
 void model_run(const weights *w, step *s, op *t);
 
-/* Pieces of forward functions. */
-bool block_cancelled(step *s, op *t);
+/* Pieces of forward functions, which end when s->stop is set. */
 /* q, k, v = W h (+ b) */
 void block_qkv(const layer *l, step *s, op *t);
 /* Rotates, appends to the KV cache, attends: s->att. */

@@ -65,7 +65,7 @@ static void gather(op *t, const acts *a, int n, const moe_room *r)
 /* For every expert with rows: out = W rows, or with `up`, out = silu(W rows) * (up rows). Tiles are counted
    over the experts in order. */
 static void multiply(op *t, const moe_weights *w, const int *first, const acts *a, const matrix_stack *stack,
-                     const matrix_stack *up, float *out, size_t ld)
+                     const matrix_stack *up, float *out, act_block *q, size_t ld)
 {
     int panels = matrix_panels(&stack->first), base = 0, tile = team_next(t->team);
     for (int e = 0; e < w->n_expert; e++) {
@@ -76,6 +76,7 @@ static void multiply(op *t, const moe_weights *w, const int *first, const acts *
         rows.x += (size_t)first[e] * a->ld;
         if (a->q) rows.q += (size_t)first[e] * (a->ld / ACT_BLOCK);
         linear_job j = {.w = &m, .up = up ? &u : NULL, .out = out + (size_t)first[e] * ld, .ld_out = ld};
+        if (q) j.q = q + (size_t)first[e] * (ld / ACT_BLOCK);
         for (; tile < base + tiles; tile = team_next(t->team)) {
             int panel = (tile - base) * size;
             linear_tile(t, &rows, n, &j, panel, min_int(size, panels - panel));
@@ -93,9 +94,8 @@ void op_moe(op *t, const acts *a, int n, const moe_weights *w, const moe_room *r
     route(t, n, w, r);
     group(t, n, w, r);
     gather(t, a, n * w->n_used, r);
-    multiply(t, w, r->first, &r->in, &w->gate, &w->up, mid.x, mid.ld);
-    op_quantise(t, &mid, n * w->n_used);
-    multiply(t, w, r->first, &mid, &w->down, NULL, r->out, r->ld_out);
+    multiply(t, w, r->first, &r->in, &w->gate, &w->up, mid.x, mid.q, mid.ld);
+    multiply(t, w, r->first, &mid, &w->down, NULL, r->out, NULL, r->ld_out);
     for (int i = t->tid; i < n; i += t->n_threads)
         for (int j = 0; j < w->n_used; j++) {
             int at = i * w->n_used + j;

@@ -69,6 +69,7 @@ typedef struct linear_job {
     const float *bias; /* added to the product, NULL: none */
     float *out;
     size_t ld_out; /* at least the rows of w rounded up to 16 */
+    act_block *q;  /* NULL, or out as blocks too, ld_out/32 apart; the rows of w are then a multiple of 32 */
     bool add;      /* out += instead of out = */
     bool gelu;     /* the gate's activation: GELU (tanh) instead of SiLU */
 } linear_job;

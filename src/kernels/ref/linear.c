@@ -189,7 +189,7 @@ static void unpack_codes(const uint32_t *codes, const int8_t *table, panel_block
     for (int r = 0; r < PANEL_ROWS; r++)
         for (int e = 0; e < ACT_BLOCK; e++) {
             unsigned both = byte_of(codes, e % 16 / 4, r, e % 4);
-            to->w[e][r] = table[e < 16 ? both & 15 : both >> 4];
+            to->w[e][r] = (int)table[e < 16 ? both & 15 : both >> 4];
         }
 }
 
