@@ -1,18 +1,39 @@
-/* Operations that treat each row by itself: rows are dealt out to the threads in turn. */
+/* Operations that treat each row by itself: rows, or parts of a few, are dealt out to the threads. */
+#include "base/checked.h"
 #include "ops/ops.h"
 
 #include <string.h>
 
-static void quantise_row(const op *t, const acts *a, int row)
+/* One thread's share of the rows: whole ones in turn, or a part of one where there are fewer rows than threads, since
+   then the others would wait for it. Parts are whole blocks. */
+typedef struct share {
+    int row, step; /* first row, and how far the next one is */
+    int first, n;  /* elements of each row */
+    bool whole;
+} share;
+
+static share share_of(const op *t, int n_rows, int k)
 {
-    if (a->q) t->kernels->linear.quantise(a->x + (size_t)row * a->ld, a->k, a->q + (size_t)row * (a->ld / ACT_BLOCK));
+    int parts = n_rows > 0 ? t->n_threads / n_rows : 0, blocks = (k + ACT_BLOCK - 1) / ACT_BLOCK;
+    if (parts < 2) return (share){.row = t->tid, .step = t->n_threads, .n = k, .whole = true};
+    int each = (blocks + parts - 1) / parts * ACT_BLOCK, first = min_int(t->tid % parts * each, k);
+    return (share){.row = t->tid / parts, .step = n_rows, .first = first, .n = min_int(each, k - first)};
+}
+
+static void quantise_part(const op *t, const acts *a, int row, const share *s)
+{
+    size_t block = (size_t)row * (a->ld / ACT_BLOCK) + (size_t)(s->first / ACT_BLOCK);
+    if (a->q && s->n > 0) t->kernels->linear.quantise(a->x + (size_t)row * a->ld + s->first, s->n, a->q + block);
 }
 
 void op_norm(op *t, const float *x, size_t ld, const float *w, float eps, int n, acts *out)
 {
-    for (int i = t->tid; i < n; i += t->n_threads) {
-        t->kernels->vec.rmsnorm(x + (size_t)i * ld, w, eps, out->k, out->x + (size_t)i * out->ld);
-        quantise_row(t, out, i);
+    const share s = share_of(t, n, out->k);
+    for (int i = s.row; i < n; i += s.step) {
+        float *to = out->x + (size_t)i * out->ld, *row = s.whole ? to : (float *)(void *)t->scratch;
+        t->kernels->vec.rmsnorm(x + (size_t)i * ld, w, eps, out->k, row);
+        if (!s.whole) memcpy(to + s.first, row + s.first, (size_t)s.n * sizeof *to);
+        quantise_part(t, out, i, &s);
     }
     team_barrier(t->team);
 }
@@ -30,7 +51,8 @@ void op_norm_add(op *t, float *x, const float *y, size_t ld, const float *w, flo
 void op_quantise(op *t, acts *a, int n)
 {
     if (!a->q) return;
-    for (int i = t->tid; i < n; i += t->n_threads) quantise_row(t, a, i);
+    const share s = share_of(t, n, a->k);
+    for (int i = s.row; i < n; i += s.step) quantise_part(t, a, i, &s);
     team_barrier(t->team);
 }
 
