@@ -180,12 +180,22 @@ static void fold_span(const op *t, const attn_shape *sh, const attn_item *it, co
     }
 }
 
+/* Heads of whole blocks are quantised as they are finished. */
+static bool by_head(const attn_shape *sh, const acts *out)
+{
+    return out->q && sh->head_dim % ACT_BLOCK == 0;
+}
+
 static void write_out(const op *t, const attn_shape *sh, const float *m, const float *s, const float *o, bool rotated,
                       int row, int head, acts *out)
 {
     float *to = out->x + (size_t)row * out->ld + (size_t)head * (size_t)sh->head_dim;
     t->kernels->attn.finish(*m, *s, o, sh->sinks ? sh->sinks + head : NULL, sh->head_dim, to);
     if (rotated) t->kernels->vec.hadamard(to, sh->head_dim);
+    if (by_head(sh, out)) {
+        size_t block = ((size_t)row * out->ld + (size_t)head * (size_t)sh->head_dim) / ACT_BLOCK;
+        t->kernels->linear.quantise(to, sh->head_dim, out->q + block);
+    }
 }
 
 static void attend_block(const op *t, const attn_shape *sh, const attn_item *it, int head_kv, int row, int n_rows,
@@ -302,7 +312,7 @@ void op_attend(op *t, const attn_shape *sh, const attn_item *items, int n_items,
         merge_items(t, sh, items, n_items, room, out);
         team_barrier(t->team);
     }
-    op_quantise(t, out, n_items ? items[n_items - 1].row0 + items[n_items - 1].n : 0);
+    if (!by_head(sh, out)) op_quantise(t, out, n_items ? items[n_items - 1].row0 + items[n_items - 1].n : 0);
 }
 
 /* Norm, rope and scale of one row's query heads of a group, and their integers where K packs. */
