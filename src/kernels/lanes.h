@@ -56,8 +56,8 @@ LANES v16 v16_exp(v16 x)
     return v16_exp_low(v16_min(v16_set(EXP_MAX), x));
 }
 
-/* The weight of a score that lies x (not above 0) from its page's maximum, as kernels/attn.h has it for V in q8; the
-   integer stands in the low bits. */
+/* The weight of a score that lies x (not above 0) from its page's maximum, as kernels/attn.h has it for V in q8, before
+   it is rounded. */
 LANES v16 v16_weight(v16 x)
 {
     const v16 magic = v16_set(EXP_MAGIC);
@@ -66,7 +66,7 @@ LANES v16 v16_weight(v16 x)
     v16 e = v16_fma(v16_set(WEIGHT_C3), f, v16_set(WEIGHT_C2));
     e = v16_fma(e, f, v16_set(WEIGHT_C1));
     e = v16_fma(e, f, v16_set(WEIGHT_C0));
-    return v16_add(v16_add_exponent(e, z), magic);
+    return v16_add_exponent(e, z);
 }
 
 LANES v16 v16_tanh(v16 x)

@@ -128,8 +128,8 @@ LANES void score_plain(int n, bool f16, block *b, const page_job *pg, int dim)
     for (int t = 0; t < KV_PAGE; t += 16 * cols) score_tile(n, cols, f16, b, pg, dim, t, &ahead);
 }
 
-/* Soft cap and mask of one query's scores. */
-LANES void settle_scores(float *p, uint64_t visible, float softcap)
+/* Soft cap and mask of one query's scores. Out of the way of pages that everybody sees. */
+static __attribute__((noinline)) void settle_scores(float *p, uint64_t visible, float softcap)
 {
     foreach (c, 4) {
         v16 x = v16_load(p + 16 * c);
@@ -138,21 +138,19 @@ LANES void settle_scores(float *p, uint64_t visible, float softcap)
     }
 }
 
-/* One query's scores to weights, which lie `max` below; where V is q8 they go to `weight` as integers. Returns four
-   sums in each lane. */
+/* One query's scores, of which `max` is the largest, to weights; where V is q8 they go to `weight` as integers. Returns
+   their sums in lanes. */
 LANES v16 weigh(float *p, bool q8, p_weight *weight, float max)
 {
     v16 x[4];
+    foreach (c, 4) x[c] = v16_sub(v16_load(p + 16 * c), v16_set(max));
+    if (q8) {
+        foreach (c, 4) x[c] = v16_weight(x[c]);
+        return v16_store_page_weights(weight, x);
+    }
     foreach (c, 4) {
-        x[c] = v16_sub(v16_load(p + 16 * c), v16_set(max));
-        if (q8) {
-            x[c] = v16_weight(x[c]);
-            v16_store_weights(weight + 16 * c, x[c]);
-            x[c] = v16_sub(x[c], v16_set(EXP_MAGIC));
-        } else {
-            x[c] = v16_exp_low(x[c]);
-            v16_store(p + 16 * c, x[c]);
-        }
+        x[c] = v16_exp_low(x[c]);
+        v16_store(p + 16 * c, x[c]);
     }
     return v16_add(v16_add(x[0], x[1]), v16_add(x[2], x[3]));
 }
@@ -168,7 +166,7 @@ LANES void weigh_block(int n, bool q8, block *b, const attn_queries *a)
         v16 low = v16_max(v16_load(p), v16_load(p + 16)), high = v16_max(v16_load(p + 32), v16_load(p + 48));
         v16_store(lane[i], v16_max(low, high));
     }
-    for (int i = n; i < 8; i++) v16_store(lane[i], v16_set(0));
+    foreach (i, 8 - n) v16_store(lane[n + i], v16_set(0));
     v16_max_eight(lane, max);
     for (int i = 0; i < n; i++) {
         max[i] += 0.0f; /* -0 becomes +0 */
@@ -188,16 +186,6 @@ LANES void weigh_block(int n, bool q8, block *b, const attn_queries *a)
         b->new[i] = q8 ? factor[8 + i] * (1.0f / 255.0f) : factor[8 + i];
         *s = fmaf(*s, b->old[i], sum[i] * b->new[i]);
     }
-}
-
-static void weigh_any(int n, block *b, const attn_queries *a)
-{
-    weigh_block(n, false, b, a);
-}
-
-static void weigh_q8(int n, block *b, const attn_queries *a)
-{
-    weigh_block(n, true, b, a);
 }
 
 /* acc, the outputs of n queries for 16*cols channels from d0 on, folded into their states. */
@@ -247,6 +235,7 @@ LANES void output_plain(int n, bool f16, block *b, const page_job *pg, int dim)
 #include "kernels/lanes_attn_packed.h"
 
 /* One small function for each format and number of queries, in which both are constants. */
+typedef void weighing(block *b, const attn_queries *a);
 typedef void half_fold(block *b, const page_job *pg, int dim);
 #define HALVES(n)                                                                                                      \
     static void score_f32_##n(block *b, const page_job *pg, int dim)                                                   \
@@ -264,6 +253,14 @@ typedef void half_fold(block *b, const page_job *pg, int dim);
     static void score_q4_##n(block *b, const page_job *pg, int dim)                                                    \
     {                                                                                                                  \
         score_packed(n, true, b, pg, dim);                                                                             \
+    }                                                                                                                  \
+    static void weigh_##n(block *b, const attn_queries *a)                                                             \
+    {                                                                                                                  \
+        weigh_block(n, false, b, a);                                                                                   \
+    }                                                                                                                  \
+    static void weigh_q8_##n(block *b, const attn_queries *a)                                                          \
+    {                                                                                                                  \
+        weigh_block(n, true, b, a);                                                                                    \
     }                                                                                                                  \
     static void output_f32_##n(block *b, const page_job *pg, int dim)                                                  \
     {                                                                                                                  \
@@ -297,6 +294,7 @@ static half_fold *const scores[ATTN_FORMATS][BLOCK] = {EACH_N(score_f32), EACH_N
                                                        EACH_N(score_q4)};
 static half_fold *const outputs[ATTN_FORMATS][BLOCK] = {EACH_N(output_f32), EACH_N(output_f16), EACH_N(output_q8),
                                                         EACH_N(output_q4)};
+static weighing *const weighings[2][BLOCK] = {EACH_N(weigh), EACH_N(weigh_q8)};
 #undef EACH_N
 
 static bool is_packed(attn_format f)
@@ -338,7 +336,7 @@ static void fold_page(const attn_queries *a, page_job pg)
         int blocks = (left + most - 1) / most, n = (left + blocks - 1) / blocks;
         next_block(&b, a, &at, n);
         scores[pg.k_format][n - 1](&b, &pg, a->head_dim);
-        (pg.v_format == ATTN_Q8 ? weigh_q8 : weigh_any)(n, &b, a);
+        weighings[pg.v_format == ATTN_Q8][n - 1](&b, a);
         outputs[pg.v_format][n - 1](&b, &pg, a->head_dim);
         left -= n;
         pg.fetch_v = false; /* once is enough */

@@ -5,7 +5,8 @@
      k8_start(s), k4_start(s)          the sum before the first product, s being -128 times the sum of the query's
                                        integers: what products of unsigned k have too much, or a sixteenth of it
      k8_add(sum, k, q), k4_add         adds the products of k with the four bytes of q
-     p_weight, v16_store_weights(p, x) integer weights in memory; from the low bytes of the lanes
+     p_weight, v16_store_page_weights(p, x[4])     64 integer weights in memory, rounded to nearest even (0 to 255);
+                                       returns sums of four as floats, in any order
      p_words, p_load(p)                the weights of four tokens
      v_words, v8_load(p), v4_load(p, &low, &high)    four tokens of sixteen channels
      v_sums, v_sums_zero(), v_sums_add(sum, p, v), v_sums_total(sum)    the last one a w16
@@ -27,7 +28,7 @@ LANES void mean_scores(int n, block *b, const page_job *pg, int dim, float *star
     }
     float lane[8][16];
     foreach (i, n) v16_store(lane[i], acc[i]);
-    for (int i = n; i < 8; i++) v16_store(lane[i], v16_set(0));
+    foreach (i, 8 - n) v16_store(lane[n + i], v16_set(0));
     v16_sum_eight(lane, start);
 }
 
@@ -149,17 +150,16 @@ LANES void weigh_q4(int n, const block *b, const uint16_t *scale, p_weight weigh
         foreach (c, 4) x[c] = v16_mul(v16_load(b->p[i] + 16 * c), s[c]);
         v16_store(lane[i], v16_max(v16_max(x[0], x[1]), v16_max(x[2], x[3])));
     }
-    for (int i = n; i < 8; i++) v16_store(lane[i], v16_set(0));
+    foreach (i, 8 - n) v16_store(lane[n + i], v16_set(0));
     v16_max_eight(lane, max);
     v16 top = v16_load(max);
     v16_store(factor, v16_zero_below(top, v16_set(ATTN_TINY), v16_div(v16_set(255.0f), top)));
     for (int i = 0; i < n; i++) {
         v16 f = v16_set(factor[i]);
         new[i] = (max[i] * b->new[i]) * (1.0f / 255.0f);
-        foreach (c, 4) {
-            v16 x = v16_mul(v16_load(b->p[i] + 16 * c), s[c]);
-            v16_store_weights(weight[i] + 16 * c, v16_fma(x, f, v16_set(EXP_MAGIC)));
-        }
+        v16 x[4];
+        foreach (c, 4) x[c] = v16_mul(v16_mul(v16_load(b->p[i] + 16 * c), s[c]), f);
+        (void)v16_store_page_weights(weight[i], x);
     }
 }
 

@@ -127,10 +127,23 @@ LANES uint32x4_t low_byte(float32x4_t x)
     return vandq_u32(vreinterpretq_u32_f32(x), vdupq_n_u32(255));
 }
 
-LANES void v16_store_weights(p_weight *p, v16 x)
+LANES int32x4_t store_four_weights(p_weight *p, float32x4_t x)
 {
-    vst1q_s16(p, vreinterpretq_s16_u16(vcombine_u16(vmovn_u32(low_byte(x.a)), vmovn_u32(low_byte(x.b)))));
-    vst1q_s16(p + 8, vreinterpretq_s16_u16(vcombine_u16(vmovn_u32(low_byte(x.c)), vmovn_u32(low_byte(x.d)))));
+    int32x4_t rounded = vcvtnq_s32_f32(x);
+    vst1_s16(p, vmovn_s32(rounded));
+    return rounded;
+}
+
+LANES v16 v16_store_page_weights(p_weight *p, const v16 x[4])
+{
+    w16 sum = w16_zero();
+    for (int i = 0; i < 4; i++) {
+        sum.part[0] = vaddq_s32(sum.part[0], store_four_weights(p + 16 * i, x[i].a));
+        sum.part[1] = vaddq_s32(sum.part[1], store_four_weights(p + 16 * i + 4, x[i].b));
+        sum.part[2] = vaddq_s32(sum.part[2], store_four_weights(p + 16 * i + 8, x[i].c));
+        sum.part[3] = vaddq_s32(sum.part[3], store_four_weights(p + 16 * i + 12, x[i].d));
+    }
+    return v16_from_w16(sum);
 }
 
 LANES void v16_store_bytes(uint8_t *p, v16 x)

@@ -108,7 +108,7 @@ static float weight_sum(const float *p)
 /* x to the nearest even integer; 0 <= x < 2^22. */
 static int nearest(float x, float factor)
 {
-    return (int)(fmaf(x, factor, 0x1.8p23f) - 0x1.8p23f);
+    return (int)((x * factor + EXP_MAGIC) - EXP_MAGIC);
 }
 
 /* 255 * exp(x) for x <= 0, as an integer. x * log2(e) = n + f with n an integer; a cubic for 2^f, n to the exponent. */

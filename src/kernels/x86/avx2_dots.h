@@ -142,9 +142,15 @@ LANES __m256i narrow(v16 x)
     return _mm256_permute4x64_epi64(_mm256_packus_epi32(words_of(x.a), words_of(x.b)), 0xd8);
 }
 
-LANES void v16_store_weights(p_weight *p, v16 x)
+LANES v16 v16_store_page_weights(p_weight *p, const v16 x[4])
 {
-    _mm256_storeu_si256((__m256i *)(void *)p, narrow(x));
+    __m256i sum = _mm256_setzero_si256();
+    for (int i = 0; i < 4; i++) {
+        __m256i both = _mm256_packus_epi32(_mm256_cvtps_epi32(x[i].a), _mm256_cvtps_epi32(x[i].b));
+        _mm256_storeu_si256((__m256i *)(void *)(p + 16 * i), _mm256_permute4x64_epi64(both, 0xd8));
+        sum = _mm256_add_epi16(sum, both);
+    }
+    return (v16){_mm256_cvtepi32_ps(add_pairs(_mm256_setzero_si256(), sum)), _mm256_setzero_ps()};
 }
 
 LANES void v16_store_bytes(uint8_t *p, v16 x)

@@ -102,9 +102,15 @@ LANES void v16_store_bytes(uint8_t *p, v16 x)
     _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8(_mm512_castps_si512(x)));
 }
 
-LANES void v16_store_weights(p_weight *p, v16 x)
+/* The packs work within quarters of a register: double words are put in order afterwards. */
+LANES v16 v16_store_page_weights(p_weight *p, const v16 x[4])
 {
-    v16_store_bytes(p, x);
+    const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+    __m512i a = _mm512_packus_epi32(_mm512_cvtps_epi32(x[0]), _mm512_cvtps_epi32(x[1]));
+    __m512i b = _mm512_packus_epi32(_mm512_cvtps_epi32(x[2]), _mm512_cvtps_epi32(x[3]));
+    __m512i all = _mm512_packus_epi16(a, b);
+    _mm512_store_si512(p, _mm512_permutexvar_epi32(order, all));
+    return _mm512_cvtepi32_ps(dot_add(_mm512_setzero_si512(), all, _mm512_set1_epi8(1)));
 }
 
 LANES void v16_store_words(uint8_t *p, const v16 byte[4])
