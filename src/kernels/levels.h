@@ -20,6 +20,7 @@ static inline void act_block_sums(act_block *a, int low, int high)
 void linear_init_ref(linear_kernels *t);
 void linear_init_avx2(linear_kernels *t);
 void linear_init_avx512(linear_kernels *t);
+void quantise_init_avx512(linear_kernels *t); /* its `quantise` */
 void linear_init_neon(linear_kernels *t);
 void linear_init_dotprod(linear_kernels *t);
 

@@ -163,4 +163,5 @@ INLINE bool dots_signed(panel_kind kind)
 void linear_init_avx512(linear_kernels *t)
 {
     set_gemms(t);
+    quantise_init_avx512(t);
 }
