@@ -261,13 +261,15 @@ static void quantise_block(const float *values, act_block *out)
         _mm_storeu_ps(a + c, add_lanes(yq + c));
         _mm_storeu_ps(b + c, add_lanes(qq + c));
     }
-    int best = 0;
-    float most = a[0] * a[0] / b[0];
-    for (int c = 1; c < CANDIDATES; c++) {
-        float explained = a[c] * a[c] / b[c];
-        if (explained > most) most = explained, best = c;
-    }
-    out->d = most >= 0 ? amax / 127.0f * (a[best] / b[best]) : amax / 127.0f;
+    /* Which one wins is a matter of chance, so there is no branch on it. None does where there is a NaN. */
+    __m256 va = _mm256_loadu_ps(a), vb = _mm256_loadu_ps(b);
+    __m256 explained = _mm256_div_ps(_mm256_mul_ps(va, va), _mm256_blend_ps(vb, _mm256_set1_ps(1), 0xc0));
+    __m256 top = _mm256_max_ps(explained, _mm256_permute2f128_ps(explained, explained, 1));
+    top = _mm256_max_ps(top, _mm256_permute_ps(top, 0x4e));
+    top = _mm256_max_ps(top, _mm256_permute_ps(top, 0xb1));
+    int winners = _mm256_movemask_ps(_mm256_cmp_ps(explained, top, _CMP_EQ_OQ)) & ((1 << CANDIDATES) - 1);
+    int best = winners ? __builtin_ctz((unsigned)winners) : 0;
+    out->d = winners ? amax / 127.0f * (a[best] / b[best]) : amax / 127.0f;
     store_bytes(y, ratio[best], out);
 }
 

@@ -45,11 +45,20 @@ static inline __m512 add_lanes(const __m512 v[CANDIDATES])
     return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x88), _mm512_shuffle_ps(a, b, 0xdd));
 }
 
-/* The rounding that explains most of y, for both blocks, and out's scales. */
+/* The largest of each block's six, in all lanes of its two quarters. */
+static inline __m512 largest(__m512 x)
+{
+    x = _mm512_max_ps(x, _mm512_shuffle_f32x4(x, x, 0x4e));
+    x = _mm512_max_ps(x, _mm512_permute_ps(x, 0x4e));
+    return _mm512_max_ps(x, _mm512_permute_ps(x, 0xb1));
+}
+
+/* The rounding that explains most of y, for both blocks, and out's scales. Which one wins is a matter of chance, so
+   there is no branch on it. */
 static inline void choose(const __m512 y[4], __m512 amax, act_block out[2], float ratio[2])
 {
     __m512 yq[CANDIDATES], qq[CANDIDATES];
-    float a[16], b[16], explained[16], top[16];
+    float a[16], b[16], top[16];
     UNROLL for (int c = 0; c < CANDIDATES; c++)
     {
         yq[c] = qq[c] = _mm512_setzero_ps();
@@ -61,18 +70,19 @@ static inline void choose(const __m512 y[4], __m512 amax, act_block out[2], floa
         }
     }
     __m512 sum_a = add_lanes(yq), sum_b = add_lanes(qq);
+    __m512 explained = _mm512_div_ps(_mm512_mul_ps(sum_a, sum_a), sum_b);
+    unsigned winners = _mm512_cmp_ps_mask(explained, largest(explained), _CMP_EQ_OQ);
     _mm512_storeu_ps(a, sum_a);
     _mm512_storeu_ps(b, sum_b);
-    _mm512_storeu_ps(explained, _mm512_div_ps(_mm512_mul_ps(sum_a, sum_a), sum_b));
     _mm512_storeu_ps(top, amax);
     for (int k = 0; k < 2; k++) {
-        int best = 0, at = 4 * k;
-        for (int c = 1; c < CANDIDATES; c++) {
-            int here = 4 * (2 * (c % 2) + k) + c / 2;
-            if (explained[here] > explained[at]) best = c, at = here;
-        }
+        /* Bits of the candidates 0, 2, 4 and of 1, 3, 5, put in order; none is set where there is a NaN. */
+        unsigned even = winners >> 4 * k & 7, odd = winners >> (8 + 4 * k) & 7;
+        unsigned order =
+            (even & 1) | (odd & 1) << 1 | (even & 2) << 1 | (odd & 2) << 2 | (even & 4) << 2 | (odd & 4) << 3;
+        int best = order ? __builtin_ctz(order) : 0, at = 4 * (2 * (best % 2) + k) + best / 2;
         float step = top[8 * k] / 127.0f;
-        out[k].d = explained[at] >= 0 ? step * (a[at] / b[at]) : step;
+        out[k].d = order ? step * (a[at] / b[at]) : step;
         ratio[k] = ratios[best];
     }
 }
