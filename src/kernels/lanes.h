@@ -17,6 +17,8 @@
    this order v16_max_lane(x) v16_load_pairs(p, &even, &odd)      p[0], p[2], ... and p[1], p[3], ... of 32
    floats; v16_store_pairs(p, even, odd) v16_transpose(r)                    r[16] as a 16 x 16 matrix, in
    place
+     v16_split_floor(t, &fraction)       the fraction of t above its floor, and something that stands for the floor:
+     v16_times_power(e, that)            e * 2^floor; what is far below 1 may be anything far below 1
      v16_sum_eight(x, out), v16_max_eight    v16_sum and v16_max_lane of x[0] to x[7] at once
      v16_abs(x), v16_if_greater(a, b, x, y)     a > b ? x : y
      v16_swap(x, distance)               lane i from lane i ^ distance; 1, 2, 4 or 8
@@ -60,13 +62,12 @@ LANES v16 v16_exp(v16 x)
    it is rounded. */
 LANES v16 v16_weight(v16 x)
 {
-    const v16 magic = v16_set(EXP_MAGIC);
-    v16 t = v16_max(v16_mul(x, v16_set(EXP_LOG2E)), v16_set(WEIGHT_MIN));
-    v16 z = v16_add(t, magic), f = v16_sub(t, v16_sub(z, magic));
+    v16 f, t = v16_mul(x, v16_set(EXP_LOG2E));
+    t = v16_split_floor(t, &f);
     v16 e = v16_fma(v16_set(WEIGHT_C3), f, v16_set(WEIGHT_C2));
     e = v16_fma(e, f, v16_set(WEIGHT_C1));
     e = v16_fma(e, f, v16_set(WEIGHT_C0));
-    return v16_add_exponent(e, z);
+    return v16_times_power(e, t);
 }
 
 LANES v16 v16_tanh(v16 x)

@@ -137,7 +137,13 @@ static attn_page page_of(const attn_shape *sh, const attn_item *it, const attn_r
 /* Sets what the queries see of a page: those in it (own), those after it, or both. Whether any sees anything. */
 static bool look(const attn_shape *sh, const queries *u, int page, bool own, bool later)
 {
+    const int last = u->first_pos + u->n / u->group - 1;
     bool any = false;
+    if (page < u->first_pos / PAGE && first_visible(sh, last) <= page * PAGE) { /* nearly every page at depth */
+        memset(u->lo, 0, (size_t)u->n);
+        memset(u->hi, later ? PAGE : 0, (size_t)u->n);
+        return later;
+    }
     for (int i = 0; i < u->n; i++) {
         int pos = u->first_pos + i / u->group, base = page * PAGE;
         bool takes_part = pos / PAGE == page ? own : later;

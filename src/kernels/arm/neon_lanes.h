@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "kernels/vec_const.h"
+
 typedef struct v16 {
     float32x4_t a, b, c, d; /* lanes 0..3, 4..7, 8..11, 12..15 */
 } v16;
@@ -243,6 +245,25 @@ LANES v16 v16_swap(v16 x, int distance)
 }
 
 #undef EACH
+
+LANES v16 v16_split_floor(v16 t, v16 *fraction)
+{
+    t = v16_max(t, v16_set(WEIGHT_MIN));
+    v16 n = {vrndmq_f32(t.a), vrndmq_f32(t.b), vrndmq_f32(t.c), vrndmq_f32(t.d)};
+    *fraction = v16_sub(t, n);
+    return n;
+}
+
+LANES float32x4_t times_power(float32x4_t e, float32x4_t n)
+{
+    int32x4_t power = vshlq_n_s32(vcvtq_s32_f32(n), 23);
+    return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(e), power));
+}
+
+LANES v16 v16_times_power(v16 e, v16 n)
+{
+    return (v16){times_power(e.a, n.a), times_power(e.b, n.b), times_power(e.c, n.c), times_power(e.d, n.d)};
+}
 
 LANES void v16_sum_eight(const float (*x)[16], float *out)
 {

@@ -111,12 +111,12 @@ static int nearest(float x, float factor)
     return (int)((x * factor + EXP_MAGIC) - EXP_MAGIC);
 }
 
-/* 255 * exp(x) for x <= 0, as an integer. x * log2(e) = n + f with n an integer; a cubic for 2^f, n to the exponent. */
+/* 255 * exp(x) for x <= 0, as an integer. x * log2(e) = n + f with n its floor; a cubic for 2^f, n to the exponent. */
 static int weight(float x)
 {
-    float t = larger(x * EXP_LOG2E, WEIGHT_MIN), z = t + EXP_MAGIC, f = t - (z - EXP_MAGIC);
+    float t = larger(x * EXP_LOG2E, WEIGHT_MIN), n = floorf(t), f = t - n;
     float e = fmaf(fmaf(fmaf(WEIGHT_C3, f, WEIGHT_C2), f, WEIGHT_C1), f, WEIGHT_C0);
-    return (int)((f32_from_bits(f32_bits(e) + (f32_bits(z) << 23)) + EXP_MAGIC) - EXP_MAGIC);
+    return (int)((f32_from_bits(f32_bits(e) + ((uint32_t)(int)n << 23)) + EXP_MAGIC) - EXP_MAGIC);
 }
 
 /* One query's state and what the page does to it: the old part is multiplied by `old`, the page's by `new`. */

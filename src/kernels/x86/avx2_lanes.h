@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "kernels/vec_const.h"
+
 typedef struct v16 {
     __m256 a, b; /* lanes 0..7, 8..15 */
 } v16;
@@ -264,6 +266,25 @@ LANES v16 v16_swap(v16 x, int distance)
 }
 
 #undef EACH
+
+LANES v16 v16_split_floor(v16 t, v16 *fraction)
+{
+    t = v16_max(t, v16_set(WEIGHT_MIN));
+    v16 n = {_mm256_floor_ps(t.a), _mm256_floor_ps(t.b)};
+    *fraction = v16_sub(t, n);
+    return n;
+}
+
+LANES __m256 times_power(__m256 e, __m256 n)
+{
+    __m256i power = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23);
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(e), power));
+}
+
+LANES v16 v16_times_power(v16 e, v16 n)
+{
+    return (v16){times_power(e.a, n.a), times_power(e.b, n.b)};
+}
 
 LANES void v16_sum_eight(const float (*x)[16], float *out)
 {

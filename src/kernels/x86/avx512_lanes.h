@@ -199,6 +199,18 @@ LANES v16 v16_swap(v16 x, int distance)
     }
 }
 
+/* No clamp: vscalefps makes 0 of what is far below, -infinity included. */
+LANES v16 v16_split_floor(v16 t, v16 *fraction)
+{
+    *fraction = _mm512_reduce_ps(t, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+    return t;
+}
+
+LANES v16 v16_times_power(v16 e, v16 t)
+{
+    return _mm512_scalef_ps(e, t);
+}
+
 /* Eight vectors to eight numbers in 24 operations instead of 56: halves of two are put side by side and combined, then
    quarters of four, then pairs and singles of eight. */
 #define REDUCE_EIGHT(name, combine)                                                                                    \
