@@ -124,7 +124,7 @@ typedef struct attn_queries {
 typedef struct attn_page {
     attn_format k_format, v_format;
     const void *k, *v;
-    const void *next_k; /* the K page that the caller folds next, or NULL: fetched ahead, never looked at */
+    const void *next_k, *next_v; /* the page that the caller folds next, or NULL: fetched ahead, never looked at */
 } attn_page;
 
 typedef struct attn_kernels {

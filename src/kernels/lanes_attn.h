@@ -20,7 +20,7 @@
 /* A loop over registers: always unrolled, so that arrays of v16 are registers. */
 #define foreach(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
 
-enum { BLOCK = 6, MAX_COLS = 8, LINE = 64 };
+enum { BLOCK = 6, MAX_COLS = 8, LINE = 64, FAR_BYTES = 4096 };
 
 /* Memory that is wanted soon, fetched a little at a time while the loops are at other work. */
 typedef struct fetcher {
@@ -44,9 +44,11 @@ LANES void fetch(fetcher *f)
 
 /* The page of one call. */
 typedef struct page_job {
-    const void *k, *v, *next_k; /* next_k: fetched while V is at work; NULL: nothing to fetch */
+    const void *k, *v;
+    const void *with_k, *with_v; /* what is fetched while K, while V is at work; NULL: nothing */
     attn_format k_format, v_format;
-    bool fetch_v; /* fetch V while K is at work */
+    size_t k_bytes, v_bytes;
+    bool far; /* a whole page ahead */
 } page_job;
 
 /* The queries of one block, and what the page gives them. */
@@ -63,15 +65,15 @@ typedef struct block {
     int all_lo, all_hi; /* tokens that every query sees are all_lo..all_hi-1; lo <= all_lo <= all_hi <= hi */
 } block;
 
-/* Bytes of the page that the fetchers ask for. */
-LANES size_t v_bytes(const page_job *pg, int dim)
+/* What the score loop fetches in `calls` pieces, and the output loop. */
+LANES fetcher fetch_with_k(const page_job *pg, int calls)
 {
-    return attn_page_bytes(pg->v_format, true, dim);
+    return fetch_over(pg->with_k, pg->far ? pg->k_bytes : pg->v_bytes, calls);
 }
 
-LANES size_t k_bytes(const page_job *pg, int dim)
+LANES fetcher fetch_with_v(const page_job *pg, int calls)
 {
-    return attn_page_bytes(pg->k_format, false, dim);
+    return fetch_over(pg->with_v, pg->far ? pg->v_bytes : pg->k_bytes, calls);
 }
 
 LANES v16 page_load(const void *data, size_t i, bool f16)
@@ -124,7 +126,7 @@ LANES void score_tile(int n, int cols, bool f16, block *b, const page_job *pg, i
 LANES void score_plain(int n, bool f16, block *b, const page_job *pg, int dim)
 {
     const int cols = ATTN_QK_COLS(n);
-    fetcher ahead = fetch_over(pg->fetch_v ? pg->v : NULL, v_bytes(pg, dim), dim * (KV_PAGE / 16 / cols));
+    fetcher ahead = fetch_with_k(pg, dim * (KV_PAGE / 16 / cols));
     for (int t = 0; t < KV_PAGE; t += 16 * cols) score_tile(n, cols, f16, b, pg, dim, t, &ahead);
 }
 
@@ -221,7 +223,7 @@ LANES void output_tile(int n, int cols, bool f16, block *b, const page_job *pg, 
 LANES void output_plain(int n, bool f16, block *b, const page_job *pg, int dim)
 {
     const int wide = ATTN_PV_COLS(n);
-    fetcher ahead = fetch_over(pg->next_k, k_bytes(pg, dim), KV_PAGE * max_int(dim / 16 / wide, 1));
+    fetcher ahead = fetch_with_v(pg, KV_PAGE * max_int(dim / 16 / wide, 1));
     int d = 0;
     if (wide >= 8)
         for (; d + 128 <= dim; d += 128) output_tile(n, 8, f16, b, pg, dim, d, &ahead);
@@ -331,7 +333,6 @@ static void fold_page(const attn_queries *a, page_job pg)
     block b;
     int left = 0, at = 0;
     for (int i = 0; i < a->n; i++) left += a->lo[i] < a->hi[i];
-    pg.fetch_v = true;
     while (left > 0) {
         int blocks = (left + most - 1) / most, n = (left + blocks - 1) / blocks;
         next_block(&b, a, &at, n);
@@ -339,8 +340,7 @@ static void fold_page(const attn_queries *a, page_job pg)
         weighings[pg.v_format == ATTN_Q8][n - 1](&b, a);
         outputs[pg.v_format][n - 1](&b, &pg, a->head_dim);
         left -= n;
-        pg.fetch_v = false; /* once is enough */
-        pg.next_k = NULL;
+        pg.with_k = pg.with_v = NULL; /* once is enough */
     }
 }
 
@@ -351,14 +351,28 @@ static attn_kernels reference(void)
     return t;
 }
 
+/* V is fetched while K is at work and the next K while V is: as far ahead as the first cache bears, measured. Where a
+   page is so small that memory would answer too late, the next K and V are fetched instead. */
 static void fold(const attn_queries *a, const attn_page *pg)
 {
-    if (a->head_dim % ATTN_LANES)
+    if (a->head_dim % ATTN_LANES) {
         reference().fold(a, pg);
-    else
-        fold_page(
-            a, (page_job){
-                   .k = pg->k, .v = pg->v, .next_k = pg->next_k, .k_format = pg->k_format, .v_format = pg->v_format});
+        return;
+    }
+    page_job job = {.k = pg->k,
+                    .v = pg->v,
+                    .with_k = pg->v,
+                    .with_v = pg->next_k,
+                    .k_format = pg->k_format,
+                    .v_format = pg->v_format,
+                    .k_bytes = attn_page_bytes(pg->k_format, false, a->head_dim),
+                    .v_bytes = attn_page_bytes(pg->v_format, true, a->head_dim)};
+    job.far = pg->next_k && job.k_bytes <= FAR_BYTES && job.v_bytes <= FAR_BYTES;
+    if (job.far) {
+        job.with_k = pg->next_k;
+        job.with_v = pg->next_v;
+    }
+    fold_page(a, job);
 }
 
 static void merge(float *m, float *s, float *o, float m2, float s2, const float *o2, int head_dim)

@@ -178,7 +178,11 @@ static void fold_span(const op *t, const attn_shape *sh, const attn_item *it, co
     for (int page = from; page < to; page++) {
         bool own = page >= first_own;
         attn_page stored = page_of(sh, it, room, page, head_kv, own && !two_forms);
-        if (page + 1 < to) stored.next_k = page_of(sh, it, room, page + 1, head_kv, page + 1 >= first_own).k;
+        if (page + 1 < to) {
+            attn_page next = page_of(sh, it, room, page + 1, head_kv, page + 1 >= first_own);
+            stored.next_k = next.k;
+            stored.next_v = next.v;
+        }
         if (look(sh, u, page, !two_forms, true)) t->kernels->attn.fold(&a, &stored);
         if (!own || !two_forms) continue;
         attn_page open = page_of(sh, it, room, page, head_kv, true);

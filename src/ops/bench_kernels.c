@@ -131,7 +131,8 @@ static void attend(const tiles *t, const unsigned char *pages, int n_pages, int 
                                 .v_format = t->format,
                                 .k = pages,
                                 .v = pages + bytes,
-                                .next_k = i + 1 < n_pages ? pages + 2 * bytes : NULL};
+                                .next_k = i + 1 < n_pages ? pages + 2 * bytes : NULL,
+                                .next_v = i + 1 < n_pages ? pages + 3 * bytes : NULL};
         t->b->kernels.attn.fold(&a, &page);
     }
 }

@@ -160,7 +160,8 @@ static void states_free(kcheck *k, states *s)
 
 static void fold(const attn_kernels *t, const attn_queries *a, const scene *c, attn_format kf, attn_format vf)
 {
-    const attn_page page = {.k_format = kf, .v_format = vf, .k = c->k[kf], .v = c->v[vf], .next_k = c->v[vf]};
+    const attn_page page = {
+        .k_format = kf, .v_format = vf, .k = c->k[kf], .v = c->v[vf], .next_k = c->v[vf], .next_v = c->k[kf]};
     t->fold(a, &page);
 }
 
@@ -484,7 +485,10 @@ static void bench_walk(void *context)
     for (int i = 0; i < b->pages; i++) {
         const char *at = b->memory + (size_t)i * bytes;
         attn_page page = {.k_format = b->k, .v_format = b->v, .k = at, .v = at + k_bytes};
-        if (b->hint) page.next_k = at + (size_t)(i + 1 < b->pages) * bytes;
+        if (b->hint) {
+            page.next_k = at + (size_t)(i + 1 < b->pages) * bytes;
+            page.next_v = (const char *)page.next_k + k_bytes;
+        }
         b->t->fold(&b->a, &page);
     }
 }
