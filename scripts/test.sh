@@ -128,8 +128,10 @@ clang_tidy() {
         xargs -P "$jobs" -n 4 clang-tidy -p build-tidy --quiet --extra-arg=-Wno-unknown-warning-option
 }
 
+# Counters of threads must be atomic: GCC makes loop variables of the plain ones, which other threads then change.
 coverage() {
-    configure build-cov -Db_coverage=true -Dbuildtype=debug -Doptimization=1 && ninja -C build-cov || return
+    configure build-cov -Db_coverage=true -Dbuildtype=debug -Doptimization=1 -Dc_args=-fprofile-update=atomic &&
+        ninja -C build-cov || return
     find build-cov -name '*.gcda' -delete
     KVASIR_TEST_SHORT=1 meson_tests build-cov --no-suite source --no-suite kernels || return
     gcovr -r . --object-directory build-cov -f src/ -j "$jobs" --gcov-ignore-parse-errors -s | tail -n 12 |

@@ -329,7 +329,8 @@ static void next_block(block *b, const attn_queries *a, int *at, int n)
 /* Blocks as equal as can be: seven queries are 4 and 3, not 6 and 1. */
 static void fold_page(const attn_queries *a, page_job pg)
 {
-    const int most = is_packed(pg.k_format) || is_packed(pg.v_format) ? ATTN_PACKED_BLOCK : ATTN_BLOCK;
+    static const int sizes[2] = {ATTN_BLOCK, ATTN_PACKED_BLOCK};
+    const int most = sizes[is_packed(pg.k_format) || is_packed(pg.v_format)];
     block b;
     int left = 0, at = 0;
     for (int i = 0; i < a->n; i++) left += a->lo[i] < a->hi[i];

@@ -178,7 +178,7 @@ static void test_bits(void **state)
         {"gemma3", "f32", 300, false},           {"qwen3moe", "f16", 200, true},
         {"qwen3-q4_k", "f16", 300, true},        {"qwen3-q2_k", "f16", 100, false},
         {"llama-q6_k", "f16", 150, false},       {"llama-q5_0", "f32", 150, false},
-        {"llama-iq4_xs", "f16", 100, false},     {"llama-gqa", "q8", LONG_PROMPT, false},
+        {"llama-iq4_xs", "f16", 100, false},     {"llama-gqa", "q8", 1100, false},
         {"llama-gqa", "q4", 300, true},          {"gemma3", "q8:q4", 300, true},
         {"qwen3moe", "q8", 200, true},           {"qwen3-q4_k", "q4:q8", 300, false},
         {"gemma3", "f16:q8", 200, false},        {"gemma3", "f32:q4", 200, false},

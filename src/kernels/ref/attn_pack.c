@@ -118,7 +118,7 @@ static void close_k_block(attn_format f, const float *rest, int head_dim, int b,
 
 static void close_k(attn_format f, const uint16_t *open, int head_dim, void *closed)
 {
-    float rest[ATTN_MAX_DIM * KV_PAGE];
+    float rest[ATTN_MAX_DIM * KV_PAGE] = {0};
     uint8_t *values = closed;
     uint16_t *scale = (uint16_t *)(void *)(values + attn_values_bytes(f, head_dim));
     centre(open, head_dim, (uint16_t *)(void *)(values + attn_mean_at(f, head_dim)), rest);
