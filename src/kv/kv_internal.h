@@ -51,8 +51,8 @@ struct kv_seq {
     int max_tokens, length, end; /* end - length tokens are reserved */
     kv_class *class[KV_GROUPS][KV_FORMATS];
     unsigned char **table[KV_GROUPS];  /* by page; NULL outside the pages that are held */
-    unsigned char *closing[KV_GROUPS]; /* the closed block of the page being filled, NULL: none */
     unsigned char *closed;             /* by page */
+    unsigned char *closing[KV_GROUPS]; /* the closed block of the page being filled, NULL: none */
     kv_snapshot *newest;
     int n_snapshots;
 };

@@ -83,10 +83,11 @@ static kv_class *page_class(const kv_seq *s, int g, int page)
 /* Takes the table's pages from..end-1 of group g out; those that are not there are skipped. */
 static void drop_pages(kv_seq *s, int g, int from, int end)
 {
-    for (int p = from; p < end; p++) {
-        if (!s->table[g][p]) continue;
-        kv_block_unref(s->pool, page_class(s, g, p), s->table[g][p]);
-        s->table[g][p] = NULL;
+    unsigned char **table = s->table[g];
+    for (int p = from; table && p < end; p++) {
+        if (!table[p]) continue;
+        kv_block_unref(s->pool, page_class(s, g, p), table[p]);
+        table[p] = NULL;
     }
 }
 
