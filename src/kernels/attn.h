@@ -79,6 +79,12 @@ enum { ATTN_Q4_TRIES = 3 };
 
 typedef enum attn_format { ATTN_F32, ATTN_F16, ATTN_Q8, ATTN_Q4, ATTN_FORMATS } attn_format;
 
+/* Whether pages of this format are closed ones, in integers. */
+static inline bool attn_is_packed(attn_format f)
+{
+    return f == ATTN_Q8 || f == ATTN_Q4;
+}
+
 /* Blocks of 32 channels in a head, the last one perhaps half. */
 static inline int attn_blocks(int head_dim)
 {
@@ -99,7 +105,7 @@ static inline size_t attn_mean_at(attn_format f, int head_dim) /* K's; the scale
 static inline size_t attn_page_bytes(attn_format f, bool is_v, int head_dim)
 {
     size_t bytes = attn_values_bytes(f, head_dim), channels = (size_t)head_dim * sizeof(uint16_t);
-    if (f == ATTN_Q8 || f == ATTN_Q4) {
+    if (attn_is_packed(f)) {
         if (!is_v)
             bytes = attn_mean_at(f, head_dim) + channels;
         else

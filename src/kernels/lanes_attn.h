@@ -299,11 +299,6 @@ static half_fold *const outputs[ATTN_FORMATS][BLOCK] = {EACH_N(output_f32), EACH
 static weighing *const weighings[2][BLOCK] = {EACH_N(weigh), EACH_N(weigh_q8)};
 #undef EACH_N
 
-static bool is_packed(attn_format f)
-{
-    return f == ATTN_Q8 || f == ATTN_Q4;
-}
-
 /* Fills b with the next n visible queries from *at on. */
 static void next_block(block *b, const attn_queries *a, int *at, int n)
 {
@@ -330,7 +325,7 @@ static void next_block(block *b, const attn_queries *a, int *at, int n)
 static void fold_page(const attn_queries *a, page_job pg)
 {
     static const int sizes[2] = {ATTN_BLOCK, ATTN_PACKED_BLOCK};
-    const int most = sizes[is_packed(pg.k_format) || is_packed(pg.v_format)];
+    const int most = sizes[attn_is_packed(pg.k_format) || attn_is_packed(pg.v_format)];
     block b;
     int left = 0, at = 0;
     for (int i = 0; i < a->n; i++) left += a->lo[i] < a->hi[i];

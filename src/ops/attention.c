@@ -47,7 +47,7 @@ static void *take(unsigned char **at, size_t bytes)
 
 static bool packs(const op_stream *s)
 {
-    return s->format[OP_CLOSED] == ATTN_Q8 || s->format[OP_CLOSED] == ATTN_Q4;
+    return attn_is_packed(s->format[OP_CLOSED]);
 }
 
 static bool rotates(const op_stream *s)

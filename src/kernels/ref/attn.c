@@ -78,7 +78,7 @@ static float packed_score(attn_format f, float start, const act_block *q, int he
 static float page_scores(const attn_queries *a, int i, const attn_page *pg, float *score)
 {
     const float *q = a->q + (size_t)i * a->ldq, inv_cap = 1.0f / a->softcap;
-    const bool packed = pg->k_format == ATTN_Q8 || pg->k_format == ATTN_Q4;
+    const bool packed = attn_is_packed(pg->k_format);
     float max = -INFINITY, start = packed ? mean_score(pg->k_format, q, a->head_dim, pg->k) : 0;
     for (int t = a->lo[i]; t < a->hi[i]; t++) {
         float x = packed ? packed_score(pg->k_format, start, a->qi + (size_t)i * (size_t)attn_blocks(a->head_dim),
