@@ -324,6 +324,47 @@ KVASIR_API kvasir_status kvasir_bench(const kvasir_engine_options *o, double sec
    `seconds`. o as for an engine (threads, cpu). */
 KVASIR_API kvasir_status kvasir_read_bandwidth(const kvasir_engine_options *o, double seconds, double *bytes_per_s);
 
+/* ---- machine: what a computer can do ------------------------------------------------------------------------------ */
+
+enum { KVASIR_MACHINE_TEXT = 96, KVASIR_MACHINE_TEAMS = 32, KVASIR_MACHINE_KERNELS = 96, KVASIR_MACHINE_GPUS = 8 };
+
+/* What a number of threads reaches together. Zero: not known. */
+typedef struct kvasir_machine_team {
+    int threads;
+    char level[16];                       /* CPU level: "avx2", ... */
+    double read_bytes_per_s;              /* memory beyond the caches */
+    double int8_ops_per_s, f32_ops_per_s; /* a multiply-add counts as two */
+    double barrier_s;                     /* until all threads have met */
+} kvasir_machine_team;
+
+/* How fast one hot loop is on this machine, under the names of kvasir_bench's rows ("gemv Q4_K"). */
+typedef struct kvasir_machine_kernel {
+    char name[40], unit[8], level[16];
+    int threads;
+    double rate; /* per second, in bytes or operations or what the name says; not in units of 10^9 */
+} kvasir_machine_kernel;
+
+typedef struct kvasir_machine_gpu {
+    char name[KVASIR_MACHINE_TEXT];
+    uint64_t memory_bytes, free_bytes;         /* free: when it was measured; 0: not known */
+    double read_bytes_per_s, link_bytes_per_s; /* 0: not known */
+} kvasir_machine_gpu;
+
+/* A computer, measured by kvasir_probe or described by hand. Zero: not known. */
+typedef struct kvasir_machine {
+    char name[KVASIR_MACHINE_TEXT], cpu[KVASIR_MACHINE_TEXT], date[32];
+    int n_cores; /* that a process may use */
+    int n_numa_nodes;
+    uint64_t memory_bytes, available_bytes; /* physical; free for new programs when it was measured */
+    uint64_t limit_bytes;                   /* of the process's control group; 0: none */
+    uint64_t swap_bytes, swap_free_bytes;
+    double disk_bytes_per_s, page_cache_bytes_per_s; /* reading a file that is on the disk, that is in memory */
+    int n_teams, n_kernels, n_gpus;
+    kvasir_machine_team team[KVASIR_MACHINE_TEAMS];
+    kvasir_machine_kernel kernel[KVASIR_MACHINE_KERNELS];
+    kvasir_machine_gpu gpu[KVASIR_MACHINE_GPUS];
+} kvasir_machine;
+
 #ifdef __cplusplus
 }
 #endif
