@@ -122,10 +122,19 @@ typedef struct attn_queries {
     size_t ldq;
     const act_block *qi;    /* n rows of attn_blocks(head_dim); used for K in q8 and q4 only */
     const uint8_t *lo, *hi; /* n each, 0..64 */
+    bool whole;             /* all lo are 0 and all hi 64; need not be said */
     float *m, *s;           /* n each */
     float *o;               /* n rows, ldo floats apart */
     size_t ldo;
+    const float *turned; /* q as attn_kernels.turn gives it, or NULL; read where K is q8 or q4, which goes faster so */
+    float *start;        /* with it: room for as many floats as there are queries, in sixteens */
 } attn_queries;
+
+/* Queries in whole sixteens. */
+static inline int attn_sixteens(int n)
+{
+    return (n + ATTN_LANES - 1) / ATTN_LANES * ATTN_LANES;
+}
 
 typedef struct attn_page {
     attn_format k_format, v_format;
@@ -144,6 +153,9 @@ typedef struct attn_kernels {
        and out[d] = o[d] * (a * (1 / fma(s, a, exp(sink - M)))). sink NULL: none. out may be o. The empty
        state gives 0. */
     void (*finish)(float m, float s, const float *o, const float *sink, int head_dim, float *out);
+    /* Writes n rows of q, ld floats apart, as [sixteens of rows][head_dim][16 rows]; rows that are not there as 0.
+       NULL: no use here. */
+    void (*turn)(const float *q, size_t ld, int n, int head_dim, float *turned);
     /* Writes n (1..64 - at) token rows, ld floats apart, into an open page (f16 or f32) from token `at` on. */
     void (*append_k)(attn_format f, const float *rows, size_t ld, int n, int at, int head_dim, void *page);
     void (*append_v)(attn_format f, const float *rows, size_t ld, int n, int at, int head_dim, void *page);

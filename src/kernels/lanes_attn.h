@@ -4,6 +4,7 @@
                                           in the output loop (1, 2, 4 or 8), for f16 and f32
      ATTN_K_COLS(n), ATTN_V8_COLS(n), ATTN_V4_COLS(n)     the same for q8 and q4
      ATTN_BLOCK, ATTN_PACKED_BLOCK        queries in a block: at most 6
+     ATTN_MEAN_SIXTEENS                   sixteens of queries whose scores with a page's mean are computed together: 1 or 3
    so that n * cols accumulators stay in registers, and calls lanes_attn_init from its own init function.
 
    The visible queries of a call go through the page in blocks. Within a block every element of K and V is loaded and
@@ -20,7 +21,7 @@
 /* A loop over registers: always unrolled, so that arrays of v16 are registers. */
 #define foreach(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
 
-enum { BLOCK = 6, MAX_COLS = 8, LINE = 64, FAR_BYTES = 4096 };
+enum { BLOCK = 6, MAX_COLS = 8, LINE = 64, FAR_BYTES = 4096, FEW_QUERIES = 8 };
 
 /* Memory that is wanted soon, fetched a little at a time while the loops are at other work. */
 typedef struct fetcher {
@@ -48,7 +49,8 @@ typedef struct page_job {
     const void *with_k, *with_v; /* what is fetched while K, while V is at work; NULL: nothing */
     attn_format k_format, v_format;
     size_t k_bytes, v_bytes;
-    bool far; /* a whole page ahead */
+    bool far;           /* a whole page ahead */
+    const float *start; /* what the page's mean gives to the scores of the call's queries; NULL: not computed yet */
 } page_job;
 
 /* The queries of one block, and what the page gives them. */
@@ -59,8 +61,11 @@ typedef struct block {
     const act_block *qi[BLOCK];
     float *o[BLOCK];
     int index[BLOCK];
-    uint64_t visible[BLOCK]; /* bit t: token t is visible */
-    float old[BLOCK], new[BLOCK];
+    uint64_t visible[BLOCK];                      /* bit t: token t is visible */
+    _Alignas(64) float top[16], old[16], new[16]; /* of BLOCK */
+    bool in_row;                                  /* index[i] is index[0] + i */
+    bool whole;         /* all of the page is visible to all, and scores are what they are: no soft cap */
+    bool has_top;       /* the score loop has found the largest scores */
     int lo, hi;         /* tokens that any query sees lie in lo..hi-1 */
     int all_lo, all_hi; /* tokens that every query sees are all_lo..all_hi-1; lo <= all_lo <= all_hi <= hi */
 } block;
@@ -157,37 +162,57 @@ LANES v16 weigh(float *p, bool q8, p_weight *weight, float max)
     return v16_add(v16_add(x[0], x[1]), v16_add(x[2], x[3]));
 }
 
-/* Weights of the block's queries, and their states' m and s moved to the new maximum. What runs across lanes is done
-   for all queries together: one by one it would be half of the time. */
-LANES void weigh_block(int n, bool q8, block *b, const attn_queries *a)
+/* The largest score of each query. Long in latency and short in work: other work should follow. */
+LANES void find_tops(int n, block *b, float softcap)
 {
-    float lane[8][16], max[8], sum[8], away[16] = {0}, factor[16];
+    float lane[8][16];
+    if (b->has_top) return;
     for (int i = 0; i < n; i++) {
         float *p = b->p[i];
-        if (a->softcap > 0 || ~b->visible[i]) settle_scores(p, b->visible[i], a->softcap);
+        if (softcap > 0 || ~b->visible[i]) settle_scores(p, b->visible[i], softcap);
         v16 low = v16_max(v16_load(p), v16_load(p + 16)), high = v16_max(v16_load(p + 32), v16_load(p + 48));
         v16_store(lane[i], v16_max(low, high));
     }
     foreach (i, 8 - n) v16_store(lane[n + i], v16_set(0));
-    v16_max_eight(lane, max);
-    for (int i = 0; i < n; i++) {
-        max[i] += 0.0f; /* -0 becomes +0 */
-        v16_store(lane[i], weigh(b->p[i], q8, b->weight[0][i], max[i]));
+    v16_max_eight(lane, b->top);
+}
+
+/* n floats of the block's queries, as a register. */
+LANES v16 load_states(int n, const block *b, const float *p)
+{
+    if (b->in_row) return v16_load_n(p + b->index[0], n);
+    float x[16] = {0};
+    foreach (i, n) x[i] = p[b->index[i]];
+    return v16_load(x);
+}
+
+LANES void store_states(int n, const block *b, float *p, v16 x)
+{
+    float lane[16];
+    if (b->in_row) {
+        v16_store_n(p + b->index[0], x, n);
+        return;
     }
+    v16_store(lane, x);
+    foreach (i, n) p[b->index[i]] = lane[i];
+}
+
+/* Weights of the block's queries, and their states' m and s moved to the new maximum. What runs across lanes is done
+   for all queries together: one by one it would be half of the time. */
+LANES void weigh_block(int n, bool q8, block *b, const attn_queries *a)
+{
+    float lane[8][16], sum[16];
+    for (int i = 0; i < n; i++) v16_store(lane[i], weigh(b->p[i], q8, b->weight[0][i], b->top[i]));
+    foreach (i, 8 - n) v16_store(lane[n + i], v16_set(0));
     v16_sum_eight(lane, sum);
-    for (int i = 0; i < n; i++) {
-        float *m = &a->m[b->index[i]], new_m = *m > max[i] ? *m : max[i];
-        away[i] = *m - new_m;
-        away[8 + i] = max[i] - new_m;
-        *m = new_m;
-    }
-    v16_store(factor, v16_exp_low(v16_load(away)));
-    for (int i = 0; i < n; i++) {
-        float *s = &a->s[b->index[i]];
-        b->old[i] = factor[i];
-        b->new[i] = q8 ? factor[8 + i] * (1.0f / 255.0f) : factor[8 + i];
-        *s = fmaf(*s, b->old[i], sum[i] * b->new[i]);
-    }
+    v16 top = v16_add(v16_load_n(b->top, 8), v16_set(0)); /* -0 becomes +0 */
+    v16 m = load_states(n, b, a->m), max = v16_max(m, top);
+    v16 old = v16_exp_low(v16_sub(m, max)), new = v16_exp_low(v16_sub(top, max));
+    if (q8) new = v16_mul(new, v16_set(1.0f / 255.0f));
+    v16_store(b->old, old);
+    v16_store(b->new, new);
+    store_states(n, b, a->m, max);
+    store_states(n, b, a->s, v16_fma(load_states(n, b, a->s), old, v16_mul(v16_load_n(sum, 8), new)));
 }
 
 /* acc, the outputs of n queries for 16*cols channels from d0 on, folded into their states. */
@@ -256,6 +281,10 @@ typedef void half_fold(block *b, const page_job *pg, int dim);
     {                                                                                                                  \
         score_packed(n, true, b, pg, dim);                                                                             \
     }                                                                                                                  \
+    static void tops_##n(block *b, const attn_queries *a)                                                              \
+    {                                                                                                                  \
+        find_tops(n, b, a->softcap);                                                                                   \
+    }                                                                                                                  \
     static void weigh_##n(block *b, const attn_queries *a)                                                             \
     {                                                                                                                  \
         weigh_block(n, false, b, a);                                                                                   \
@@ -296,12 +325,41 @@ static half_fold *const scores[ATTN_FORMATS][BLOCK] = {EACH_N(score_f32), EACH_N
                                                        EACH_N(score_q4)};
 static half_fold *const outputs[ATTN_FORMATS][BLOCK] = {EACH_N(output_f32), EACH_N(output_f16), EACH_N(output_q8),
                                                         EACH_N(output_q4)};
+static weighing *const tops[BLOCK] = EACH_N(tops);
 static weighing *const weighings[2][BLOCK] = {EACH_N(weigh), EACH_N(weigh_q8)};
 #undef EACH_N
+
+/* The same where every query sees the whole page. */
+static void next_whole_block(block *b, const attn_queries *a, int at, int n)
+{
+    const size_t blocks = (size_t)attn_blocks(a->head_dim);
+    const float *q = a->q + (size_t)at * a->ldq;
+    const act_block *qi = a->qi ? a->qi + (size_t)at * blocks : NULL;
+    float *o = a->o + (size_t)at * a->ldo;
+    for (int i = 0; i < n; i++, q += a->ldq, o += a->ldo) {
+        b->index[i] = at + i;
+        b->q[i] = q;
+        b->o[i] = o;
+        b->visible[i] = ~(uint64_t)0;
+        b->qi[i] = qi;
+        if (qi) qi += blocks;
+    }
+    b->lo = b->all_lo = 0;
+    b->hi = b->all_hi = KV_PAGE;
+    b->in_row = true;
+    b->whole = a->softcap <= 0;
+}
 
 /* Fills b with the next n visible queries from *at on. */
 static void next_block(block *b, const attn_queries *a, int *at, int n)
 {
+    b->has_top = false;
+    if (a->whole) {
+        next_whole_block(b, a, *at, n);
+        *at += n;
+        return;
+    }
+    b->whole = false;
     b->lo = b->all_hi = KV_PAGE;
     b->hi = b->all_lo = 0;
     for (int i = 0; i < n; (*at)++) {
@@ -319,24 +377,35 @@ static void next_block(block *b, const attn_queries *a, int *at, int n)
         i++;
     }
     if (b->all_lo > b->all_hi) b->all_lo = b->all_hi = b->hi;
+    b->in_row = b->index[n - 1] - b->index[0] == n - 1;
 }
 
-/* Blocks as equal as can be: seven queries are 4 and 3, not 6 and 1. */
+/* Blocks as equal as can be: seven queries are 4 and 3, not 6 and 1. The next block's scores are computed before a
+   block's weights: its maxima take that long to come. */
 static void fold_page(const attn_queries *a, page_job pg)
 {
     static const int sizes[2] = {ATTN_BLOCK, ATTN_PACKED_BLOCK};
     const int most = sizes[attn_is_packed(pg.k_format) || attn_is_packed(pg.v_format)];
-    block b;
-    int left = 0, at = 0;
-    for (int i = 0; i < a->n; i++) left += a->lo[i] < a->hi[i];
-    while (left > 0) {
-        int blocks = (left + most - 1) / most, n = (left + blocks - 1) / blocks;
-        next_block(&b, a, &at, n);
-        scores[pg.k_format][n - 1](&b, &pg, a->head_dim);
-        weighings[pg.v_format == ATTN_Q8][n - 1](&b, a);
-        outputs[pg.v_format][n - 1](&b, &pg, a->head_dim);
+    block room[2];
+    int left = a->whole ? a->n : 0, at = 0, size[2] = {0};
+    for (int i = 0; !a->whole && i < a->n; i++) left += a->lo[i] < a->hi[i];
+    for (int turn = 0; left > 0 || size[turn] > 0; turn ^= 1) {
+        block *next = &room[turn ^ 1], *b = &room[turn];
+        int blocks = (left + most - 1) / most, n = left > 0 ? (left + blocks - 1) / blocks : 0;
+        if (n > 0) {
+            next_block(next, a, &at, n);
+            scores[pg.k_format][n - 1](next, &pg, a->head_dim);
+            tops[n - 1](next, a);
+            pg.with_k = NULL; /* once is enough */
+        }
+        if (size[turn] > 0) {
+            weighings[pg.v_format == ATTN_Q8][size[turn] - 1](b, a);
+            outputs[pg.v_format][size[turn] - 1](b, &pg, a->head_dim);
+            pg.with_v = NULL;
+        }
+        size[turn] = 0;
+        size[turn ^ 1] = n;
         left -= n;
-        pg.with_k = pg.with_v = NULL; /* once is enough */
     }
 }
 
@@ -363,12 +432,28 @@ static void fold(const attn_queries *a, const attn_page *pg)
                     .v_format = pg->v_format,
                     .k_bytes = attn_page_bytes(pg->k_format, false, a->head_dim),
                     .v_bytes = attn_page_bytes(pg->v_format, true, a->head_dim)};
+    if (a->turned && a->n >= FEW_QUERIES && attn_is_packed(pg->k_format)) {
+        mean_scores_turned(a, &job);
+        job.start = a->start;
+    }
     job.far = pg->next_k && job.k_bytes <= FAR_BYTES && job.v_bytes <= FAR_BYTES;
     if (job.far) {
         job.with_k = pg->next_k;
         job.with_v = pg->next_v;
     }
     fold_page(a, job);
+}
+
+static void turn(const float *q, size_t ld, int n, int head_dim, float *turned)
+{
+    for (int g = 0; g < n; g += ATTN_LANES, q += ATTN_LANES * ld) {
+        for (int d = 0; d < head_dim; d += 16, turned += 16 * ATTN_LANES) {
+            v16 r[16];
+            foreach (i, 16) r[i] = g + i < n ? v16_load(q + (size_t)i * ld + d) : v16_set(0);
+            v16_transpose(r);
+            foreach (i, 16) v16_store(turned + i * ATTN_LANES, r[i]);
+        }
+    }
 }
 
 static void merge(float *m, float *s, float *o, float m2, float s2, const float *o2, int head_dim)
@@ -406,6 +491,7 @@ static void finish(float m, float s, const float *o, const float *sink, int head
 static void lanes_attn_init(attn_kernels *t)
 {
     t->fold = fold;
+    t->turn = turn;
     t->merge = merge;
     t->finish = finish;
     t->append_k = append_k;

@@ -32,6 +32,45 @@ LANES void mean_scores(int n, block *b, const page_job *pg, int dim, float *star
     v16_sum_eight(lane, start);
 }
 
+/* The same for all queries of a call, with lanes over queries: nothing is left to be added across them. `sixteens` of
+   queries at once, four of the sixteen partial sums at a time, in the order in which lanes are added. */
+LANES void mean_tile(int sixteens, const float *q, const float *mean, int dim, float *start)
+{
+    v16 part[3][4];
+    foreach (j, 4) {
+        v16 acc[3][4];
+        foreach (g, sixteens) {
+            foreach (c, 4) acc[g][c] = v16_set(0);
+        }
+        for (int d = j; d < dim; d += 16) {
+            foreach (c, 4) {
+                v16 m = v16_set(mean[d + 4 * c]);
+                foreach (g, sixteens) {
+                    const float *at = q + ((size_t)g * (size_t)dim + (size_t)(d + 4 * c)) * ATTN_LANES;
+                    acc[g][c] = v16_fma(v16_load(at), m, acc[g][c]);
+                }
+            }
+        }
+        foreach (g, sixteens) part[g][j] = v16_add(v16_add(acc[g][0], acc[g][2]), v16_add(acc[g][1], acc[g][3]));
+    }
+    foreach (g, sixteens) {
+        v16 sum = v16_add(v16_add(part[g][0], part[g][2]), v16_add(part[g][1], part[g][3]));
+        v16_store(start + (size_t)g * ATTN_LANES, sum);
+    }
+}
+
+static void mean_scores_turned(const attn_queries *a, const page_job *pg)
+{
+    const int dim = a->head_dim;
+    const uint16_t *half = (const uint16_t *)(const void *)((const uint8_t *)pg->k + attn_mean_at(pg->k_format, dim));
+    _Alignas(64) float mean[ATTN_MAX_DIM];
+    int i = 0;
+    for (int d = 0; d < dim; d += 16) v16_store(mean + d, v16_load_f16(half + d));
+    for (; ATTN_MEAN_SIXTEENS == 3 && i + 2 * ATTN_LANES < a->n; i += 3 * ATTN_LANES)
+        mean_tile(3, a->turned + (size_t)i * (size_t)dim, mean, dim, a->start + i);
+    for (; i < a->n; i += ATTN_LANES) mean_tile(1, a->turned + (size_t)i * (size_t)dim, mean, dim, a->start + i);
+}
+
 /* Integer sums over one block of `quads` times four channels, for 16*cols tokens, which begin at k. */
 LANES void sum_block(int n, int cols, bool q4, int quads, const act_block *const *q, const uint8_t *k,
                      w16 sum[BLOCK][4], fetcher *ahead)
@@ -70,7 +109,13 @@ LANES void score_packed(int n, bool q4, block *b, const page_job *pg, int dim)
         (const uint16_t *)(const void *)((const uint8_t *)pg->k + attn_values_bytes(pg->k_format, dim));
     fetcher ahead = fetch_with_k(pg, dim / (q4 ? 8 : 4) * (KV_PAGE / 16 / cols));
     float start[8];
-    mean_scores(n, b, pg, dim, start);
+    v16 top[BLOCK]; /* largest scores, as far as they are known */
+    foreach (i, n) top[i] = v16_set(0);
+    if (pg->start) {
+        foreach (i, n) start[i] = pg->start[b->index[i]];
+    } else {
+        mean_scores(n, b, pg, dim, start);
+    }
     for (int t = 0; t < KV_PAGE; t += 16 * cols) {
         for (int k = 0; k < blocks; k++) {
             const uint8_t *values = (const uint8_t *)pg->k + (size_t)k * block_bytes + 4 * (size_t)t;
@@ -86,10 +131,19 @@ LANES void score_packed(int n, bool q4, block *b, const page_job *pg, int dim)
                 foreach (i, n) {
                     float *p = &b->p[i][t + 16 * c];
                     v16 before = k > 0 ? v16_load(p) : v16_set(start[i]);
-                    v16_store(p, v16_fma(v16_from_w16(sum[i][c]), v16_mul(s, v16_set(q[i]->d)), before));
+                    v16 x = v16_fma(v16_from_w16(sum[i][c]), v16_mul(s, v16_set(q[i]->d)), before);
+                    v16_store(p, x);
+                    if (cols == 4) top[i] = c > 0 ? v16_max(top[i], x) : x;
                 }
             }
         }
+    }
+    if (cols == 4 && b->whole) {
+        float lane[8][16];
+        foreach (i, n) v16_store(lane[i], top[i]);
+        foreach (i, 8 - n) v16_store(lane[n + i], v16_set(0));
+        v16_max_eight(lane, b->top);
+        b->has_top = true;
     }
 }
 

@@ -15,7 +15,8 @@ enum { PAGE = KV_PAGE, SPAN_TOKENS = OPS_SPAN_PAGES * KV_PAGE, FEW_ROWS = 16, SC
 /* A set of queries with their states: rows of one kv-head's group, one behind the other. */
 typedef struct queries {
     int n, group, first_pos;
-    float *q, *m, *s, *o; /* o and q: n rows of head_dim */
+    float *q, *m, *s, *o;  /* o and q: n rows of head_dim */
+    float *turned, *start; /* see attn_queries; NULL where K does not pack */
     act_block *qi;
     uint8_t *lo, *hi;
     float *total_m, *total_s, *total_o;
@@ -23,9 +24,9 @@ typedef struct queries {
 
 static size_t attention_scratch_bytes(const op_limits *l)
 {
-    size_t n = (size_t)OPS_QUERY_BLOCK * (size_t)l->max_group, blocks = (size_t)attn_blocks(l->max_head_dim);
-    size_t each = 3 * (size_t)l->max_head_dim * sizeof(float) + blocks * sizeof(act_block) + 4 * sizeof(float) + 2;
-    return align_up(n * each + 10 * SCRATCH_ALIGN, SCRATCH_ALIGN);
+    size_t n = (size_t)attn_sixteens(OPS_QUERY_BLOCK * l->max_group), blocks = (size_t)attn_blocks(l->max_head_dim);
+    size_t each = 4 * (size_t)l->max_head_dim * sizeof(float) + blocks * sizeof(act_block) + 5 * sizeof(float) + 2;
+    return align_up(n * each + 12 * SCRATCH_ALIGN, SCRATCH_ALIGN);
 }
 
 size_t op_scratch_bytes(const op_limits *l)
@@ -87,6 +88,11 @@ static queries gather(const op *t, const attn_shape *sh, const attn_item *it, in
             memcpy(u.qi + i * group * blocks, query_blocks(sh, room, from, head_kv * group),
                    (size_t)(group * blocks) * sizeof *u.qi);
     }
+    if (packs(&it->pages.k) && t->kernels->attn.turn) {
+        u.turned = take(&at, (size_t)attn_sixteens(n) * d * sizeof(float));
+        u.start = take(&at, (size_t)attn_sixteens(n) * sizeof(float));
+        t->kernels->attn.turn(u.q, d, n, sh->head_dim, u.turned);
+    }
     return u;
 }
 
@@ -135,15 +141,17 @@ static attn_page page_of(const attn_shape *sh, const attn_item *it, const attn_r
 }
 
 /* Sets what the queries see of a page: those in it (own), those after it, or both. Whether any sees anything. */
-static bool look(const attn_shape *sh, const queries *u, int page, bool own, bool later)
+static bool look(const attn_shape *sh, const queries *u, int page, bool own, bool later, attn_queries *a)
 {
     const int last = u->first_pos + u->n / u->group - 1;
     bool any = false;
     if (page < u->first_pos / PAGE && first_visible(sh, last) <= page * PAGE) { /* nearly every page at depth */
         memset(u->lo, 0, (size_t)u->n);
         memset(u->hi, later ? PAGE : 0, (size_t)u->n);
+        a->whole = later;
         return later;
     }
+    a->whole = false;
     for (int i = 0; i < u->n; i++) {
         int pos = u->first_pos + i / u->group, base = page * PAGE;
         bool takes_part = pos / PAGE == page ? own : later;
@@ -162,18 +170,20 @@ static void fold_span(const op *t, const attn_shape *sh, const attn_item *it, co
     const int from = max_int(span * OPS_SPAN_PAGES, first_visible(sh, u->first_pos) / PAGE);
     const int to = min_int((span + 1) * OPS_SPAN_PAGES, last_own + 1);
     const bool two_forms = packs(&it->pages.k) || packs(&it->pages.v);
-    const attn_queries a = {.n = u->n,
-                            .head_dim = sh->head_dim,
-                            .softcap = sh->softcap,
-                            .q = u->q,
-                            .ldq = (size_t)sh->head_dim,
-                            .qi = u->qi,
-                            .lo = u->lo,
-                            .hi = u->hi,
-                            .m = u->m,
-                            .s = u->s,
-                            .o = u->o,
-                            .ldo = (size_t)sh->head_dim};
+    attn_queries a = {.n = u->n,
+                      .head_dim = sh->head_dim,
+                      .softcap = sh->softcap,
+                      .q = u->q,
+                      .ldq = (size_t)sh->head_dim,
+                      .qi = u->qi,
+                      .lo = u->lo,
+                      .hi = u->hi,
+                      .m = u->m,
+                      .s = u->s,
+                      .o = u->o,
+                      .ldo = (size_t)sh->head_dim,
+                      .turned = u->turned,
+                      .start = u->start};
     empty(u->m, u->s, u->o, u->n, sh->head_dim);
     for (int page = from; page < to; page++) {
         bool own = page >= first_own;
@@ -183,10 +193,10 @@ static void fold_span(const op *t, const attn_shape *sh, const attn_item *it, co
             stored.next_k = next.k;
             stored.next_v = next.v;
         }
-        if (look(sh, u, page, !two_forms, true)) t->kernels->attn.fold(&a, &stored);
+        if (look(sh, u, page, !two_forms, true, &a)) t->kernels->attn.fold(&a, &stored);
         if (!own || !two_forms) continue;
         attn_page open = page_of(sh, it, room, page, head_kv, true);
-        if (look(sh, u, page, true, false)) t->kernels->attn.fold(&a, &open);
+        if (look(sh, u, page, true, false, &a)) t->kernels->attn.fold(&a, &open);
     }
 }
 
