@@ -202,7 +202,7 @@ LANES void store_states(int n, const block *b, float *p, v16 x)
 LANES void weigh_block(int n, bool q8, block *b, const attn_queries *a)
 {
     float lane[8][16], sum[16];
-    for (int i = 0; i < n; i++) v16_store(lane[i], weigh(b->p[i], q8, b->weight[0][i], b->top[i]));
+    foreach (i, n) v16_store(lane[i], weigh(b->p[i], q8, b->weight[0][i], b->top[i]));
     foreach (i, 8 - n) v16_store(lane[n + i], v16_set(0));
     v16_sum_eight(lane, sum);
     v16 top = v16_add(v16_load_n(b->top, 8), v16_set(0)); /* -0 becomes +0 */
