@@ -3,7 +3,7 @@
 
 In each of --rounds every type of both sides runs once, in a process of its own, forwards and backwards in turn; the best of
 each counts, since whatever else the machine does only makes a run slower. A ratio above 1 means that Kvasir is faster than
-llama.cpp with the type that is its fastest at that depth. A type that one side refuses is named and left out.
+llama.cpp with the type that is its fastest at that depth; the last columns compare Kvasir's types with one another. A type that one side refuses is named and left out.
 
 llama-bench fills the cache anew for each figure, and does so slowly with quantised types: deep runs take long.
 """
@@ -92,6 +92,10 @@ def report(a, best):
                 rows.append({"level": a.level, "threads": a.threads, "test": f"{test} {kv}", "depth": place[1], "unit": "t/s",
                              "kvasir": round(tps, 3), "peer": round(other[against], 3),
                              "ratio": round(tps / other[against], 3), "peer_name": f"{a.peer_name} {against}{best_of}"})
+        for kv, than in ((n, m) for m, n in steps if mine[m] and mine[n]):
+            rows.append({"level": a.level, "threads": a.threads, "test": f"{test} {kv}", "depth": place[1], "unit": "t/s",
+                         "kvasir": round(mine[kv], 3), "peer": round(mine[than], 3),
+                         "ratio": round(mine[kv] / mine[than], 3), "peer_name": f"kvasir {than}"})
     return rows
 
 
@@ -103,14 +107,14 @@ def main():
     parser.add_argument("--decode", type=int, default=64, help="tokens; 0: not measured")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--kv", default="f16", help="types of Kvasir's cache, separated by commas: f16,q8,q8:q4")
-    parser.add_argument("--peer-types", help="types of llama.cpp's cache (default: those of --kv)")
+    parser.add_argument("--peer-types", help="types of llama.cpp's cache (default: those of --kv; none: Kvasir alone)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peer-options", default="", help="more options of llama-bench, as one string")
     parser.add_argument("--no-record", action="store_true", help="do not append to bench/results")
     a = parser.parse_args()
-    a.peer_name = (common.peer_name() + " " + a.peer_options).strip()
+    a.peer_name = "" if a.peer_types == "none" else (common.peer_name() + " " + a.peer_options).strip()
     types = [renamed(kv, SHORT) for kv in a.kv.split(",")]
-    peers = [renamed(kv, NAMES) for kv in (a.peer_types or a.kv).split(",")]
+    peers = [] if a.peer_types == "none" else [renamed(kv, NAMES) for kv in (a.peer_types or a.kv).split(",")]
     # Side by side: kvasir f16, llama.cpp f16, kvasir q8, ...
     sides = sorted([("kvasir", kv) for kv in types] + [("llama.cpp", kv) for kv in peers],
                    key=lambda side: (types if side[0] == "kvasir" else peers).index(side[1]))
@@ -119,7 +123,7 @@ def main():
         common.warm(model)
         a.level = None
         best = measure(a, model, sides)
-        print(f"\n{Path(model).name}, {a.threads} threads, {a.level}; tokens per second; lcpp: {a.peer_name}")
+        print(f"\n{Path(model).name}, {a.threads} threads, {a.level}; tokens per second" + (f"; lcpp: {a.peer_name}" if peers else ""))
         rows = [{"model": Path(model).name, **row} for row in report(a, best)]
         if rows and not a.no_record:
             common.record(rows)
