@@ -75,7 +75,7 @@ def report(a, best):
     """Prints the table of one model; the rows to record."""
     types, peers = ([kv for side, kv in best if side == which] for which in ("kvasir", "llama.cpp"))
     steps = [pair for pair in zip(types, types[1:])]
-    heads = types + ["lcpp " + kv for kv in peers] + [f"{kv}/best" for kv in types] + [f"{b}/{a}" for a, b in steps]
+    heads = types + ["lcpp " + kv for kv in peers] + [f"{kv}/best" for kv in types if peers] + [f"{b}/{a}" for a, b in steps]
     print(f"{'test':12} {'depth':>7} " + " ".join(f"{head:>10}" for head in heads))
     rows = []
     for place in sorted({p for got in best.values() for p in got}, key=lambda p: (p[0] == "decode", p[1])):
@@ -84,7 +84,7 @@ def report(a, best):
         fastest = max(other, key=other.get, default=None)
         test = f"{place[0]} {a.decode if place[0] == 'decode' else a.prefill}"
         cells = [f"{tps:.2f}" for tps in [*mine.values(), *other.values()]]
-        cells += [ratio(tps, other.get(fastest)) for tps in mine.values()] + [ratio(mine[n], mine[m]) for m, n in steps]
+        cells += [ratio(tps, other.get(fastest)) for tps in mine.values() if peers] + [ratio(mine[n], mine[m]) for m, n in steps]
         print(f"{test:12} {place[1]:7} " + " ".join(f"{cell:>10}" for cell in cells))
         for kv, tps in mine.items():
             for against in sorted({fastest, renamed(kv, NAMES)} & {p for p in other if tps and other[p]}):
