@@ -1,20 +1,22 @@
 /* Speed at depth through the public API alone: prefill of --prefill tokens and decode of --decode tokens behind each of
-   --depths tokens of real text. One JSON object per measurement and line, which compare.py reads.
+   --depths tokens of real text. Several KV types take turns; the best of --repeat counts. One JSON object per
+   measurement and line, which compare.py reads.
 
-     depth MODEL.gguf TEXT [--threads N] [--prefill 512] [--decode 64] [--depths 0,2048] [--repeat 3] [--kv f16] */
+     depth MODEL.gguf TEXT [--threads N] [--prefill 512] [--decode 64] [--depths 0,2048] [--repeat 3] [--kv f16,q8] */
 #include "measure.h"
 
 #include <stdio.h>
 
-static void report(const bench *b, const char *test, int depth, int n, int piece)
+static void report(bench *b, const char *test, int depth, int n, int piece)
 {
+    double best[MAX_TYPES];
     if (n == 0) return;
-    (void)printf(
-        "{\"test\":\"%s\",\"n\":%d,\"depth\":%d,\"kv\":\"%s\",\"threads\":%d,\"cpu\":\"%s\",\"level\":\"%s\",\"tps\":[",
-        test, n, depth, b->kv, b->info.n_threads, b->info.cpu_model, b->info.cpu_level);
-    for (int i = 0; i < b->o->repeat; i++) (void)printf("%s%.3f", i ? "," : "", measure_rate(b, depth, n, piece));
-    (void)printf("]}\n");
-    (void)fflush(stdout);
+    measure_best(b, depth, n, piece, best);
+    for (int i = 0; i < b->n_types; i++) {
+        (void)printf("{\"test\":\"%s\",\"n\":%d,\"depth\":%d,\"kv\":\"%s\",\"threads\":%d,\"cpu\":\"%s\","
+                     "\"level\":\"%s\",\"tps\":%.3f}\n",
+                     test, n, depth, b->types[i], b->info.n_threads, b->info.cpu_model, b->info.cpu_level, best[i]);
+    }
 }
 
 static void at_depth(bench *b, int depth)

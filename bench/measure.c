@@ -102,37 +102,57 @@ double measure_rate(const bench *b, int depth, int n, int piece)
     return n / (now() - start);
 }
 
-double measure_best(const bench *b, int depth, int n, int piece)
+void measure_use(bench *b, int type)
 {
-    double best = 0;
-    for (int i = 0; i < b->o->repeat; i++) {
-        double rate = measure_rate(b, depth, n, piece);
-        if (rate > best) best = rate;
-    }
-    return best;
+    b->seq = b->seqs[type];
+    b->kv = b->types[type];
 }
 
-void measure_depths(bench *b, const char *kv, void (*fn)(bench *b, int depth))
+void measure_best(bench *b, int depth, int n, int piece, double best[MAX_TYPES])
 {
-    b->kv = kv;
-    must(kvasir_seq_create(b->engine, b->model, &(kvasir_seq_options){.n_ctx = b->n_ctx, .kv = kv}, &b->seq));
+    for (int i = 0; i < b->n_types; i++) best[i] = 0;
+    for (int turn = 0; turn < b->o->repeat; turn++) {
+        for (int i = 0; i < b->n_types; i++) {
+            int type = turn % 2 == 0 ? i : b->n_types - 1 - i;
+            measure_use(b, type);
+            double rate = measure_rate(b, depth, n, piece);
+            if (rate > best[type]) best[type] = rate;
+        }
+    }
+}
+
+static void open_types(bench *b, const char *types)
+{
+    char *copy = strdup(types), *rest = NULL;
+    if (!copy) give_up("out of memory");
+    for (char *word = strtok_r(copy, ",", &rest); word; word = strtok_r(NULL, ",", &rest)) {
+        if (b->n_types == MAX_TYPES || strlen(word) >= sizeof b->types[0]) give_up("--kv is too long");
+        (void)snprintf(b->types[b->n_types], sizeof b->types[0], "%s", word);
+        must(kvasir_seq_create(b->engine, b->model, &(kvasir_seq_options){.n_ctx = b->n_ctx, .kv = word},
+                               &b->seqs[b->n_types]));
+        b->n_types++;
+    }
+    free(copy);
+}
+
+void measure_depths(bench *b, const char *types, void (*fn)(bench *b, int depth))
+{
+    int filled = 0;
+    open_types(b, types);
+    measure_use(b, 0);
     (void)measure_rate(b, 0, b->n_ctx < 64 ? b->n_ctx : 64, 32); /* touches the weights and wakes the threads */
     for (const char *d = b->o->depths; d; d = strchr(d, ',') ? strchr(d, ',') + 1 : NULL) {
         int depth = atoi(d);
-        must(kvasir_seq_truncate(b->seq, 0));
-        if (depth > 0) append(b, depth);
-        must(kvasir_seq_mark(b->seq));
+        if (depth < filled) give_up("--depths have to grow");
+        for (int i = 0; i < b->n_types; i++) {
+            measure_use(b, i);
+            must(kvasir_seq_truncate(b->seq, filled));
+            if (depth > filled) append(b, depth - filled);
+            must(kvasir_seq_mark(b->seq));
+        }
+        filled = depth;
         fn(b, depth);
         (void)fflush(stdout);
     }
-    kvasir_seq_free(b->seq);
-    b->seq = NULL;
-}
-
-void each_word(const char *list, void (*fn)(void *user, const char *word), void *user)
-{
-    char *copy = strdup(list), *rest = NULL;
-    if (!copy) give_up("out of memory");
-    for (char *word = strtok_r(copy, ",", &rest); word; word = strtok_r(NULL, ",", &rest)) fn(user, word);
-    free(copy);
+    for (int i = 0; i < b->n_types; i++) kvasir_seq_free(b->seqs[i]);
 }

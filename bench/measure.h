@@ -10,14 +10,19 @@ typedef struct options {
     int threads, prefill, decode, repeat;
 } options;
 
+enum { MAX_TYPES = 16 };
+
 typedef struct bench {
     const options *o;
     kvasir_model *model;
     kvasir_engine *engine;
     kvasir_engine_info info;
-    kvasir_seq *seq;
-    const char *kv; /* its type */
-    int32_t *ids;   /* the text again and again, as many as the deepest measurement needs */
+    int n_types;
+    kvasir_seq *seqs[MAX_TYPES];
+    char types[MAX_TYPES][32];
+    kvasir_seq *seq; /* the one at work, and its type: see measure_use */
+    const char *kv;
+    int32_t *ids; /* the text again and again, as many as the deepest measurement needs */
     int n_ctx;
     void *user; /* of the function that measure_depths calls */
 } bench;
@@ -32,16 +37,17 @@ void parse(int argc, char **argv, options *o);
 void measure_open(const options *o, bench *b);
 void measure_close(bench *b);
 
-/* Goes through the depths with a sequence of this KV type: fills it to each and calls fn. */
-void measure_depths(bench *b, const char *kv, void (*fn)(bench *b, int depth));
+/* Goes through the depths, which grow, with a sequence of each of the KV types between commas: fills them all to a depth
+   and calls fn. */
+void measure_depths(bench *b, const char *types, void (*fn)(bench *b, int depth));
+/* Puts the sequence of one type to work. */
+void measure_use(bench *b, int type);
 
 /* Tokens per second of `n` tokens in steps of `piece` behind `depth` ones. The ids are given, not sampled: what is measured
    is the model. */
 double measure_rate(const bench *b, int depth, int n, int piece);
-/* The best of --repeat. */
-double measure_best(const bench *b, int depth, int n, int piece);
-
-/* Calls fn for each of the words between commas. */
-void each_word(const char *list, void (*fn)(void *user, const char *word), void *user);
+/* The best of --repeat for each type. The types take turns, forwards and backwards: what else the machine does meets all of
+   them. */
+void measure_best(bench *b, int depth, int n, int piece, double best[MAX_TYPES]);
 
 #endif

@@ -39,7 +39,9 @@ static double matrix_ops(const kvasir_model *m)
 static void at_depth(bench *b, int depth)
 {
     const limits *l = b->user;
-    double tps = measure_best(b, depth, b->o->prefill, b->o->prefill);
+    double best[MAX_TYPES];
+    measure_best(b, depth, b->o->prefill, b->o->prefill, best);
+    double tps = best[0];
     (void)printf(
         "{\"test\":\"prefill peak\",\"n\":%d,\"depth\":%d,\"kv\":\"%s\",\"threads\":%d,\"level\":\"%s\",\"tps\":%.3f,"
         "\"gops\":%.2f,\"peak_gops\":%.2f,\"share\":%.4f}\n",

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Kvasir and llama.cpp on the same model file: prefill and decode speed at depth, over several types of KV cache.
 
-In each of --rounds every type of both sides runs once, in a process of its own, forwards and backwards in turn; the best of
-each counts, since whatever else the machine does only makes a run slower. A ratio above 1 means that Kvasir is faster than
-llama.cpp with the type that is its fastest at that depth; the last columns compare Kvasir's types with one another. A type that one side refuses is named and left out.
+In each of --rounds both sides run once, Kvasir's types in turns within one process and each of llama.cpp's in a process of
+its own, forwards and backwards in turn; the best of each counts, since whatever else the machine does only makes a run
+slower. A ratio above 1 means that Kvasir is faster than llama.cpp with the type that is its fastest at that depth; the last
+columns compare Kvasir's types with one another. A type that llama.cpp refuses is named and left out.
 
 llama-bench fills the cache anew for each figure, and does so slowly with quantised types: deep runs take long.
 """
@@ -25,15 +26,15 @@ def renamed(kv, names):
 
 
 def ours(a, model, kv):
-    """{(test, depth): tokens per second}, or None after saying why not."""
+    """{(type, test, depth): tokens per second} of several types, or None after saying why not."""
     command = [common.BUILD / "bench/depth", model, common.TEXT, "--threads", a.threads, "--prefill", a.prefill,
-               "--decode", a.decode, "--depths", a.depths, "--repeat", 1, "--kv", kv]
+               "--decode", a.decode, "--depths", a.depths, "--repeat", 2, "--kv", kv]
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
     if done.returncode:
         return refused("kvasir", kv, done)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     a.level = rows[0]["level"]
-    return {(r["test"], r["depth"]): max(r["tps"]) for r in rows}
+    return {(r["kv"], r["test"], r["depth"]): r["tps"] for r in rows}
 
 
 def theirs(a, model, kv):
@@ -45,7 +46,7 @@ def theirs(a, model, kv):
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True, env=env)
     if done.returncode:
         return refused("llama.cpp", kv, done)
-    return {("decode" if r["n_gen"] else "prefill", r["n_depth"]): max(r["samples_ts"]) for r in json.loads(done.stdout)}
+    return {(kv, "decode" if r["n_gen"] else "prefill", r["n_depth"]): max(r["samples_ts"]) for r in json.loads(done.stdout)}
 
 
 def refused(side, kv, done):
@@ -53,17 +54,20 @@ def refused(side, kv, done):
     print(f"{side} {kv} is left out: {lines[-1]}")
 
 
-def measure(a, model, sides):
+def measure(a, model, types, peers):
     """{(side, type): {(test, depth): best tokens per second}}"""
-    best = {key: {} for key in sides}
+    best = {}
+    runs = [("kvasir", ours, ",".join(types))] + [("llama.cpp", theirs, kv) for kv in peers]
     for turn in range(a.rounds):
-        for key in list(best) if turn % 2 == 0 else list(best)[::-1]:
-            got = (ours if key[0] == "kvasir" else theirs)(a, model, key[1])
+        for run in list(runs) if turn % 2 == 0 else runs[::-1]:
+            side, program, kv = run
+            got = program(a, model, kv)
             if got is None:
-                del best[key]
+                runs.remove(run)
                 continue
-            for place, tps in got.items():
-                best[key][place] = max(best[key].get(place, 0), tps)
+            for (kv, *place), tps in got.items():
+                mine = best.setdefault((side, kv), {})
+                mine[tuple(place)] = max(mine.get(tuple(place), 0), tps)
     return best
 
 
@@ -115,14 +119,11 @@ def main():
     a.peer_name = "" if a.peer_types == "none" else (common.peer_name() + " " + a.peer_options).strip()
     types = [renamed(kv, SHORT) for kv in a.kv.split(",")]
     peers = [] if a.peer_types == "none" else [renamed(kv, NAMES) for kv in (a.peer_types or a.kv).split(",")]
-    # Side by side: kvasir f16, llama.cpp f16, kvasir q8, ...
-    sides = sorted([("kvasir", kv) for kv in types] + [("llama.cpp", kv) for kv in peers],
-                   key=lambda side: (types if side[0] == "kvasir" else peers).index(side[1]))
     for model in a.model:
         model = model if Path(model).exists() else str(common.MODELS / model)
         common.warm(model)
         a.level = None
-        best = measure(a, model, sides)
+        best = measure(a, model, types, peers)
         print(f"\n{Path(model).name}, {a.threads} threads, {a.level}; tokens per second" + (f"; lcpp: {a.peer_name}" if peers else ""))
         rows = [{"model": Path(model).name, **row} for row in report(a, best)]
         if rows and not a.no_record:

@@ -56,11 +56,11 @@ def test_programs_that_measure(tmp_path):
     (tmp_path / "text").write_text("some words and some more of them, " * 20)
     common = [tiny("llama-tied"), tmp_path / "text", "--threads", 1, "--repeat", 1, "--depths", "0,200"]
     floors = lines_of("decode_floor", *common, "--decode", 4, "--kv", "f16,f32")
-    assert [(r["kv"], r["depth"]) for r in floors] == [("f16", 0), ("f16", 200), ("f32", 0), ("f32", 200)]
+    assert [(r["kv"], r["depth"]) for r in floors] == [("f16", 0), ("f32", 0), ("f16", 200), ("f32", 200)]
     for r in floors:
         assert r["ratio"] == pytest.approx(r["ms"] / r["floor_ms"], rel=0.05) and r["ms"] > 0
         assert r["floor_ms"] == pytest.approx(1e-6 * r["step_bytes"] / r["gb_per_s"], abs=1e-4)
-    added = [floors[i + 1]["step_bytes"] - floors[i]["step_bytes"] for i in (0, 2)]
+    added = [floors[i + 2]["step_bytes"] - floors[i]["step_bytes"] for i in (0, 1)]
     assert added[1] == 2 * added[0] > 0, "only the KV rows of the tokens grow"
     peaks = lines_of("prefill_peak", *common, "--prefill", 32)
     assert [r["depth"] for r in peaks] == [0, 200]
