@@ -75,7 +75,7 @@ enum { KV_PAGE = 64, ATTN_MAX_DIM = 576, ATTN_LANES = 16, ATTN_PAGE_ALIGN = 64 }
     }
 #define ATTN_Q4_LEAST 0x1p-100f
 #define ATTN_TINY     1e-30f
-enum { ATTN_Q4_TRIES = 3 };
+enum { ATTN_Q4_TRIES = 3, ATTN_TURN_FROM = 8 };
 
 typedef enum attn_format { ATTN_F32, ATTN_F16, ATTN_Q8, ATTN_Q4, ATTN_FORMATS } attn_format;
 
@@ -126,8 +126,10 @@ typedef struct attn_queries {
     float *m, *s;           /* n each */
     float *o;               /* n rows, ldo floats apart */
     size_t ldo;
-    const float *turned; /* q as attn_kernels.turn gives it, or NULL; read where K is q8 or q4, which goes faster so */
-    float *start;        /* with it: room for as many floats as there are queries, in sixteens */
+    const float
+        *turned;  /* q as attn_kernels.turn gives it, or NULL; read where K is q8 or q4, which goes faster so with
+                            ATTN_TURN_FROM queries or more */
+    float *start; /* with it: room for as many floats as there are queries, in sixteens */
 } attn_queries;
 
 /* Queries in whole sixteens. */

@@ -21,7 +21,7 @@
 /* A loop over registers: always unrolled, so that arrays of v16 are registers. */
 #define foreach(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
 
-enum { BLOCK = 6, MAX_COLS = 8, LINE = 64, FAR_BYTES = 4096, FEW_QUERIES = 8 };
+enum { BLOCK = 6, MAX_COLS = 8, LINE = 64, FAR_BYTES = 4096 };
 
 /* Memory that is wanted soon, fetched a little at a time while the loops are at other work. */
 typedef struct fetcher {
@@ -432,7 +432,7 @@ static void fold(const attn_queries *a, const attn_page *pg)
                     .v_format = pg->v_format,
                     .k_bytes = attn_page_bytes(pg->k_format, false, a->head_dim),
                     .v_bytes = attn_page_bytes(pg->v_format, true, a->head_dim)};
-    if (a->turned && a->n >= FEW_QUERIES && attn_is_packed(pg->k_format)) {
+    if (a->turned && attn_is_packed(pg->k_format)) {
         mean_scores_turned(a, &job);
         job.start = a->start;
     }

@@ -56,6 +56,12 @@ static bool rotates(const op_stream *s)
     return s->format[OP_CLOSED] == ATTN_Q4;
 }
 
+/* Pages 0 and a query's own are open: only queries behind them meet closed ones, and need integers. */
+static bool meets_closed(const op_stream *k, int pos)
+{
+    return packs(k) && pos / PAGE > 1;
+}
+
 /* A row's query heads as integers. */
 static act_block *query_blocks(const attn_shape *sh, const attn_room *room, int row, int head)
 {
@@ -84,11 +90,11 @@ static queries gather(const op *t, const attn_shape *sh, const attn_item *it, in
         int from = it->row0 + row + i;
         memcpy(u.q + (size_t)(i * group) * d, q + (size_t)from * ld + (size_t)(head_kv * group) * d,
                (size_t)group * d * sizeof *q);
-        if (packs(&it->pages.k))
+        if (meets_closed(&it->pages.k, u.first_pos + i))
             memcpy(u.qi + i * group * blocks, query_blocks(sh, room, from, head_kv * group),
                    (size_t)(group * blocks) * sizeof *u.qi);
     }
-    if (packs(&it->pages.k) && t->kernels->attn.turn) {
+    if (n >= ATTN_TURN_FROM && meets_closed(&it->pages.k, u.first_pos + n_rows - 1) && t->kernels->attn.turn) {
         u.turned = take(&at, (size_t)attn_sixteens(n) * d * sizeof(float));
         u.start = take(&at, (size_t)attn_sixteens(n) * sizeof(float));
         t->kernels->attn.turn(u.q, d, n, sh->head_dim, u.turned);
@@ -335,7 +341,7 @@ void op_attend(op *t, const attn_shape *sh, const attn_item *items, int n_items,
     if (!by_head(sh, out)) op_quantise(t, out, n_items ? items[n_items - 1].row0 + items[n_items - 1].n : 0);
 }
 
-/* Norm, rope and scale of one row's query heads of a group, and their integers where K packs. */
+/* Norm, rope and scale of one row's query heads of a group, and their integers where they are needed. */
 static void prepare_queries(const op *t, const attn_shape *sh, const attn_item *it, int row, int head, float *q,
                             const float *cs, const attn_room *room)
 {
@@ -345,9 +351,10 @@ static void prepare_queries(const op *t, const attn_shape *sh, const attn_item *
     for (int g = 0; sh->q_norm && g < group; g++) vec->rmsnorm(q + g * d, sh->q_norm, sh->eps, d, q + g * d);
     if (sh->n_rot > 0) (sh->rope_pairs ? vec->rope_pairs : vec->rope_half)(q, group, d, sh->n_rot, cs);
     vec->scale(q, sh->scale, group * d);
-    for (int g = 0; packs(&it->pages.k) && g < group; g++) {
+    for (int g = 0; rotates(&it->pages.k) && g < group; g++) vec->hadamard(q + g * d, d);
+    if (!meets_closed(&it->pages.k, it->pos0 + row - it->row0)) return;
+    for (int g = 0; g < group; g++) {
         const float *from = q + g * d;
-        if (rotates(&it->pages.k)) vec->hadamard(q + g * d, d);
         if (d % ACT_BLOCK) {
             memset(padded, 0, sizeof padded);
             memcpy(padded, from, (size_t)d * sizeof *from);
