@@ -10,7 +10,7 @@
 /* The bandwidth is measured in turn with the types: it is another one a minute later. */
 static double best_of(bench *b, int depth, double best[MAX_TYPES])
 {
-    const kvasir_engine_options all = {.n_threads = b->o->threads};
+    const kvasir_engine_options all = {.n_threads = b->o->threads, .cpu = b->o->cpu};
     double bandwidth = 0, now;
     for (int i = 0; i < b->n_types; i++) best[i] = 0;
     for (int turn = 0; turn < b->o->repeat; turn++) {

@@ -26,13 +26,10 @@ void must(kvasir_status status)
 
 void parse(int argc, char **argv, options *o)
 {
-    static const struct option names[] = {{"threads", 1, NULL, 't'},
-                                          {"prefill", 1, NULL, 'p'},
-                                          {"decode", 1, NULL, 'n'},
-                                          {"depths", 1, NULL, 'd'},
-                                          {"repeat", 1, NULL, 'r'},
-                                          {"kv", 1, NULL, 'k'},
-                                          {0}};
+    static const struct option names[] = {{"threads", 1, NULL, 't'}, {"prefill", 1, NULL, 'p'},
+                                          {"decode", 1, NULL, 'n'},  {"depths", 1, NULL, 'd'},
+                                          {"repeat", 1, NULL, 'r'},  {"kv", 1, NULL, 'k'},
+                                          {"cpu", 1, NULL, 'c'},     {0}};
     for (int c; (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         if (c == 't') o->threads = atoi(optarg);
         if (c == 'p') o->prefill = atoi(optarg);
@@ -40,11 +37,12 @@ void parse(int argc, char **argv, options *o)
         if (c == 'd') o->depths = optarg;
         if (c == 'r') o->repeat = atoi(optarg);
         if (c == 'k') o->kv = optarg;
+        if (c == 'c') o->cpu = optarg;
         if (c == '?') exit(2);
     }
     if (argc - optind != 2 || o->prefill < 0 || o->decode < 0 || o->repeat < 1)
         give_up("usage: MODEL.gguf TEXT [--threads N] [--prefill N] [--decode N] [--depths N,N] [--repeat N] "
-                "[--kv T]");
+                "[--kv T] [--cpu LEVEL]");
     o->model = argv[optind];
     o->text = argv[optind + 1];
 }
@@ -75,7 +73,7 @@ void measure_open(const options *o, bench *b)
         if (atoi(d) > deepest) deepest = atoi(d);
     *b = (bench){.o = o, .n_ctx = deepest + (longest > 0 ? longest : 1)};
     must(kvasir_model_open(o->model, NULL, &b->model));
-    must(kvasir_engine_create(&(kvasir_engine_options){.n_threads = o->threads}, &b->engine));
+    must(kvasir_engine_create(&(kvasir_engine_options){.n_threads = o->threads, .cpu = o->cpu}, &b->engine));
     must(kvasir_engine_load(b->engine, b->model, NULL, NULL));
     kvasir_engine_get_info(b->engine, &b->info);
     read_ids(b, o->text, b->n_ctx);

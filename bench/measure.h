@@ -6,7 +6,7 @@
 #include "kvasir/kvasir.h"
 
 typedef struct options {
-    const char *model, *text, *depths, *kv;
+    const char *model, *text, *depths, *kv, *cpu; /* cpu: a level, NULL: the best */
     int threads, prefill, decode, repeat;
 } options;
 
@@ -30,7 +30,7 @@ typedef struct bench {
 void give_up(const char *what);
 void must(kvasir_status status);
 
-/* MODEL TEXT [--threads N] [--prefill N] [--decode N] [--depths N,N] [--repeat N] [--kv T], where `o` has the defaults. */
+/* MODEL TEXT [--threads N] [--prefill N] [--decode N] [--depths N,N] [--repeat N] [--kv T] [--cpu LEVEL], where `o` has the defaults. */
 void parse(int argc, char **argv, options *o);
 
 /* Opens the model and reads the text. No sequence yet. */

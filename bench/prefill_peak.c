@@ -56,7 +56,7 @@ int main(int argc, char **argv)
     limits l = {0};
     bench b;
     parse(argc, argv, &o);
-    must(kvasir_bench(&(kvasir_engine_options){.n_threads = o.threads}, SECONDS, on_row, &l.peak));
+    must(kvasir_bench(&(kvasir_engine_options){.n_threads = o.threads, .cpu = o.cpu}, SECONDS, on_row, &l.peak));
     measure_open(&o, &b);
     l.ops_per_token = matrix_ops(b.model);
     b.user = &l;
