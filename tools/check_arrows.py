@@ -26,7 +26,8 @@ ALLOWED = {
     "engine": {"model", "tok", "kv", "ops"},
     "plan": {"gguf", "kv", "model"},
     "server": set(),
-    "cli": set(),
+    "fetch": set(),
+    "cli": {"fetch"},
 }
 PUBLIC = {"kvasir/kvasir.h"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.M)

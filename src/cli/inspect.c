@@ -1,4 +1,5 @@
 /* kvasir inspect: what a GGUF file is, what its KV cache costs, and what would keep it from running. */
+#include "cli/remote.h"
 #include "cli/session.h"
 #include "base/mem.h"
 
@@ -284,12 +285,14 @@ static int inspect_main(void *args)
     output_apply(&a->output);
     kvasir_model *m = NULL;
     kvasir_model_options o = {.header_only = a->header_only, .inspect_only = 1};
-    kvasir_status status = kvasir_model_open(a->model, &o, &m);
+    char path[FETCH_PATH_BYTES];
+    int code = a->tensor ? model_path(a->model, path) : model_header_path(a->model, path, &o.header_only);
+    if (code != EXIT_DONE) return code;
+    kvasir_status status = kvasir_model_open(path, &o, &m);
     if (status != KVASIR_OK) return failed_model(status);
     char type[64];
     kvasir_kv_info kv;
     kv_type_text(&a->kv, type, sizeof type);
-    int code = EXIT_DONE;
     if (kvasir_model_get_info(m)->n_problems == 0 && kvasir_model_kv(m, type, 1, &kv) != KVASIR_OK)
         code = failed(KVASIR_E_ARGUMENT);
     else if (a->tensor)

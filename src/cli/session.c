@@ -1,4 +1,5 @@
 #include "cli/session.h"
+#include "cli/remote.h"
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -149,12 +150,15 @@ static int many_rows(const kvasir_model_info *info)
 
 int session_open_model(const char *path, const engine_args *e, const output_args *o, session *s)
 {
-    double started = clock_now();
-    *s = (session){.path = path, .ctx = e->ctx, .verbose = o->verbose};
+    double started;
+    *s = (session){.ctx = e->ctx, .verbose = o->verbose};
     output_apply(o);
     catch_interrupts();
     kv_type_text(e, s->kv, sizeof s->kv);
-    kvasir_status status = kvasir_model_open(path, NULL, &s->model);
+    int code = model_path(path, s->path);
+    if (code != EXIT_DONE) return code;
+    started = clock_now();
+    kvasir_status status = kvasir_model_open(s->path, NULL, &s->model);
     if (status != KVASIR_OK) return failed_model(status);
     s->info = kvasir_model_get_info(s->model);
     kvasir_kv_info kv;

@@ -33,7 +33,7 @@ void output_apply(const output_args *a);
 
 /* What a command that computes holds. Zeroed before; session_close takes a half-open one. */
 typedef struct session {
-    const char *path;
+    char path[4096]; /* of the file, where the model was named otherwise too */
     kvasir_model *model;
     const kvasir_model_info *info;
     kvasir_engine *engine;

@@ -1,4 +1,5 @@
 /* kvasir template: a chat template and its variables to the prompt. */
+#include "cli/remote.h"
 #include "cli/session.h"
 
 #include <stdio.h>
@@ -65,7 +66,10 @@ static int template_main(void *args)
     output_apply(&a->output);
     kvasir_model *m = NULL;
     kvasir_model_options o = {.header_only = 1, .inspect_only = 1};
-    kvasir_status status = a->model ? kvasir_model_open(a->model, &o, &m) : KVASIR_OK;
+    char path[FETCH_PATH_BYTES];
+    int pulled = a->model ? model_header_path(a->model, path, &o.header_only) : EXIT_DONE;
+    if (pulled != EXIT_DONE) return pulled;
+    kvasir_status status = a->model ? kvasir_model_open(path, &o, &m) : KVASIR_OK;
     if (status != KVASIR_OK) return failed_model(status);
     if (!a->template_file && !kvasir_model_get_info(m)->chat_template) {
         int code = usage_error("%s has no chat template; give one with --template FILE", a->model);

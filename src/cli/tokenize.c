@@ -1,4 +1,5 @@
 /* kvasir tokenize: text to ids and back. */
+#include "cli/remote.h"
 #include "cli/session.h"
 #include "base/mem.h"
 
@@ -242,9 +243,11 @@ static int tokenize_main(void *args)
     output_apply(&a->output);
     kvasir_model *m = NULL;
     kvasir_model_options o = {.pre = a->pre, .header_only = 1, .inspect_only = 1}; /* the vocabulary is enough */
-    kvasir_status status = kvasir_model_open(a->model, &o, &m);
+    char path[FETCH_PATH_BYTES];
+    int code = model_header_path(a->model, path, &o.header_only);
+    if (code != EXIT_DONE) return code;
+    kvasir_status status = kvasir_model_open(path, &o, &m);
     if (status != KVASIR_OK) return failed_model(status);
-    int code;
     if (a->jsonl) {
         code = serve_lines(m, a);
     } else {

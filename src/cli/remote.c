@@ -1,0 +1,187 @@
+#include "cli/remote.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { CONNECTIONS = 4, RETRIES = 6, STALL_SECONDS = 30 };
+
+static const char hub[] = "https://huggingface.co";
+
+static const char *setting(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value ? value : NULL;
+}
+
+static void on_note(void *user, const char *text)
+{
+    remote *r = user;
+    progress_end(&r->bar);
+    note("%s", text);
+}
+
+static int on_bytes(void *user, uint64_t done, uint64_t total)
+{
+    remote *r = user;
+    progress_update(&r->bar, done, total, NULL);
+    return interrupted();
+}
+
+/* KVASIR_CACHE, or kvasir/models in the user's folder for caches. */
+static int find_cache(char *to, size_t n)
+{
+    const char *own = setting("KVASIR_CACHE"), *xdg = setting("XDG_CACHE_HOME"), *home = setting("HOME");
+    int length = own    ? snprintf(to, n, "%s", own)
+                 : xdg  ? snprintf(to, n, "%s/kvasir/models", xdg)
+                 : home ? snprintf(to, n, "%s/.cache/kvasir/models", home)
+                        : -1;
+    if (length < 0) return usage_error("there is no place for models: set KVASIR_CACHE to a folder");
+    return (size_t)length < n / 2 ? EXIT_DONE : usage_error("the path of the cache folder is too long");
+}
+
+/* The first word of a file. */
+static int read_token(const char *path, char *to, size_t n)
+{
+    FILE *f = fopen(path, "r");
+    if (!f) return usage_error("%s: %s", path, strerror(errno));
+    size_t got = fread(to, 1, n - 1, f);
+    (void)fclose(f);
+    to[got] = '\0';
+    size_t from = strspn(to, " \t\r\n"), length = strcspn(to + from, " \t\r\n");
+    memmove(to, to + from, length);
+    to[length] = '\0';
+    return length > 0 && got < n - 1 ? EXIT_DONE : usage_error("%s holds no token", path);
+}
+
+int remote_open(remote *r, const char *token_file)
+{
+    const char *endpoint = setting("KVASIR_HF_ENDPOINT"), *token = setting("KVASIR_HF_TOKEN");
+    *r = (remote){.bar = progress_start("fetching", "B")};
+    int code = find_cache(r->cache, sizeof r->cache);
+    if (code == EXIT_DONE && token_file) code = read_token(token_file, r->token, sizeof r->token);
+    if (code != EXIT_DONE) return code;
+    if (!token_file && token) (void)snprintf(r->token, sizeof r->token, "%s", token);
+    r->options = (fetch_options){.cache = r->cache,
+                                 .endpoint = endpoint ? endpoint : hub,
+                                 .token = r->token[0] ? r->token : NULL,
+                                 .connections = CONNECTIONS,
+                                 .retries = RETRIES,
+                                 .stall_seconds = STALL_SECONDS,
+                                 .progress = on_bytes,
+                                 .note = on_note,
+                                 .user = r};
+    catch_interrupts();
+    return EXIT_DONE;
+}
+
+/* The hub's token is for the hub: a URL elsewhere does not see it. */
+static void keep_token_home(remote *r, const fetch_name *name)
+{
+    if (name->url && strncmp(name->url, r->options.endpoint, strlen(r->options.endpoint)) != 0) r->options.token = NULL;
+}
+
+static int given_up(remote *r, kvasir_status status)
+{
+    progress_end(&r->bar);
+    if (status == KVASIR_E_CANCELLED) {
+        note("stopped; the same command goes on from here");
+        return EXIT_STOPPED;
+    }
+    return failed(status);
+}
+
+static kvasir_status choose(remote *r, const char *what, fetch_list *files)
+{
+    fetch_name name;
+    TRY(fetch_parse(what, &name));
+    keep_token_home(r, &name);
+    return fetch_choose(&r->options, &name, files);
+}
+
+static kvasir_status get_all(remote *r, fetch_list *files)
+{
+    for (int i = 0; i < files->n; i++) {
+        if (!fetch_is_there(&files->file[i])) note("fetching %s", files->file[i].url);
+        r->bar = progress_start("fetching", "B");
+        TRY(fetch_get(&r->options, &files->file[i]));
+        progress_end(&r->bar);
+    }
+    return KVASIR_OK;
+}
+
+int model_path(const char *what, char *to)
+{
+    remote r;
+    fetch_list files = {0};
+    if (!fetch_is_name(what)) {
+        if (strlen(what) >= FETCH_PATH_BYTES) return usage_error("the path of the model is too long");
+        (void)snprintf(to, FETCH_PATH_BYTES, "%s", what);
+        return EXIT_DONE;
+    }
+    int code = remote_open(&r, NULL);
+    if (code != EXIT_DONE) return code;
+    kvasir_status status = choose(&r, what, &files);
+    if (status == KVASIR_OK) status = get_all(&r, &files);
+    if (status == KVASIR_OK) (void)snprintf(to, FETCH_PATH_BYTES, "%s", files.file[0].local);
+    fetch_list_free(&files);
+    return status == KVASIR_OK ? EXIT_DONE : given_up(&r, status);
+}
+
+/* ---- headers alone ---- */
+
+/* Is a beginning long enough? Our own reader decides. */
+static int reads(void *user, const char *path)
+{
+    const kvasir_model_options o = {.header_only = 1, .inspect_only = 1};
+    kvasir_model *m = NULL;
+    (void)user;
+    if (kvasir_model_open(path, &o, &m) != KVASIR_OK) return 1;
+    kvasir_model_close(m);
+    return 0;
+}
+
+/* A later part of a split model is no model by itself: its beginning counts as whole once it is as long as its first
+   piece, which holds a header without a vocabulary. */
+static int any(void *user, const char *path)
+{
+    (void)user;
+    (void)path;
+    return 0;
+}
+
+static kvasir_status get_headers(remote *r, const fetch_list *files, char *to)
+{
+    for (int i = 0; i < files->n; i++) {
+        const fetch_file *f = &files->file[i];
+        const char *last = strrchr(f->local, '/');
+        char path[2 * FETCH_PATH_BYTES];
+        int n = snprintf(path, sizeof path, "%.*s/headers%s", (int)(last - f->local), f->local, last);
+        if (n >= FETCH_PATH_BYTES) return fail(KVASIR_E_ARGUMENT, "the path of the cache folder is too long");
+        if (i == 0) memcpy(to, path, (size_t)n + 1);
+        bool split = files->n > 1;
+        TRY(fetch_header(&r->options, f, path, split ? any : reads, NULL));
+    }
+    return KVASIR_OK;
+}
+
+int model_header_path(const char *what, char *to, int *header_only)
+{
+    remote r;
+    fetch_list files = {0};
+    if (!fetch_is_name(what)) return model_path(what, to);
+    int code = remote_open(&r, NULL);
+    if (code != EXIT_DONE) return code;
+    kvasir_status status = choose(&r, what, &files);
+    bool there = status == KVASIR_OK;
+    for (int i = 0; i < files.n; i++) there = there && fetch_is_there(&files.file[i]);
+    if (there) (void)snprintf(to, FETCH_PATH_BYTES, "%s", files.file[0].local);
+    if (status == KVASIR_OK && !there) {
+        *header_only = 1;
+        status = get_headers(&r, &files, to);
+    }
+    fetch_list_free(&files);
+    return status == KVASIR_OK ? EXIT_DONE : given_up(&r, status);
+}

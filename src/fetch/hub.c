@@ -1,0 +1,281 @@
+/* A hub's repositories: what is in one, and which file a name means. The API is Hugging Face's:
+   GET /api/models/OWNER/REPO/tree/REVISION?recursive=true gives [{"type":"file","path":...,"size":...,
+   "lfs":{"oid":SHA-256}}], in pages that a Link header continues; /OWNER/REPO/resolve/REVISION/PATH is the file. */
+#include "base/mem.h"
+#include "fetch/http.h"
+#include "fetch/sha256.h"
+
+#include <ctype.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+enum { LISTING_BYTES = 16 << 20, SHOWN = 20 };
+
+void fetch_list_free(fetch_list *l)
+{
+    mem_free(l->file);
+    *l = (fetch_list){0};
+}
+
+bool fetch_is_there(const fetch_file *f)
+{
+    struct stat s;
+    return stat(f->local, &s) == 0 && S_ISREG(s.st_mode) && (f->bytes == 0 || (uint64_t)s.st_size == f->bytes);
+}
+
+/* What snprintf returned for a text that has to be whole. */
+static kvasir_status put_text(size_t room, const char *what, int n)
+{
+    return n >= 0 && (size_t)n < room ? KVASIR_OK
+                                      : fail(KVASIR_E_ARGUMENT, "the %s is longer than %zu bytes", what, room - 1);
+}
+
+/* Is a repository's path safe below a folder of ours? */
+static bool safe(const char *path)
+{
+    if (strlen(path) >= FETCH_NAME_BYTES) return false;
+    for (const char *p = path;; p++) {
+        size_t n = strcspn(p, "/");
+        if (n == 0 || p[0] == '.') return false;
+        for (size_t i = 0; i < n; i++)
+            if (iscntrl((unsigned char)p[i]) || strchr("\\?#%\"", p[i])) return false;
+        p += n;
+        if (*p == '\0') return true;
+    }
+}
+
+static bool is_gguf(const char *path)
+{
+    size_t n = strlen(path);
+    return n > 5 && strcasecmp(path + n - 5, ".gguf") == 0;
+}
+
+static kvasir_status fill(const fetch_options *o, const fetch_name *name, const char *path, fetch_file *f)
+{
+    *f = (fetch_file){0};
+    TRY(put_text(sizeof f->path, "file's name", snprintf(f->path, sizeof f->path, "%s", path)));
+    TRY(put_text(sizeof f->url, "URL",
+                 snprintf(f->url, sizeof f->url, "%s/%s/%s/resolve/%s/%s", o->endpoint, name->owner, name->repo,
+                          name->revision, path)));
+    return put_text(sizeof f->local, "path",
+                    snprintf(f->local, sizeof f->local, "%s/hf/%s/%s/%s/%s", o->cache, name->owner, name->repo,
+                             name->revision, path));
+}
+
+static kvasir_status add_entry(const fetch_options *o, const fetch_name *name, const json_t *entry, fetch_list *out)
+{
+    const char *path = json_string_value(json_object_get(entry, "path"));
+    const char *type = json_string_value(json_object_get(entry, "type"));
+    const json_t *lfs = json_object_get(entry, "lfs");
+    const char *oid = json_string_value(json_object_get(lfs, "oid"));
+    json_int_t size = json_integer_value(json_object_get(lfs ? lfs : entry, "size"));
+    if (!path || !type || strcmp(type, "file") != 0 || !is_gguf(path)) return KVASIR_OK;
+    if (!safe(path) || size < 0)
+        return fail(KVASIR_E_FORMAT, "the hub lists a file that cannot be: %s", quoted(path, strlen(path)));
+    if (out->n == FETCH_MAX_FILES)
+        return fail(KVASIR_E_FORMAT, "the repository has more than %d files", FETCH_MAX_FILES);
+    fetch_file *grown = mem_grow(out->file, (size_t)out->n, (size_t)out->n + 1, sizeof *grown);
+    if (!grown) return fail_memory(sizeof *grown);
+    out->file = grown;
+    fetch_file *f = &out->file[out->n];
+    TRY(fill(o, name, path, f));
+    out->n++;
+    f->bytes = (uint64_t)size;
+    if (oid && strlen(oid) == FETCH_SHA256_BYTES - 1) (void)snprintf(f->sha256, sizeof f->sha256, "%s", oid);
+    return KVASIR_OK;
+}
+
+static int by_path(const void *a, const void *b)
+{
+    return strcmp(((const fetch_file *)a)->path, ((const fetch_file *)b)->path);
+}
+
+kvasir_status fetch_repository(const fetch_options *o, const fetch_name *name, fetch_list *out)
+{
+    char url[FETCH_URL_BYTES], *text;
+    size_t n;
+    http_reply reply;
+    json_error_t why;
+    *out = (fetch_list){0};
+    TRY(put_text(sizeof url, "URL",
+                 snprintf(url, sizeof url, "%s/api/models/%s/%s/tree/%s?recursive=true", o->endpoint, name->owner,
+                          name->repo, name->revision)));
+    TRY(http_text(o, url, LISTING_BYTES, &text, &n, &reply));
+    json_t *list = json_loadb(text, n, 0, &why);
+    kvasir_status status = KVASIR_OK;
+    if (!json_is_array(list))
+        status = fail(KVASIR_E_FORMAT, "%s: the answer is no list of files", quoted(url, strlen(url)));
+    for (size_t i = 0; status == KVASIR_OK && i < json_array_size(list); i++)
+        status = add_entry(o, name, json_array_get(list, i), out);
+    json_decref(list);
+    mem_free(text);
+    if (status != KVASIR_OK) {
+        fetch_list_free(out);
+        return status;
+    }
+    if (out->n > 0) qsort(out->file, (size_t)out->n, sizeof *out->file, by_path);
+    return KVASIR_OK;
+}
+
+/* ---- which one ---- */
+
+/* Does the path have `word`, in any case, between separators? */
+static bool has_word(const char *path, const char *word)
+{
+    size_t n = strlen(word);
+    for (const char *p = path; *p; p++) {
+        if (strncasecmp(p, word, n) != 0 || (p > path && !strchr("-._/", p[-1]))) continue;
+        if (p[n] == '\0' || strchr("-./", p[n])) return true; /* _ goes on: Q4_K is not Q4_K_M */
+    }
+    return false;
+}
+
+static bool first_part(const char *path)
+{
+    int part, n;
+    size_t at;
+    return !fetch_split(path, &part, &n, &at) || part == 1;
+}
+
+static kvasir_status not_one(const fetch_name *name, const fetch_list *all, int found)
+{
+    char text[512] = "";
+    size_t at = 0;
+    int shown = 0;
+    for (int i = 0; i < all->n && shown < SHOWN && at < sizeof text - 1; i++) {
+        if (!first_part(all->file[i].path)) continue;
+        int n = snprintf(text + at, sizeof text - at, "%s%s", shown++ ? ", " : "",
+                         quoted(all->file[i].path, strlen(all->file[i].path)));
+        at += n > 0 ? (size_t)n : 0;
+    }
+    if (all->n == 0)
+        return fail(KVASIR_E_ARGUMENT, "hf:%s/%s has no GGUF files; look for a repository whose name ends in -GGUF",
+                    name->owner, name->repo);
+    if (name->what[0] == '\0')
+        return fail(KVASIR_E_ARGUMENT, "hf:%s/%s has several files; name one behind a colon: %s", name->owner,
+                    name->repo, text);
+    return fail(KVASIR_E_ARGUMENT, "hf:%s/%s has %s for %s; there are: %s", name->owner, name->repo,
+                found ? "more than one file" : "no file", name->what, text);
+}
+
+/* The file that is meant, by its index; of a split model its first part. Files for other parts of a model (a projector for
+   pictures) are not meant unless named. */
+static kvasir_status which(const fetch_name *name, const fetch_list *all, int *out)
+{
+    static const char usual[] = "Q4_K_M";
+    int found = 0, models = 0, only = -1;
+    for (int i = 0; i < all->n; i++) {
+        const char *path = all->file[i].path;
+        if (name->what[0] && strcmp(path, name->what) == 0) {
+            *out = i;
+            return KVASIR_OK;
+        }
+        if (!first_part(path) || has_word(path, "mmproj")) continue;
+        models++;
+        only = i;
+        if (has_word(path, name->what[0] ? name->what : usual)) *out = found++ ? *out : i;
+    }
+    if (found == 1) return KVASIR_OK;
+    if (!name->what[0] && models == 1) {
+        *out = only;
+        return KVASIR_OK;
+    }
+    return not_one(name, all, found);
+}
+
+/* All parts of the split file `first`, or it alone. */
+static kvasir_status with_parts(const fetch_list *all, int first, fetch_list *out)
+{
+    int part, n = 1;
+    size_t at = 0;
+    const fetch_file *f = &all->file[first];
+    bool split = fetch_split(f->path, &part, &n, &at);
+    if (!split) n = 1;
+    out->file = mem_alloc((size_t)n, sizeof *out->file);
+    if (!out->file) return fail_memory((size_t)n * sizeof *out->file);
+    for (int i = 0; i < n; i++) {
+        char path[FETCH_NAME_BYTES + 32];
+        const fetch_file *found = NULL;
+        if (split)
+            (void)snprintf(path, sizeof path, "%.*s-%05d-of-%05d.gguf", (int)at, f->path, i + 1, n);
+        else
+            (void)snprintf(path, sizeof path, "%s", f->path);
+        for (int j = 0; j < all->n && !found; j++)
+            if (strcmp(all->file[j].path, path) == 0) found = &all->file[j];
+        if (!found)
+            return fail(KVASIR_E_FORMAT, "part %d of %d of %s is not in the repository", i + 1, n,
+                        quoted(f->path, strlen(f->path)));
+        out->file[out->n++] = *found;
+    }
+    return KVASIR_OK;
+}
+
+/* ---- URLs ---- */
+
+/* One file of a URL; of a split model's part all of them. */
+static kvasir_status choose_url(const fetch_options *o, const char *url, fetch_list *out)
+{
+    char folder[FETCH_SHA256_BYTES], plain[FETCH_URL_BYTES];
+    size_t n = strcspn(url, "?#");
+    (void)snprintf(plain, sizeof plain, "%.*s", (int)n, url);
+    const char *last = strrchr(plain, '/');
+    if (!last || !safe(last + 1))
+        return fail(KVASIR_E_ARGUMENT, "%s: the URL does not end in a file's name", quoted(url, strlen(url)));
+    int part, parts = 1;
+    size_t at = 0;
+    bool split = fetch_split(last + 1, &part, &parts, &at);
+    if (!split) parts = 1;
+    char base[FETCH_URL_BYTES];
+    (void)snprintf(base, sizeof base, "%.*s", (int)(last + 1 - plain), plain);
+    TRY(sha256_text(base, folder));
+    out->file = mem_alloc((size_t)parts, sizeof *out->file);
+    if (!out->file) return fail_memory((size_t)parts * sizeof *out->file);
+    for (int i = 0; i < parts; i++) {
+        fetch_file *f = &out->file[out->n++];
+        if (split)
+            (void)snprintf(f->path, sizeof f->path, "%.*s-%05d-of-%05d.gguf", (int)at, last + 1, i + 1, parts);
+        else
+            (void)snprintf(f->path, sizeof f->path, "%s", last + 1);
+        TRY(put_text(sizeof f->url, "URL", snprintf(f->url, sizeof f->url, "%s%s%s", base, f->path, url + n)));
+        TRY(put_text(sizeof f->local, "path",
+                     snprintf(f->local, sizeof f->local, "%s/url/%.16s/%s", o->cache, folder, f->path)));
+    }
+    return KVASIR_OK;
+}
+
+/* A file named outright that is in the cache needs no network. */
+static bool named_and_there(const fetch_options *o, const fetch_name *name, fetch_file *f)
+{
+    return is_gguf(name->what) && first_part(name->what) && safe(name->what) && !o->force &&
+           fill(o, name, name->what, f) == KVASIR_OK && fetch_is_there(f);
+}
+
+kvasir_status fetch_choose(const fetch_options *o, const fetch_name *name, fetch_list *out)
+{
+    fetch_list all;
+    fetch_file f;
+    int first = 0, part, parts;
+    size_t at;
+    kvasir_status status;
+    *out = (fetch_list){0};
+    if (name->url) {
+        status = choose_url(o, name->url, out);
+    } else {
+        if (named_and_there(o, name, &f) && !fetch_split(f.path, &part, &parts, &at)) {
+            out->file = mem_alloc(1, sizeof f);
+            if (!out->file) return fail_memory(sizeof f);
+            out->file[out->n++] = f;
+            return KVASIR_OK;
+        }
+        TRY(fetch_repository(o, name, &all));
+        status = which(name, &all, &first);
+        if (status == KVASIR_OK) status = with_parts(&all, first, out);
+        fetch_list_free(&all);
+    }
+    if (status != KVASIR_OK) fetch_list_free(out);
+    return status;
+}
