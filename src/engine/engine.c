@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DEFAULT_BATCH = 512, DEFAULT_LOGITS = 64, MAX_BATCH = 1 << 14, MAX_LOGITS = 1 << 14 };
-
 const char *kvasir_version(void)
 {
     return KVASIR_VERSION;
@@ -44,14 +42,14 @@ kvasir_status kvasir_engine_create(const kvasir_engine_options *o, kvasir_engine
 {
     const kvasir_engine_options none = {0};
     if (!o) o = &none;
-    if (o->max_batch < 0 || o->max_batch > MAX_BATCH || o->max_logits < 0 || o->max_logits > MAX_LOGITS ||
+    if (o->max_batch < 0 || o->max_batch > ENGINE_MAX_BATCH || o->max_logits < 0 || o->max_logits > ENGINE_MAX_LOGITS ||
         o->n_threads < 0)
         return fail(KVASIR_E_ARGUMENT, "max_batch %d (0 to %d), max_logits %d (0 to %d), n_threads %d (not negative)",
-                    o->max_batch, MAX_BATCH, o->max_logits, MAX_LOGITS, o->n_threads);
+                    o->max_batch, ENGINE_MAX_BATCH, o->max_logits, ENGINE_MAX_LOGITS, o->n_threads);
     kvasir_engine *e = mem_alloc(1, sizeof *e);
     if (!e) return fail_memory(sizeof *e);
-    e->max_batch = o->max_batch ? o->max_batch : DEFAULT_BATCH;
-    e->max_logits = o->max_logits ? o->max_logits : DEFAULT_LOGITS;
+    e->max_batch = o->max_batch ? o->max_batch : ENGINE_DEFAULT_BATCH;
+    e->max_logits = o->max_logits ? o->max_logits : ENGINE_DEFAULT_LOGITS;
     e->log = o->log;
     e->log_user = o->log_user;
     kvasir_status status = create_parts(e, o);
