@@ -368,17 +368,17 @@ typedef struct kvasir_machine {
 /* ---- plan: memory, from headers alone ------------------------------------------------------------------------------ */
 
 typedef struct kvasir_plan_options {
-    int ctx;              /* tokens of each sequence; 0: chosen */
-    int want_ctx;         /* aimed for where ctx is 0; 0: what the model was trained for */
-    const char *kv;       /* as in kvasir_seq_options; with a peer also its own types; NULL: chosen */
-    uint64_t budget;      /* bytes for everything; 0: what is available now */
-    uint64_t reserve;     /* of them for other programs */
-    int users;            /* sequences of each model, 0: 1 */
-    int prefix;           /* tokens at their start that all of them share (forks of one sequence) */
-    int n_threads;        /* 0: one per usable core */
-    int max_batch;        /* as in kvasir_engine_options; of a peer: tokens of a micro-batch */
-    int max_logits;
-    const char *peer;     /* "llama.cpp": its memory and command line as well; NULL: none */
+    int ctx;          /* tokens of each sequence; 0: chosen */
+    int want_ctx;     /* aimed for where ctx is 0; 0: what the model was trained for */
+    const char *kv;   /* as in kvasir_seq_options; with a peer also its own types; NULL: chosen */
+    uint64_t budget;  /* bytes for everything; 0: what is available now */
+    uint64_t reserve; /* of them for other programs */
+    int users;        /* sequences of each model, 0: 1 */
+    int prefix;       /* tokens at their start that all of them share (forks of one sequence) */
+    int n_threads;    /* 0: one per usable core */
+    int max_batch;    /* as in kvasir_engine_options; of a peer: tokens of a micro-batch */
+    int n_logits;     /* rows of logits that a step asks for, 0: one for each user */
+    const char *peer; /* "llama.cpp": its memory and command line as well; NULL: none */
 } kvasir_plan_options;
 
 typedef struct kvasir_plan_weights {
@@ -412,11 +412,11 @@ typedef struct kvasir_plan_buffer { /* of a peer */
 
 typedef struct kvasir_plan_peer {
     const char *name, *type_k, *type_v;
-    const char *error;             /* why it refuses; NULL: it does not, and only then is there what follows */
-    int ctx;                       /* as it rounds it, of one sequence */
-    uint64_t kv_bytes;             /* all buffers, states included */
-    uint64_t state_bytes;          /* of them states */
-    double bytes_per_token;        /* without windows and states */
+    const char *error;      /* why it refuses; NULL: it does not, and only then is there what follows */
+    int ctx;                /* as it rounds it, of one sequence */
+    uint64_t kv_bytes;      /* all buffers, states included */
+    uint64_t state_bytes;   /* of them states */
+    double bytes_per_token; /* without windows and states */
     const kvasir_plan_buffer *buffers;
     const char *const *args; /* a command line: program, options */
     int n_buffers, n_args;
@@ -454,8 +454,8 @@ typedef struct kvasir_plan {
     uint64_t total_bytes;
     int fits; /* total_bytes is within budget less reserve and margin */
     uint64_t missing_bytes;
-    const char *const *why;       /* how it was chosen, a sentence a step */
-    const char *const *remedies;  /* what would fit, where it does not */
+    const char *const *why;      /* how it was chosen, a sentence a step */
+    const char *const *remedies; /* what would fit, where it does not */
     int n_why, n_remedies;
 } kvasir_plan;
 

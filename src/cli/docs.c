@@ -114,8 +114,8 @@ static int man_command(const cli_command *c)
     man_head(page, c->summary);
     (void)printf(".SH SYNOPSIS\n.B kvasir %s\n", c->name);
     if (c->argument)
-        (void)printf("%s\\fI%s\\fR%s%s\n", c->argument_optional ? "[" : "", c->argument,
-                     c->argument_many ? " ..." : "", c->argument_optional ? "]" : "");
+        (void)printf("%s\\fI%s\\fR%s%s\n", c->argument_optional ? "[" : "", c->argument, c->argument_many ? " ..." : "",
+                     c->argument_optional ? "]" : "");
     (void)printf("[\\fIoptions\\fR]\n.SH DESCRIPTION\n");
     man_text(c->about);
     (void)printf("\n.SH OPTIONS\n");

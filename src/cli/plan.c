@@ -129,8 +129,7 @@ static void print_streams(const kvasir_plan_model *m)
                      s->head_dim, s->window, s->ratio, s->row_bytes, bytes_text(s->bytes));
     }
     for (int i = 0; i < m->n_states; i++)
-        (void)printf("  %5d  %-12s state, %s\n", m->states[i].layer, m->states[i].name,
-                     bytes_text(m->states[i].bytes));
+        (void)printf("  %5d  %-12s state, %s\n", m->states[i].layer, m->states[i].name, bytes_text(m->states[i].bytes));
 }
 
 static void print_model(const kvasir_plan *p, const kvasir_plan_model *m, int verbose)
@@ -254,7 +253,8 @@ static int make_plan(const plan_args *a, kvasir_model *const *models)
 static int plan_main(void *args)
 {
     const plan_args *a = args;
-    if (a->engine.ctx && a->want_ctx) return usage_error("--ctx fixes the context, --want-ctx lets it be chosen: one of them");
+    if (a->engine.ctx && a->want_ctx)
+        return usage_error("--ctx fixes the context, --want-ctx lets it be chosen: one of them");
     output_apply(&a->output);
     kvasir_model **models = mem_alloc((size_t)a->models.n, sizeof *models);
     if (!models) return failed(fail_memory((size_t)a->models.n * sizeof *models));
@@ -271,12 +271,13 @@ const cli_command plan_command = {
     .argument_many = 1,
     .argument_field = FIELD(models),
     .summary = "Say what a model will take, and choose what fits",
-    .about = "Reads the headers of one or more GGUF files that are to be used at the same time and prints, before anything "
-             "is loaded, what their weights, KV caches, states and buffers will take to the byte, the longest context "
-             "that each KV type allows, and the best configuration that fits the memory, with the reasons.\n\nWhat is "
-             "left open is chosen: memory stays inside the budget, less what other programs need, less a margin; then "
-             "KV gets smaller (q8, then V in q4, then K), then the context shorter. Models that this version cannot "
-             "run yet are planned as well where their architecture is known.",
+    .about =
+        "Reads the headers of one or more GGUF files that are to be used at the same time and prints, before anything "
+        "is loaded, what their weights, KV caches, states and buffers will take to the byte, the longest context "
+        "that each KV type allows, and the best configuration that fits the memory, with the reasons.\n\nWhat is "
+        "left open is chosen: memory stays inside the budget, less what other programs need, less a margin; then "
+        "KV gets smaller (q8, then V in q4, then K), then the context shorter. Models that this version cannot "
+        "run yet are planned as well where their architecture is known.",
     .examples = plan_examples,
     .groups = plan_groups,
     .size = sizeof(plan_args),

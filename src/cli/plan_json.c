@@ -18,10 +18,10 @@ static json_t *json_weights(const kvasir_plan_model *m)
     json_t *list = json_array();
     for (int i = 0; i < m->n_weights; i++) {
         const kvasir_plan_weights *w = &m->weights[i];
-        (void)json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:o, s:o}", "type", w->type, "place",
-                                                    w->in_memory ? "memory" : "file", "tensors", w->n_tensors,
-                                                    "file_bytes", json_bytes(w->file_bytes), "bytes",
-                                                    json_bytes(w->bytes)));
+        (void)json_array_append_new(list,
+                                    json_pack("{s:s, s:s, s:i, s:o, s:o}", "type", w->type, "place",
+                                              w->in_memory ? "memory" : "file", "tensors", w->n_tensors, "file_bytes",
+                                              json_bytes(w->file_bytes), "bytes", json_bytes(w->bytes)));
     }
     return list;
 }
@@ -31,10 +31,10 @@ static json_t *json_streams(const kvasir_plan_model *m)
     json_t *list = json_array();
     for (int i = 0; i < m->n_streams; i++) {
         const kvasir_plan_stream *s = &m->streams[i];
-        (void)json_array_append_new(
-            list, json_pack("{s:i, s:s, s:s, s:i, s:i, s:i, s:i, s:f, s:o}", "layer", s->layer, "name", s->name, "type",
-                            s->type, "heads", s->n_heads, "head_dim", s->head_dim, "window", s->window, "ratio",
-                            s->ratio, "row_bytes", s->row_bytes, "bytes", json_bytes(s->bytes)));
+        (void)json_array_append_new(list, json_pack("{s:i, s:s, s:s, s:i, s:i, s:i, s:i, s:f, s:o}", "layer", s->layer,
+                                                    "name", s->name, "type", s->type, "heads", s->n_heads, "head_dim",
+                                                    s->head_dim, "window", s->window, "ratio", s->ratio, "row_bytes",
+                                                    s->row_bytes, "bytes", json_bytes(s->bytes)));
     }
     return list;
 }
@@ -67,10 +67,10 @@ static json_t *json_peer(const kvasir_plan_peer *peer)
     }
     for (int i = 0; i < peer->n_buffers; i++) {
         const kvasir_plan_buffer *b = &peer->buffers[i];
-        (void)json_array_append_new(buffers, json_pack("{s:s, s:o, s:i, s:b, s:o, s:o}", "name", b->name, "cells",
-                                                       json_integer(b->cells), "layers", b->layers, "state",
-                                                       b->is_state, "k_bytes", json_bytes(b->k_bytes), "v_bytes",
-                                                       json_bytes(b->v_bytes)));
+        (void)json_array_append_new(buffers,
+                                    json_pack("{s:s, s:o, s:i, s:b, s:o, s:o}", "name", b->name, "cells",
+                                              json_integer(b->cells), "layers", b->layers, "state", b->is_state,
+                                              "k_bytes", json_bytes(b->k_bytes), "v_bytes", json_bytes(b->v_bytes)));
     }
     int known = peer->error == NULL;
     return json_pack("{s:s, s:s, s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "name", peer->name, "type_k", peer->type_k,
@@ -93,20 +93,20 @@ static json_t *json_model(const kvasir_plan *p, const kvasir_plan_model *m)
     json_t *d = json_pack("{s:o, s:o, s:o, s:b, s:i}", "model", json_text_or_null(i->path), "architecture",
                           json_text_or_null(i->architecture), "name", json_text_or_null(i->name), "runs", m->runs,
                           "ctx_train", i->n_ctx_train);
-    (void)json_object_update_new(
-        d, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "weights_bytes", json_bytes(m->weights_bytes),
-                     "kv_bytes", bytes_or_null(m->kv_known, m->kv_bytes), "kv_shared_bytes",
-                     bytes_or_null(m->kv_known, m->kv_shared_bytes), "kv_sequence_bytes",
-                     bytes_or_null(m->kv_known, m->kv_sequence_bytes), "state_bytes",
-                     bytes_or_null(m->kv_known, m->state_bytes), "workspace_bytes",
-                     bytes_or_null(m->workspace_bytes > 0, m->workspace_bytes), "buffer_bytes",
-                     bytes_or_null(m->workspace_bytes > 0, m->buffer_bytes), "total_bytes",
-                     json_bytes(m->total_bytes)));
-    (void)json_object_update_new(
-        d, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "weights", json_weights(m), "streams", json_streams(m),
-                     "states", json_states(m), "max_ctx", json_max_ctx(m), "spill_depth",
-                     m->spill_depth ? json_integer(m->spill_depth) : json_null(), "chosen", json_chosen(p, m), "peer",
-                     json_peer(m->peer)));
+    (void)json_object_update_new(d, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "weights_bytes",
+                                              json_bytes(m->weights_bytes), "kv_bytes",
+                                              bytes_or_null(m->kv_known, m->kv_bytes), "kv_shared_bytes",
+                                              bytes_or_null(m->kv_known, m->kv_shared_bytes), "kv_sequence_bytes",
+                                              bytes_or_null(m->kv_known, m->kv_sequence_bytes), "state_bytes",
+                                              bytes_or_null(m->kv_known, m->state_bytes), "workspace_bytes",
+                                              bytes_or_null(m->workspace_bytes > 0, m->workspace_bytes), "buffer_bytes",
+                                              bytes_or_null(m->workspace_bytes > 0, m->buffer_bytes), "total_bytes",
+                                              json_bytes(m->total_bytes)));
+    (void)json_object_update_new(d,
+                                 json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "weights", json_weights(m), "streams",
+                                           json_streams(m), "states", json_states(m), "max_ctx", json_max_ctx(m),
+                                           "spill_depth", m->spill_depth ? json_integer(m->spill_depth) : json_null(),
+                                           "chosen", json_chosen(p, m), "peer", json_peer(m->peer)));
     return d;
 }
 

@@ -71,9 +71,10 @@ static kvasir_status read_weights(planning *p, planned *m, kvasir_plan_model *ou
     return KVASIR_OK;
 }
 
+/* An engine reserves more rows of logits, but only those become memory that a step asks for. */
 static void draw_buffers(const planning *p, planned *m)
 {
-    int n_logits = p->o->max_logits ? p->o->max_logits : ENGINE_DEFAULT_LOGITS;
+    int n_logits = p->o->n_logits ? p->o->n_logits : p->plan->users;
     if (!m->bound) return;
     plan_workspace_of(&m->weights, p->plan->max_batch, n_logits, p->plan->n_threads, &m->workspace);
     m->buffer_bytes = m->workspace.bytes + m->workspace.logits_bytes + m->workspace.items * sizeof(attn_item);
@@ -132,10 +133,10 @@ static kvasir_status check_options(const kvasir_plan_options *o, int n)
         return fail(KVASIR_E_ARGUMENT, "%d users; 1 to %d are possible", users, (int)PLAN_MAX_USERS);
     if (o->prefix < 0 || (o->ctx && o->prefix > o->ctx))
         return fail(KVASIR_E_ARGUMENT, "a shared prefix of %d tokens in a context of %d", o->prefix, o->ctx);
-    if (o->max_batch < 0 || o->max_batch > ENGINE_MAX_BATCH || o->max_logits < 0 || o->max_logits > ENGINE_MAX_LOGITS ||
+    if (o->max_batch < 0 || o->max_batch > ENGINE_MAX_BATCH || o->n_logits < 0 || o->n_logits > ENGINE_MAX_LOGITS ||
         o->n_threads < 0)
-        return fail(KVASIR_E_ARGUMENT, "max_batch %d (0 to %d), max_logits %d (0 to %d), n_threads %d (not negative)",
-                    o->max_batch, (int)ENGINE_MAX_BATCH, o->max_logits, (int)ENGINE_MAX_LOGITS, o->n_threads);
+        return fail(KVASIR_E_ARGUMENT, "max_batch %d (0 to %d), n_logits %d (0 to %d), n_threads %d (not negative)",
+                    o->max_batch, (int)ENGINE_MAX_BATCH, o->n_logits, (int)ENGINE_MAX_LOGITS, o->n_threads);
     if (o->peer && strcmp(o->peer, "llama.cpp") != 0)
         return fail(KVASIR_E_ARGUMENT, "%s is not a program that can be planned for; there is llama.cpp",
                     quoted(o->peer, strlen(o->peer)));
@@ -240,8 +241,8 @@ static kvasir_status fill_model(planning *p, const planned *m, int i, kvasir_pla
     out->workspace_bytes = m->workspace.bytes;
     out->buffer_bytes = m->buffer_bytes;
     if (m->known) TRY(fill_kv(p, m, i, out));
-    out->total_bytes = plan_add(plan_add(out->weights_bytes, out->kv_bytes),
-                                plan_add(out->state_bytes, out->buffer_bytes));
+    out->total_bytes =
+        plan_add(plan_add(out->weights_bytes, out->kv_bytes), plan_add(out->state_bytes, out->buffer_bytes));
     return KVASIR_OK;
 }
 

@@ -15,7 +15,7 @@ typedef struct planned {
     bool known, bound;
     plan_workspace workspace;
     uint64_t weights_bytes, buffer_bytes, state_bytes, header_bytes; /* state_bytes: of one sequence */
-    plan_kv kv[PLAN_LEVELS]; /* for each level that can hold the model's rows */
+    plan_kv kv[PLAN_LEVELS];                                         /* for each level that can hold the model's rows */
     bool holds[PLAN_LEVELS];
     int target, ctx; /* tokens: wanted, chosen */
 } planned;

@@ -84,8 +84,7 @@ static kvasir_status draw_boundary(planning *p)
                  p->o->budget ? "a budget of" : "free memory is", plan_size_text(plan->budget, a),
                  plan_size_text(plan->reserve, b), plan_size_text(plan->margin, c), plan_size_text(p->room, d)));
     return plan_say(p, p->why, &plan->n_why, "weights, buffers and the program take %s: %s %s",
-                    plan_size_text(fixed, a),
-                    plan_size_text(fixed > p->room ? fixed - p->room : p->kv_room, b),
+                    plan_size_text(fixed, a), plan_size_text(fixed > p->room ? fixed - p->room : p->kv_room, b),
                     fixed > p->room ? "too much before any KV" : "are left for KV");
 }
 
@@ -186,9 +185,13 @@ static kvasir_status try_levels(planning *p, int *last, bool *found)
 static kvasir_status choose_kv(planning *p)
 {
     char type[16];
-    bool found;
-    int last;
-    TRY(try_levels(p, &last, &found));
+    bool found = false;
+    int last = p->n_levels - 1;
+    if (fixed_bytes(p) <= p->room)
+        TRY(try_levels(p, &last, &found));
+    else
+        while (last >= 0 && !holds(p, last))
+            last--; /* no type helps; the smallest shows how much is missing at least */
     if (last < 0) return fail(KVASIR_E_ARGUMENT, "no KV type holds the head sizes of these models together");
     if (found) return KVASIR_OK;
     int cap = p->o->ctx ? 0 : longest_cap(p, last);
@@ -227,8 +230,7 @@ static kvasir_status say_shorter(planning *p)
         arena scratch = {0};
         plan_kv kv;
         kvasir_status status = plan_kv_make(&m->shape, smaller[i], smaller[i], &scratch, &kv);
-        bool fits =
-            status == KVASIR_OK && plan_kv_max_tokens(&kv, p->kv_room, plan->users, plan->prefix) >= m->ctx;
+        bool fits = status == KVASIR_OK && plan_kv_max_tokens(&kv, p->kv_room, plan->users, plan->prefix) >= m->ctx;
         if (status == KVASIR_OK) plan_kv_free(&kv);
         arena_free(&scratch);
         if (fits && p->level[p->chosen][0] < smaller[i])

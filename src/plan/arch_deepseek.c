@@ -48,7 +48,7 @@ kvasir_status arch_read_deepseek4(const reading *r)
         l->ratio = ratio[i];
         if (ratio[i] == 0) continue;
         uint64_t slots = 2 * twice * twice * (uint64_t)ratio[i];
-        l->state[0] = (plan_state){"compressor", slots * d};
+        l->state[0] = (plan_state){twice == 2 ? "CSA compressor" : "HCA compressor", slots * d};
         if (ratio[i] != RATIO_DENSE) continue;
         l->index_dim = index;
         l->index_ratio = ratio[i];

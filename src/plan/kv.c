@@ -25,8 +25,13 @@ static kvasir_status add_stream(plan_kv *kv, plan_stream s, bool is_v)
 
 static kvasir_status add_layer(plan_kv *kv, const plan_layer *l, int il)
 {
-    plan_stream k = {.layer = il, .n_heads = l->n_head_kv, .dim = l->k_dim, .window = l->window, .ratio = 1,
-                     .name = l->v_dim ? "k" : "kv", .type = kv->type_k};
+    plan_stream k = {.layer = il,
+                     .n_heads = l->n_head_kv,
+                     .dim = l->k_dim,
+                     .window = l->window,
+                     .ratio = 1,
+                     .name = l->v_dim ? "k" : "kv",
+                     .type = kv->type_k};
     plan_stream v = k, compressed = k, index = k;
     TRY(add_stream(kv, k, false));
     v.dim = l->v_dim;

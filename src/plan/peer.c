@@ -10,9 +10,9 @@
 enum { CELLS = 256, BLOCK = 32 };
 
 static const peer_type types[] = {
-    {"f32", "f32", 128, 1, KV_F32},       {"f16", "f16", 64, 1, KV_F16},       {"bf16", NULL, 64, 1, KV_F16},
-    {"q8_0", "q8", 34, BLOCK, KV_Q8},     {"q5_1", NULL, 24, BLOCK, KV_Q8},    {"q5_0", NULL, 22, BLOCK, KV_Q8},
-    {"q4_1", NULL, 20, BLOCK, KV_Q4},     {"q4_0", "q4", 18, BLOCK, KV_Q4},    {"iq4_nl", NULL, 18, BLOCK, KV_Q4},
+    {"f32", "f32", 128, 1, KV_F32},   {"f16", "f16", 64, 1, KV_F16},    {"bf16", NULL, 64, 1, KV_F16},
+    {"q8_0", "q8", 34, BLOCK, KV_Q8}, {"q5_1", NULL, 24, BLOCK, KV_Q8}, {"q5_0", NULL, 22, BLOCK, KV_Q8},
+    {"q4_1", NULL, 20, BLOCK, KV_Q4}, {"q4_0", "q4", 18, BLOCK, KV_Q4}, {"iq4_nl", NULL, 18, BLOCK, KV_Q4},
 };
 enum { N_TYPES = sizeof types / sizeof *types };
 
@@ -52,7 +52,8 @@ static void add(peer_table *t, const char *name, int64_t cells, uint64_t k_bytes
     int i = 0;
     while (i < t->n_buffers && (strcmp(t->buffer[i].name, name) != 0 || t->buffer[i].cells != cells)) i++;
     if (i == PEER_BUFFERS) i--; /* more kinds than any model has: the last one takes them */
-    if (i == t->n_buffers) t->buffer[t->n_buffers++] = (peer_buffer){.name = name, .cells = cells, .is_state = is_state};
+    if (i == t->n_buffers)
+        t->buffer[t->n_buffers++] = (peer_buffer){.name = name, .cells = cells, .is_state = is_state};
     peer_buffer *b = &t->buffer[i];
     b->layers++;
     b->k_bytes += k_bytes;
@@ -81,8 +82,8 @@ typedef struct request {
 
 static void add_rows(peer_table *t, const request *q, const plan_layer *l)
 {
-    static const char full[] = "KV", window[] = "KV (SWA)", dense[] = "compressed KV (CSA)", sparse[] = "compressed KV (HCA)",
-                      index[] = "indexer";
+    static const char full[] = "KV", window[] = "KV (SWA)", dense[] = "compressed KV (CSA)",
+                      sparse[] = "compressed KV (HCA)", index[] = "indexer";
     int64_t cells = q->ctx;
     if (l->window && l->window + q->ubatch < cells) cells = peer_context((int)(l->window + q->ubatch));
     uint64_t k = row_bytes(l->n_head_kv, l->k_dim, q->k), v = row_bytes(l->n_head_kv, l->v_dim, q->v);
@@ -117,8 +118,7 @@ kvasir_status peer_table_make(const plan_shape *s, int n_ctx, int ubatch, int us
     for (int i = 0; i < s->n_layer; i++)
         for (int j = 0; j < PLAN_STATES; j++) {
             const plan_state *state = &s->layer[i].state[j];
-            if (state->name)
-                add(out, state->name, users, (uint64_t)users * state->floats * sizeof(float), 0, true);
+            if (state->name) add(out, state->name, users, (uint64_t)users * state->floats * sizeof(float), 0, true);
         }
     return KVASIR_OK;
 }

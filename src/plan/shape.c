@@ -12,11 +12,11 @@ static const struct {
     const char *name;
     kvasir_status (*read)(const reading *r);
 } table[] = {
-    {"llama", arch_read_gqa},          {"qwen2", arch_read_gqa},      {"qwen3", arch_read_gqa},
-    {"qwen3moe", arch_read_gqa},       {"gemma3", arch_read_gemma3},  {"gemma4", arch_read_gemma4},
-    {"gpt-oss", arch_read_gpt_oss},    {"qwen35", arch_read_hybrid},  {"qwen35moe", arch_read_hybrid},
-    {"qwen3next", arch_read_hybrid},   {"deepseek2", arch_read_mla},  {"deepseek32", arch_read_dsa},
-    {"glm-dsa", arch_read_dsa},        {"deepseek4", arch_read_deepseek4},
+    {"llama", arch_read_gqa},        {"qwen2", arch_read_gqa},           {"qwen3", arch_read_gqa},
+    {"qwen3moe", arch_read_gqa},     {"gemma3", arch_read_gemma3},       {"gemma4", arch_read_gemma4},
+    {"gpt-oss", arch_read_gpt_oss},  {"qwen35", arch_read_hybrid},       {"qwen35moe", arch_read_hybrid},
+    {"qwen3next", arch_read_hybrid}, {"deepseek2", arch_read_mla},       {"deepseek32", arch_read_dsa},
+    {"glm-dsa", arch_read_dsa},      {"deepseek4", arch_read_deepseek4},
 };
 enum { N_ARCH = sizeof table / sizeof *table };
 
@@ -123,7 +123,8 @@ kvasir_status plan_shape_read(const gguf *g, arena *memory, plan_shape *out)
     TRY(read_count(&r, "nextn_predict_layers", false, 0, out->n_layer, &nextn));
     /* Some files declare such layers and have none: then block_count is that of the model alone. */
     int first = out->n_layer - nextn;
-    bool there = has_tensor(&r, "blk.%d.nextn.eh_proj.weight", first) || has_tensor(&r, "blk.%d.nextn.e_proj.weight", first);
+    bool there =
+        has_tensor(&r, "blk.%d.nextn.eh_proj.weight", first) || has_tensor(&r, "blk.%d.nextn.e_proj.weight", first);
     r.n_main = there || gguf_n_tensors(g) == 0 ? first : out->n_layer;
     TRY(alloc_layers(memory, out));
     TRY(table[i].read(&r));
