@@ -23,7 +23,7 @@ ALLOWED = {
     "ops": {"kernels", "quant"},
     "kv": {"ops", "quant", "kernels"},
     "model": {"gguf", "ops", "kv", "tok"},
-    "engine": {"model", "tok", "kv", "ops"},
+    "engine": {"model", "plan", "tok", "kv", "ops"},
     "plan": {"gguf", "kv", "model"},
     "server": set(),
     "fetch": set(),

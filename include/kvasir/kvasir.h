@@ -365,6 +365,108 @@ typedef struct kvasir_machine {
     kvasir_machine_gpu gpu[KVASIR_MACHINE_GPUS];
 } kvasir_machine;
 
+/* ---- plan: memory, from headers alone ------------------------------------------------------------------------------ */
+
+typedef struct kvasir_plan_options {
+    int ctx;          /* tokens of each sequence; 0: chosen */
+    int want_ctx;     /* aimed for where ctx is 0; 0: what the model was trained for */
+    const char *kv;   /* as in kvasir_seq_options; with a peer also its own types; NULL: chosen */
+    uint64_t budget;  /* bytes for everything; 0: what is available now */
+    uint64_t reserve; /* of them for other programs */
+    int users;        /* sequences of each model, 0: 1 */
+    int prefix;       /* tokens at their start that all of them share (forks of one sequence) */
+    int n_threads;    /* 0: one per usable core */
+    int max_batch;    /* as in kvasir_engine_options; of a peer: tokens of a micro-batch */
+    int n_logits;     /* rows of logits that a step asks for, 0: one for each user */
+    const char *peer; /* "llama.cpp": its memory and command line as well; NULL: none */
+} kvasir_plan_options;
+
+typedef struct kvasir_plan_weights {
+    const char *type;
+    int in_memory; /* 0: stays in the file, from which rows are read as tokens ask for them */
+    int n_tensors;
+    uint64_t file_bytes, bytes; /* bytes: in memory */
+} kvasir_plan_weights;
+
+typedef struct kvasir_plan_stream {
+    int layer, n_heads, head_dim, window; /* window 0: all tokens */
+    int ratio;                            /* one row for every `ratio` tokens */
+    const char *name;                     /* "k", "v", "kv" (V is a part of K), "compressed", "index" */
+    const char *type;
+    double row_bytes; /* all heads, in closed pages */
+    uint64_t bytes;   /* pages of one sequence at the context, without the rounding of blocks */
+} kvasir_plan_stream;
+
+typedef struct kvasir_plan_state { /* fixed memory of a sequence */
+    int layer;
+    const char *name;
+    uint64_t bytes;
+} kvasir_plan_state;
+
+typedef struct kvasir_plan_buffer { /* of a peer */
+    const char *name;
+    int64_t cells;
+    int layers, is_state;
+    uint64_t k_bytes, v_bytes; /* of a state all in k_bytes */
+} kvasir_plan_buffer;
+
+typedef struct kvasir_plan_peer {
+    const char *name, *type_k, *type_v;
+    const char *error;      /* why it refuses; NULL: it does not, and only then is there what follows */
+    int ctx;                /* as it rounds it, of one sequence */
+    uint64_t kv_bytes;      /* all buffers, states included */
+    uint64_t state_bytes;   /* of them states */
+    double bytes_per_token; /* without windows and states */
+    const kvasir_plan_buffer *buffers;
+    const char *const *args; /* a command line: program, options */
+    int n_buffers, n_args;
+} kvasir_plan_peer;
+
+/* Bytes are those of all users together, unless said otherwise. */
+typedef struct kvasir_plan_model {
+    const kvasir_model *model;
+    int runs;     /* 0: this version cannot run it; then weights are counted as in the file and workspace_bytes is 0 */
+    int kv_known; /* 0: an architecture of which only the weights are known; all about KV is 0 */
+    int ctx;      /* of one sequence */
+    const char *kv_k, *kv_v;
+    uint64_t weights_bytes;     /* what the engine's info will say */
+    uint64_t kv_bytes;          /* what the pool will hold when all sequences are full */
+    uint64_t kv_shared_bytes;   /* of them blocks that all users refer to */
+    uint64_t kv_sequence_bytes; /* of them one user's own */
+    uint64_t state_bytes;
+    uint64_t workspace_bytes; /* what the engine's info will say */
+    uint64_t buffer_bytes;    /* workspace, logits and the lists of a step */
+    uint64_t total_bytes;
+    int max_ctx[3];  /* the longest context in the budget with f16, q8, q4; -1: the type cannot hold a head size */
+    int spill_depth; /* tokens beyond which the chosen types leave the budget (the margin spent); 0: never */
+    const kvasir_plan_weights *weights;
+    const kvasir_plan_stream *streams;
+    const kvasir_plan_state *states;
+    int n_weights, n_streams, n_states;
+    const kvasir_plan_peer *peer; /* NULL: not asked for, or KV is not known */
+} kvasir_plan_model;
+
+typedef struct kvasir_plan {
+    int n_models, users, prefix, n_threads, max_batch;
+    const kvasir_plan_model *models;
+    uint64_t budget, reserve, margin; /* margin: kept free for what a plan cannot know */
+    uint64_t program_bytes;           /* the program, headers, tokenizers, tables */
+    uint64_t total_bytes;
+    int fits; /* total_bytes is within budget less reserve and margin */
+    uint64_t missing_bytes;
+    const char *const *why;      /* how it was chosen, a sentence a step */
+    const char *const *remedies; /* what would fit, where it does not */
+    int n_why, n_remedies;
+} kvasir_plan;
+
+/* Plans the memory of models that are used at the same time, and chooses what the options leave open: memory stays
+   inside the budget, then KV shrinks (f16, q8, V in q4, K in q4), then the context. The models may have been opened with
+   header_only and inspect_only; they must outlive the plan. A plan that does not fit is no error. KVASIR_E_UNSUPPORTED
+   where ctx, kv or a peer is given and an architecture's KV is not known. Freed by kvasir_plan_free. */
+KVASIR_API kvasir_status kvasir_plan_make(const kvasir_model *const *models, int n, const kvasir_plan_options *o,
+                                          kvasir_plan **out);
+KVASIR_API void kvasir_plan_free(kvasir_plan *p);
+
 #ifdef __cplusplus
 }
 #endif

@@ -113,7 +113,9 @@ static int man_command(const cli_command *c)
     (void)snprintf(page, sizeof page, "kvasir-%s", c->name);
     man_head(page, c->summary);
     (void)printf(".SH SYNOPSIS\n.B kvasir %s\n", c->name);
-    if (c->argument) (void)printf(c->argument_optional ? "[\\fI%s\\fR]\n" : "\\fI%s\\fR\n", c->argument);
+    if (c->argument)
+        (void)printf("%s\\fI%s\\fR%s%s\n", c->argument_optional ? "[" : "", c->argument, c->argument_many ? " ..." : "",
+                     c->argument_optional ? "]" : "");
     (void)printf("[\\fIoptions\\fR]\n.SH DESCRIPTION\n");
     man_text(c->about);
     (void)printf("\n.SH OPTIONS\n");
@@ -267,7 +269,9 @@ static int zsh_completion(void)
         (void)printf("    %s)\n      _arguments \\\n", cli_commands[i]->name);
         cli_each_option(cli_commands[i], zsh_option, NULL);
         (void)printf("        '--help[Explain the command]'%s ;;\n",
-                     cli_commands[i]->argument ? " \\\n        '1:model:_files -g \"*.gguf\"'" : "");
+                     !cli_commands[i]->argument       ? ""
+                     : cli_commands[i]->argument_many ? " \\\n        '*:model:_files -g \"*.gguf\"'"
+                                                      : " \\\n        '1:model:_files -g \"*.gguf\"'");
     }
     (void)printf("  esac\n}\n_kvasir \"$@\"\n");
     return EXIT_DONE;

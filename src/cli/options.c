@@ -200,12 +200,18 @@ static const slot *slot_of_key(const parse_state *s, int key)
     return NULL;
 }
 
+static cli_list *argument_list(const parse_state *s)
+{
+    return (cli_list *)(void *)(s->args + s->command->argument_field);
+}
+
 static error_t on_argp(int key, char *text, struct argp_state *state)
 {
     parse_state *s = state->input;
     const cli_command *c = s->command;
     if (key == ARGP_KEY_ARG) {
         if (!c->argument) argp_error(state, "takes no argument, but '%s' was given", text);
+        if (c->argument_many) return add_to_list(argument_list(s), text) == KVASIR_OK ? 0 : ENOMEM;
         if (state->arg_num > 0) argp_error(state, "one %s only, but '%s' was given too", c->argument, text);
         *(const char **)(void *)(s->args + c->argument_field) = text;
         return 0;
@@ -291,7 +297,9 @@ void cli_parse(const cli_command *c, int argc, char **argv, void *args)
     if (c->defaults) c->defaults(args);
     cli_each_option(c, collect_option, s);
     rewrite_dash_names(s, argc, argv);
-    if (c->argument) (void)snprintf(argument, sizeof argument, c->argument_optional ? "[%s]" : "%s", c->argument);
+    if (c->argument)
+        (void)snprintf(argument, sizeof argument, "%s%s%s%s", c->argument_optional ? "[" : "", c->argument,
+                       c->argument_many ? "..." : "", c->argument_optional ? "]" : "");
     struct argp argp = {.options = s->options, .parser = on_argp, .args_doc = argument, .doc = doc};
     argp_err_exit_status = EXIT_USAGE;
     error_t error = argp_parse(&argp, argc, argv, 0, NULL, s);
@@ -309,5 +317,6 @@ static void release_option(void *user, const cli_group *g, const cli_option *o)
 void cli_release(const cli_command *c, void *args)
 {
     cli_each_option(c, release_option, args);
+    if (c->argument_many) mem_free(((cli_list *)(void *)((char *)args + c->argument_field))->items);
     arena_free(&words);
 }

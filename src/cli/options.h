@@ -53,8 +53,8 @@ typedef struct cli_example {
 typedef struct cli_command {
     const char *name;
     const char *argument; /* the positional argument's name, "MODEL.gguf"; NULL: none */
-    int argument_optional;
-    size_t argument_field; /* a const char * */
+    int argument_optional, argument_many;
+    size_t argument_field; /* a const char *, or a cli_list where there may be several */
     const char *summary;   /* a few words, no full stop */
     const char *about;     /* paragraphs, separated by an empty line */
     const cli_example *examples;

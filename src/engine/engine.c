@@ -3,11 +3,10 @@
 
 #include "base/checked.h"
 #include "base/mem.h"
+#include "plan/plan.h"
 
 #include <stdio.h>
 #include <string.h>
-
-enum { DEFAULT_BATCH = 512, DEFAULT_LOGITS = 64, MAX_BATCH = 1 << 14, MAX_LOGITS = 1 << 14, PAGE_BYTES = 4096 };
 
 const char *kvasir_version(void)
 {
@@ -43,14 +42,14 @@ kvasir_status kvasir_engine_create(const kvasir_engine_options *o, kvasir_engine
 {
     const kvasir_engine_options none = {0};
     if (!o) o = &none;
-    if (o->max_batch < 0 || o->max_batch > MAX_BATCH || o->max_logits < 0 || o->max_logits > MAX_LOGITS ||
+    if (o->max_batch < 0 || o->max_batch > ENGINE_MAX_BATCH || o->max_logits < 0 || o->max_logits > ENGINE_MAX_LOGITS ||
         o->n_threads < 0)
         return fail(KVASIR_E_ARGUMENT, "max_batch %d (0 to %d), max_logits %d (0 to %d), n_threads %d (not negative)",
-                    o->max_batch, MAX_BATCH, o->max_logits, MAX_LOGITS, o->n_threads);
+                    o->max_batch, ENGINE_MAX_BATCH, o->max_logits, ENGINE_MAX_LOGITS, o->n_threads);
     kvasir_engine *e = mem_alloc(1, sizeof *e);
     if (!e) return fail_memory(sizeof *e);
-    e->max_batch = o->max_batch ? o->max_batch : DEFAULT_BATCH;
-    e->max_logits = o->max_logits ? o->max_logits : DEFAULT_LOGITS;
+    e->max_batch = o->max_batch ? o->max_batch : ENGINE_DEFAULT_BATCH;
+    e->max_logits = o->max_logits ? o->max_logits : ENGINE_DEFAULT_LOGITS;
     e->log = o->log;
     e->log_user = o->log_user;
     kvasir_status status = create_parts(e, o);
@@ -96,18 +95,18 @@ void kvasir_engine_free(kvasir_engine *e)
 static kvasir_status draw_workspace(kvasir_engine *e, loaded *l)
 {
     int n_threads = team_size(e->team);
-    size_t items = (size_t)l->weights.h.n_layer * (size_t)e->max_batch;
-    l->limits = model_limits(&l->weights, e->max_batch);
-    l->scratch_bytes = align_up(op_scratch_bytes(&l->limits), PAGE_BYTES);
-    size_t step_bytes = align_up(step_layout(&l->step, &l->weights, e->max_batch, n_threads, NULL), PAGE_BYTES);
-    l->workspace_bytes = step_bytes + (size_t)n_threads * l->scratch_bytes;
+    plan_workspace plan;
+    plan_workspace_of(&l->weights, e->max_batch, e->max_logits, n_threads, &plan);
+    l->limits = plan.limits;
+    l->scratch_bytes = plan.scratch_bytes;
+    l->workspace_bytes = plan.bytes;
     l->workspace = region_reserve(l->workspace_bytes, false);
-    l->items = mem_alloc(items, sizeof *l->items);
-    l->logits_bytes = (size_t)e->max_logits * align_up((size_t)l->weights.h.n_vocab, PANEL_ROWS) * sizeof *l->logits;
+    l->items = mem_alloc(plan.items, sizeof *l->items);
+    l->logits_bytes = plan.logits_bytes;
     l->logits = region_reserve(l->logits_bytes, false);
     if (!l->workspace || !l->items || !l->logits) return fail_memory(l->workspace_bytes);
     (void)step_layout(&l->step, &l->weights, e->max_batch, n_threads, l->workspace);
-    l->scratch = l->workspace + step_bytes;
+    l->scratch = l->workspace + plan.step_bytes;
     l->step.items = l->items;
     return KVASIR_OK;
 }

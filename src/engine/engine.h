@@ -6,6 +6,13 @@
 
 #include <stdatomic.h>
 
+enum {
+    ENGINE_DEFAULT_BATCH = 512,
+    ENGINE_DEFAULT_LOGITS = 64,
+    ENGINE_MAX_BATCH = 1 << 14,
+    ENGINE_MAX_LOGITS = 1 << 14
+};
+
 /* A model whose weights are in memory, with the buffers of its steps. */
 typedef struct loaded {
     struct loaded *next;

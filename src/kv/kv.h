@@ -76,10 +76,18 @@ typedef struct kv_layout {
 kvasir_status kv_layout_make(const kv_layer *layers, int n_layers, kv_type k, kv_type v, kv_layout *out);
 void kv_layout_free(kv_layout *l);
 
+bool kv_type_packs(kv_type t); /* closed pages are not as open ones */
+
 /* Bytes that one page of one head takes. */
 size_t kv_page_bytes(kv_type type, kv_format format, bool is_v, int head_dim);
 /* Pool bytes of one sequence of n tokens that was filled in one go and holds no snapshot, to the byte. */
 uint64_t kv_layout_bytes(const kv_layout *l, int n_tokens);
+/* Bytes of those of its blocks that hold none but the first n_shared tokens: what forks at n_shared that have grown to
+   n tokens all refer to. */
+uint64_t kv_layout_shared_bytes(const kv_layout *l, int n_tokens, int n_shared);
+/* The same for one kind of pages, with bytes[format] each: those that a sequence of n tokens keeps of the tokens below
+   `below` (all of them when that is n or more). */
+uint64_t kv_pages_bytes(bool packs, int window, int n_tokens, int below, const size_t bytes[KV_FORMATS]);
 /* Bytes of the pages that a query behind n tokens sees, in the formats that they have then: all of them without a
    window, those that the window reaches with one. Without the rounding of blocks, which nobody reads. */
 uint64_t kv_layout_read_bytes(const kv_layout *l, int n_tokens);

@@ -66,14 +66,14 @@ kvasir_status kv_type_parse(const char *text, kv_type *k, kv_type *v)
     return KVASIR_OK;
 }
 
-static bool type_packs(kv_type t)
+bool kv_type_packs(kv_type t)
 {
     return t == KV_Q8 || t == KV_Q4;
 }
 
 bool kv_packs(const kv_layout *l)
 {
-    return type_packs(l->type_k) || type_packs(l->type_v);
+    return kv_type_packs(l->type_k) || kv_type_packs(l->type_v);
 }
 
 /* ---- pages */
@@ -106,7 +106,7 @@ static kvasir_status check_layer(const kv_layer *in, int layer, kv_type k, kv_ty
             return fail(KVASIR_E_FORMAT, "layer %d has %s heads of %d elements; the limit is %d", layer, i ? "V" : "K",
                         dims[i], MAX_HEAD_DIM);
         }
-        if (type_packs(types[i]) && dims[i] % PACK) {
+        if (kv_type_packs(types[i]) && dims[i] % PACK) {
             return fail(KVASIR_E_ARGUMENT,
                         "KV type %s holds head sizes that are multiples of %d, and layer %d has %s heads of "
                         "%d elements; "
@@ -192,14 +192,13 @@ void kv_layout_free(kv_layout *l)
 
 /* ---- sizes of sequences */
 
-/* Bytes of all pages that a sequence of n tokens holds with this window, where a page takes bytes[its format]. */
-static uint64_t pages_bytes(bool packs, int window, int n_tokens, const size_t bytes[KV_FORMATS])
+uint64_t kv_pages_bytes(bool packs, int window, int n_tokens, int below, const size_t bytes[KV_FORMATS])
 {
-    int first = kv_first_page(n_tokens, window), end = kv_pages(n_tokens);
+    int first = kv_first_page(n_tokens, window), end = below < n_tokens ? below / KV_PAGE_TOKENS : kv_pages(n_tokens);
     if (first >= end) return 0;
     uint64_t pages = (uint64_t)(end - first), open = pages;
     if (packs) { /* page 0 and the page being filled are open, the rest is closed */
-        int first_closed = max_int(first, 1), end_closed = n_tokens / KV_PAGE_TOKENS;
+        int first_closed = max_int(first, 1), end_closed = min_int(end, n_tokens / KV_PAGE_TOKENS);
         open -= (uint64_t)max_int(end_closed - first_closed, 0);
     }
     return open * bytes[KV_OPEN] + (pages - open) * bytes[KV_CLOSED];
@@ -207,9 +206,14 @@ static uint64_t pages_bytes(bool packs, int window, int n_tokens, const size_t b
 
 uint64_t kv_layout_bytes(const kv_layout *l, int n_tokens)
 {
+    return kv_layout_shared_bytes(l, n_tokens, n_tokens);
+}
+
+uint64_t kv_layout_shared_bytes(const kv_layout *l, int n_tokens, int n_shared)
+{
     uint64_t sum = 0;
     for (int g = 0; g < l->n_groups; g++)
-        sum += pages_bytes(kv_packs(l), l->group[g].window, n_tokens, l->group[g].block_bytes);
+        sum += kv_pages_bytes(kv_packs(l), l->group[g].window, n_tokens, n_shared, l->group[g].block_bytes);
     return sum;
 }
 
@@ -218,7 +222,7 @@ uint64_t kv_layout_read_bytes(const kv_layout *l, int n_tokens)
     uint64_t sum = 0;
     for (int i = 0; i < l->n_streams; i++) {
         const kv_stream *s = &l->stream[i];
-        sum += (uint64_t)s->n_heads * pages_bytes(kv_packs(l), s->window, n_tokens, s->page_bytes);
+        sum += (uint64_t)s->n_heads * kv_pages_bytes(kv_packs(l), s->window, n_tokens, n_tokens, s->page_bytes);
     }
     return sum;
 }

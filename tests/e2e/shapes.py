@@ -66,6 +66,31 @@ SWEEP_COMPARE = {
     "rows": [{"kv_k": str, "kv_v": str, "depth": int, "prefill_tps": RATIO, "decode_tps": RATIO, "ttft_ms": RATIO,
               "kv_bytes": RATIO}],
 }
+OPTIONAL_INT = (int, type(None))
+OPTIONAL_TEXT = (str, type(None))
+PLAN_MODEL = {
+    "model": str, "architecture": str, "name": str, "runs": bool, "ctx_train": int, "weights_bytes": int, "kv_bytes": OPTIONAL_INT,
+    "kv_shared_bytes": OPTIONAL_INT, "kv_sequence_bytes": OPTIONAL_INT, "state_bytes": OPTIONAL_INT,
+    "workspace_bytes": OPTIONAL_INT, "buffer_bytes": OPTIONAL_INT, "total_bytes": int,
+    "weights": [{"type": str, "place": str, "tensors": int, "file_bytes": int, "bytes": int}],
+    "streams": [{"layer": int, "name": str, "type": str, "heads": int, "head_dim": int, "window": int, "ratio": int,
+                 "row_bytes": NUMBER, "bytes": int}],
+    "states": [{"layer": int, "name": str, "bytes": int}],
+    "max_ctx": {"f16": OPTIONAL_INT, "q8": OPTIONAL_INT, "q4": OPTIONAL_INT}, "spill_depth": OPTIONAL_INT,
+    "chosen": {"ctx": OPTIONAL_INT, "kv_k": OPTIONAL_TEXT, "kv_v": OPTIONAL_TEXT, "threads": int, "batch": int, "why": [str]},
+    "peer": (dict, type(None)),
+}
+PLAN_TOTALS = {
+    "total_bytes": int, "fits": bool, "missing_bytes": int, "program_bytes": int, "budget_bytes": int, "reserve_bytes": int,
+    "margin_bytes": int, "users": int, "prefix": int, "would_fit": [str],
+}
+PLAN = {"schema": str, **PLAN_MODEL, **PLAN_TOTALS}
+PLAN_MANY = {"schema": str, "models": [PLAN_MODEL], "totals": PLAN_TOTALS}
+PLAN_PEER = {
+    "name": str, "type_k": str, "type_v": str, "ctx": int, "kv_bytes": OPTIONAL_INT, "state_bytes": OPTIONAL_INT,
+    "bytes_per_token": OPTIONAL_NUMBER, "args": [str], "error": OPTIONAL_TEXT,
+    "buffers": [{"name": str, "cells": int, "layers": int, "state": bool, "k_bytes": int, "v_bytes": int}],
+}
 TOKENIZE = {"schema": str, "ids": [int], "n": int}
 DECODE = {"schema": str, "ids": [int], "text": str}
 TEMPLATE = {"schema": str, "prompt": str}

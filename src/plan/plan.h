@@ -1,0 +1,135 @@
+/* Planning: from a file's header to bytes, without reading a weight. Pure functions; engine/plan.c makes a plan of
+   them. What the engine allocates comes from the same functions that it calls itself (kv_layout_make, weights_bytes,
+   plan_workspace_of), so a number is never computed twice. */
+#ifndef KVASIR_PLAN_PLAN_H
+#define KVASIR_PLAN_PLAN_H
+
+#include "base/mem.h"
+#include "gguf/gguf.h"
+#include "kv/kv.h"
+#include "model/model.h"
+
+/* Beyond these a header is refused, so that no product of them overflows. */
+enum {
+    PLAN_MAX_DIM = 1 << 12,   /* of a head, an indexer's row, a recurrent state */
+    PLAN_MAX_WIDTH = 1 << 17, /* heads times dimension; a recurrent layer's inner size */
+    PLAN_MAX_CONV = 1 << 8,
+    PLAN_STATES = 2
+};
+
+/* ---- shape.c, arch_*.c: what a header says about memory that grows with use ---------------------------------------- */
+
+/* A piece of memory of fixed size that a sequence has in a layer. */
+typedef struct plan_state {
+    const char *name; /* NULL: none */
+    uint64_t floats;
+} plan_state;
+
+typedef struct plan_layer {
+    int n_head_kv, k_dim, v_dim; /* a row of K and of V for each token; no heads: neither; v_dim 0: V is a part of K */
+    int window;                  /* 0: of all tokens */
+    int ratio;                   /* besides: one row of k_dim elements for every `ratio` tokens; 0: none */
+    int index_dim, index_ratio;  /* besides: one row of an indexer for every index_ratio tokens; 0: none */
+    plan_state state[PLAN_STATES];
+} plan_layer;
+
+typedef struct plan_shape {
+    int n_layer, n_ctx; /* n_ctx: trained for */
+    plan_layer *layer;  /* in the arena that it was read into */
+} plan_shape;
+
+/* Reads the keys of an architecture that is known here (those that run and those that can only be planned).
+   KVASIR_E_UNSUPPORTED for others; KVASIR_E_FORMAT names the key that is missing or absurd. */
+kvasir_status plan_shape_read(const gguf *g, arena *memory, plan_shape *out);
+/* The same from the hyperparameters of a model that runs. */
+kvasir_status plan_shape_of(const hparams *h, arena *memory, plan_shape *out);
+
+/* ---- kv.c: KV in this program's own formats ----------------------------------------------------------------------- */
+
+typedef struct plan_stream {
+    int layer, n_heads, dim, window, ratio; /* one row for every `ratio` tokens */
+    const char *name;                       /* "k", "v", "kv" (K, V is a part of it), "compressed", "index" */
+    kv_type type;
+    size_t page_bytes[KV_FORMATS]; /* 64 rows of one head */
+} plan_stream;
+
+typedef struct plan_kv {
+    kv_type type_k, type_v;
+    plan_stream *stream;
+    int n_streams;
+    bool has_layout; /* the pool's own layout; false where it has none yet for these streams: then pages alone count */
+    kv_layout layout;
+} plan_kv;
+
+/* KVASIR_E_ARGUMENT when a type cannot hold a row. Freed by plan_kv_free; the streams are in the arena. */
+kvasir_status plan_kv_make(const plan_shape *s, kv_type k, kv_type v, arena *memory, plan_kv *out);
+void plan_kv_free(plan_kv *kv);
+/* Bytes of a sequence of n tokens that are of its first n_shared tokens only (n_shared n: all its bytes). */
+uint64_t plan_kv_bytes(const plan_kv *kv, int n, int n_shared);
+uint64_t plan_stream_bytes(const plan_kv *kv, const plan_stream *s, int n);
+/* Bytes of `users` sequences of n tokens that share their first n_shared. */
+uint64_t plan_kv_total(const plan_kv *kv, int n, int users, int n_shared);
+/* The longest context with which that stays within `room` all the way; 0: none. */
+int plan_kv_max_tokens(const plan_kv *kv, uint64_t room, int users, int n_shared);
+
+/* ---- weights.c: weights and buffers ----------------------------------------------------------------------------- */
+
+typedef struct plan_weights_row {
+    quant_type type;
+    bool in_memory; /* false: stays in the file and is read from it as tokens ask */
+    int n_tensors;
+    uint64_t file_bytes, bytes; /* bytes: in memory */
+} plan_weights_row;
+
+enum { PLAN_WEIGHTS_ROWS = 2 * 64 };
+
+/* Tensors by type. With `w` (bound) in memory as packed, without as they are in the file. Returns the number of rows. */
+int plan_weights_by_type(const gguf *g, const weights *w, plan_weights_row *rows);
+
+/* The buffers of an engine's steps for one model. */
+typedef struct plan_workspace {
+    op_limits limits;
+    size_t step_bytes, scratch_bytes; /* scratch_bytes: of one thread */
+    size_t bytes;                     /* step_bytes and all scratch */
+    size_t logits_bytes, items;       /* items: attn_items */
+} plan_workspace;
+void plan_workspace_of(const weights *w, int max_batch, int max_logits, int n_threads, plan_workspace *out);
+
+/* ---- peer.c: what llama.cpp would allocate --------------------------------------------------------------------------- */
+
+typedef struct peer_type {
+    const char *name, *other; /* the peer's name; ours where it has one, else NULL */
+    int bytes_of_32;          /* of 32 elements */
+    int block;                /* a head's size is a multiple of this */
+    kv_type ours;             /* the smallest of our types that holds no less */
+} peer_type;
+
+/* NULL for an unknown name. */
+const peer_type *peer_type_find(const char *name, size_t n);
+/* The peer's type for one of ours. */
+const peer_type *peer_type_for(kv_type type);
+const char *peer_type_names(char *to, size_t room);
+
+typedef struct peer_buffer {
+    const char *name;
+    int64_t cells; /* of all sequences; of states: sequences */
+    int layers;
+    uint64_t k_bytes, v_bytes;
+    bool is_state;
+} peer_buffer;
+
+enum { PEER_BUFFERS = 16 };
+
+typedef struct peer_table {
+    peer_buffer buffer[PEER_BUFFERS];
+    int n_buffers;
+    uint64_t bytes, state_bytes; /* bytes: states included */
+} peer_table;
+
+/* llama.cpp rounds a sequence's cells up to 256. */
+int peer_context(int n_ctx);
+/* `ubatch`: its --ubatch-size, `users`: its --parallel. KVASIR_E_ARGUMENT where it refuses a cache type. */
+kvasir_status peer_table_make(const plan_shape *s, int n_ctx, int ubatch, int users, const peer_type *k,
+                              const peer_type *v, peer_table *out);
+
+#endif

@@ -1,0 +1,427 @@
+"""kvasir plan: bytes before loading. Goldens are published numbers and what llama.cpp logged (shared/fixtures)."""
+import json
+import math
+import os
+import re
+
+import pytest
+
+import gguf
+from conftest import SOURCE, data, kvasir, kvasir_json, real_model, tiny
+from shapes import PLAN, PLAN_MANY, PLAN_PEER, check
+
+MIB = 1 << 20
+GIB = 1 << 30
+RUNNABLE = ["llama-tied", "gemma3", "qwen3-q2_k"]
+
+
+def plan(*args, **options):
+    document = kvasir_json("plan", *args, **options)
+    check(document, PLAN_MANY if "models" in document else PLAN)
+    return document
+
+
+def peer(path, ctx, kv, *more):
+    table = plan(path, "--ctx", ctx, "--kv", kv, "--for", "llama.cpp", "--budget", "1000G", *more)["peer"]
+    check(table, PLAN_PEER)
+    return table
+
+
+def gqa(architecture, layers, heads, kv, dim, embd=None, **keys):
+    return gguf.header(architecture, block_count=layers, context_length=1 << 20, embedding_length=embd or heads * dim,
+                       attention__head_count=heads, attention__head_count_kv=kv, attention__key_length=dim,
+                       attention__value_length=dim, **keys)
+
+
+# ---- what is published ----------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def qwen14(tmp_path):
+    return gguf.write(tmp_path / "qwen2.5-14b.gguf", gqa("qwen2", 48, 40, 8, 128))
+
+
+@pytest.mark.parametrize("ctx,kv,mib", [("32K", "f16", 6144), ("32K", "q8_0", 3264), ("64K", "q8_0", 6528), ("128K", "q4_0", 6912)])
+def test_qwen25_14b(qwen14, ctx, kv, mib):
+    table = peer(qwen14, ctx, kv)
+    assert table["kv_bytes"] == mib * MIB and table["state_bytes"] == 0
+    assert table["args"][:2] == ["llama-cli", "-m"] and "-ctk" in table["args"]
+
+
+def hybrid(layers, heads, kv, inner, groups):
+    return gqa("qwen35", layers, heads, kv, 256, embd=4096, ssm__conv_kernel=4, ssm__inner_size=inner, ssm__state_size=128,
+               ssm__group_count=groups, ssm__time_step_rank=inner // 128, full_attention_interval=4)
+
+
+def test_qwen35_9b(tmp_path):
+    path = gguf.write(tmp_path / "9b.gguf", hybrid(32, 16, 4, 4096, 16))
+    table = peer(path, 131072, "f16")
+    assert table["state_bytes"] == 50.25 * MIB and table["kv_bytes"] == (4096 + 50.25) * MIB
+    assert table["bytes_per_token"] == 32768
+    # "22 MB per 1k tokens" in the papers of that model's users is q8_0 and two scratch buffers of the other program.
+    assert peer(path, 131072, "q8_0")["bytes_per_token"] == 17408
+    assert plan(path, "--ctx", 131072, "--kv", "f16", "--budget", "1000G")["state_bytes"] == 50.25 * MIB
+
+
+def test_qwen35_27b(tmp_path):
+    table = peer(gguf.write(tmp_path / "27b.gguf", hybrid(64, 24, 4, 6144, 16)), 4096, "f16")
+    assert table["state_bytes"] == 149.625 * MIB and table["bytes_per_token"] == 64 << 10
+
+
+def v4(ratios, **more):
+    return gguf.header("deepseek4", block_count=len(ratios), context_length=1 << 20, embedding_length=4096,
+                       attention__head_count=64, attention__head_count_kv=1, attention__key_length=512,
+                       attention__value_length=512, attention__sliding_window=128, attention__indexer__key_length=128,
+                       attention__compress_ratios=ratios, **more)
+
+
+FLASH = [0, 0] + [4 if i % 2 == 0 else 128 for i in range(2, 43)]
+PRO = [128, 128] + [4 if i % 2 == 0 else 128 for i in range(2, 61)]
+
+
+@pytest.mark.parametrize("name,ratios,rate,gib", [("flash", FLASH, 6880, 6.72), ("pro", PRO, 9848, 9.62)])
+def test_deepseek_v4(tmp_path, name, ratios, rate, gib):
+    table = peer(gguf.write(tmp_path / f"{name}.gguf", v4(ratios)), "1M", "f16")
+    assert table["bytes_per_token"] == rate and round(rate * 2**20 / GIB, 2) == gib
+    rows = [b for b in table["buffers"] if not b["state"] and b["name"] != "KV (SWA)"]
+    assert sum(b["k_bytes"] for b in rows) == rate << 20
+    # Per layer: CSA 64 + 16 KiB of state, HCA 512 KiB; a window of 768 cells everywhere.
+    states = {b["name"]: b["k_bytes"] // b["layers"] for b in table["buffers"] if b["state"]}
+    assert states == {"CSA compressor": 64 << 10, "HCA compressor": 512 << 10, "indexer compressor": 16 << 10}
+    window, = [b for b in table["buffers"] if b["name"] == "KV (SWA)"]
+    assert window["cells"] == 768 and window["k_bytes"] == len(ratios) * 768 * 1024
+    assert table["kv_bytes"] == (rate << 20) + window["k_bytes"] + table["state_bytes"]
+
+
+def mla(architecture, layers, **keys):
+    return gguf.header(architecture, block_count=layers, context_length=1 << 17, embedding_length=7168, attention__head_count=128,
+                       attention__head_count_kv=1, attention__key_length=576, attention__value_length=512,
+                       attention__key_length_mla=192, attention__value_length_mla=128, **keys)
+
+
+def test_mla_and_dsa(tmp_path):
+    """61 layers: 1152 bytes a token and layer; with an indexer's 128 elements 85,888 a token in all."""
+    path = gguf.write(tmp_path / "v3.gguf", mla("deepseek2", 61))
+    assert peer(path, "128K", "f16")["bytes_per_token"] == 61 * 1152
+    path = gguf.write(tmp_path / "v32.gguf", mla("deepseek32", 61, attention__indexer__key_length=128))
+    assert peer(path, "128K", "f16")["bytes_per_token"] == 85888
+    # The last layer predicts further tokens and keeps no rows here.
+    path = gguf.write(tmp_path / "v32n.gguf", mla("deepseek32", 62, attention__indexer__key_length=128, nextn_predict_layers=1))
+    assert peer(path, "128K", "f16")["bytes_per_token"] == 85888
+
+
+def test_glm_shares_indexers(tmp_path):
+    """Where the file lists indexers, the layers without one keep no rows for it."""
+    keys = mla("glm-dsa", 4, attention__indexer__key_length=128)
+    assert peer(gguf.write(tmp_path / "all.gguf", keys), 4096, "f16")["bytes_per_token"] == 4 * (1152 + 256)
+    tensors = [("blk.0.indexer.proj.weight", "F32", (64, 32))]
+    assert peer(gguf.write(tmp_path / "one.gguf", keys, tensors), 4096, "f16")["bytes_per_token"] == 4 * 1152 + 256
+
+
+# ---- what the reference engine logged ---------------------------------------------------------------------------------
+
+def cases():
+    path = data("models/manifest.json")
+    return [c for c in json.loads(path.read_text())["cases"] if c.get("memory")]
+
+
+SIZE = re.compile(r"size = +([\d.]+) MiB \(.*K \([^)]*\): +([\d.]+) MiB, V \([^)]*\): +([\d.]+) MiB")
+STATE = re.compile(r"size = +([\d.]+) MiB \(.*R \(f32\): +([\d.]+) MiB, S \(f32\): +([\d.]+) MiB")
+COMPRESSOR = re.compile(r"llama_dsv4_comp_state: (\w+) ratio.* size = +([\d.]+) MiB")
+
+
+def printed(n):
+    return f"{n / MIB:.2f}"
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda c: c["name"])
+def test_reference_tables(case):
+    for row in case["memory"]:
+        table = peer(tiny(case["name"]), row["n_ctx"], f"{row['type_k']}:{row['type_v']}", "-ub", row["n_ubatch"])
+        if "error" in row:
+            assert table["error"] and table["kv_bytes"] is None
+            continue
+        # The sum is one of printed numbers.
+        assert abs(table["kv_bytes"] / MIB - row["mib"]) <= 0.005 * len(table["buffers"]) + 0.005, row
+        logged = [m.groups()[1:] for line in row["log"] if (m := SIZE.search(line)) and m.group(1) != "0.00"]
+        logged += [m.groups()[1:] for line in row["log"] if (m := STATE.search(line))]
+        logged += [(m.group(2),) for line in row["log"] if (m := COMPRESSOR.search(line))]
+        ours = [(printed(b["k_bytes"]), printed(b["v_bytes"])) for b in table["buffers"] if not b["state"]]
+        states = [printed(b["k_bytes"]) for b in table["buffers"] if b["state"]]
+        if any("llama_memory_recurrent" in line for line in row["log"]):
+            ours.append(tuple(states))
+        else:
+            ours += [(s,) for s in states]
+        assert sorted(ours) == sorted(logged), row
+
+
+# ---- what the engine allocates ------------------------------------------------------------------------------------------
+
+def filled(path, ctx, kv, *more):
+    """A sequence filled to its last token: `run` with as many ids as the context has."""
+    n = ctx - 1
+    return kvasir_json("run", path, "--raw", "-p", "a" * n, "-n", "4096", "--ignore-eos", "--temp", "0", "--ctx", ctx, "--kv", kv,
+                       *more)
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+@pytest.mark.parametrize("kv", ["f16", "f32", "q8", "q8:q4", "q4", "q4:f16"])
+def test_plan_is_the_allocation(name, kv):
+    for ctx in (64, 100, 200):
+        expected = plan(tiny(name), "--ctx", ctx, "--kv", kv, "-t", "2")
+        got = filled(tiny(name), ctx, kv, "-t", "2")
+        assert got["stop_reason"] == "context"
+        assert expected["weights_bytes"] == got["memory"]["weights_bytes"]
+        assert expected["workspace_bytes"] == got["memory"]["workspace_bytes"]
+        # The last token that was chosen is not in the cache; with it the sequence has the context's pages.
+        full = plan(tiny(name), "--ctx", got["depth"], "--kv", kv, "-t", "2")
+        assert full["kv_bytes"] == got["kv"]["bytes_used"], (ctx, got["depth"])
+        assert ctx - 1 <= got["depth"] <= ctx
+
+
+@pytest.mark.parametrize("threads,chunk", [(1, 64), (2, 512), (3, 100)])
+def test_workspace(threads, chunk):
+    expected = plan(tiny("llama-tied"), "-t", threads, "-b", chunk)
+    got = kvasir_json("run", tiny("llama-tied"), "--raw", "-p", "ab", "-n", "1", "-t", threads, "-b", chunk)
+    assert expected["workspace_bytes"] == got["memory"]["workspace_bytes"]
+    assert expected["chosen"]["threads"] == threads and expected["chosen"]["batch"] == chunk
+
+
+def parts(document):
+    return sum(document[k] or 0 for k in ("weights_bytes", "kv_bytes", "state_bytes", "buffer_bytes"))
+
+
+def test_totals_add_up():
+    one, other = plan(tiny("llama-tied"), "--ctx", 1000), plan(tiny("gemma3"), "--ctx", 1000)
+    assert one["total_bytes"] == parts(one) + one["program_bytes"]
+    both = plan(tiny("llama-tied"), tiny("gemma3"), "--ctx", 1000)
+    assert [m["kv_bytes"] for m in both["models"]] == [one["kv_bytes"], other["kv_bytes"]]
+    assert both["totals"]["total_bytes"] == sum(map(parts, both["models"])) + both["totals"]["program_bytes"]
+    assert one["weights_bytes"] == sum(w["bytes"] for w in one["weights"])
+
+
+def peak_case(name, ctx, kv):
+    path = real_model(name + ".gguf")
+    expected = plan(path, "--ctx", ctx, "--kv", kv, "-t", "2")["total_bytes"]
+    words = (SOURCE / "examples/text/genesis.txt").read_text() * (ctx // 4000 + 1)
+    ids = kvasir_json("tokenize", path, "-p", words)["ids"][:ctx - 40]
+    prompt = kvasir("tokenize", path, "--decode", input=json.dumps(ids)).stdout
+    got = kvasir_json("run", path, "--raw", "-f", "-", "-n", "4096", "--ignore-eos", "--temp", "0", "--ctx", ctx, "--kv", kv,
+                      "-t", "2", input=prompt)
+    assert got["depth"] >= ctx - 1
+    peak = got["memory"]["peak_rss_bytes"]
+    assert abs(peak - expected) <= max(0.01 * expected, 64 * MIB), f"planned {expected / MIB:.0f}, was {peak / MIB:.0f} MiB"
+
+
+@pytest.mark.parametrize("name,ctx", [("smollm2-135m-q4_1", 2048), ("gemma3-270m-q4_k_m", 2048)])
+@pytest.mark.parametrize("kv", ["f16", "q4"])
+def test_peak_at_full_context(name, ctx, kv):
+    peak_case(name, ctx, kv)
+
+
+@pytest.mark.skipif(not os.environ.get("KVASIR_TEST_ALL"), reason="takes a minute: KVASIR_TEST_ALL=1")
+@pytest.mark.parametrize("name,ctx", [("qwen2.5-coder-1.5b-q4_k_m", 8192), ("smollm2-135m-q4_1", 8192)])
+def test_peak_of_larger_models(name, ctx):
+    peak_case(name, ctx, "f16")
+
+
+# ---- users and prefixes --------------------------------------------------------------------------------------------------
+
+def test_users():
+    one = plan(tiny("llama-tied"), "--ctx", 1000)
+    many = plan(tiny("llama-tied"), "--ctx", 1000, "--users", 5)
+    assert many["kv_bytes"] == 5 * one["kv_bytes"] and many["kv_shared_bytes"] == 0
+    shared = plan(tiny("llama-tied"), "--ctx", 1000, "--users", 5, "--prefix", 300)
+    assert shared["kv_shared_bytes"] == plan(tiny("llama-tied"), "--ctx", 256)["kv_bytes"]  # whole pages of 64
+    assert shared["kv_bytes"] == shared["kv_shared_bytes"] + 5 * shared["kv_sequence_bytes"]
+    assert shared["kv_sequence_bytes"] + shared["kv_shared_bytes"] == one["kv_bytes"]
+
+
+def test_users_of_the_peer(qwen14):
+    one, four = peer(qwen14, 8192, "f16"), peer(qwen14, 8192, "f16", "--users", 4)
+    assert four["kv_bytes"] == 4 * one["kv_bytes"]
+    args = four["args"]
+    assert args[0] == "llama-server" and args[args.index("-np") + 1] == "4" and args[args.index("-c") + 1] == "32768"
+
+
+# ---- choosing ------------------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def mid(tmp_path):
+    """64 KiB of KV a token in f16, 1 GiB at 16K; no weights to speak of."""
+    return gguf.write(tmp_path / "mid.gguf", gqa("qwen3", 16, 16, 8, 128) | {"qwen3.context_length": 16384})
+
+
+@pytest.mark.parametrize("budget,k,v", [("1200M", "f16", "f16"), ("700M", "q8", "q8"), ("520M", "q8", "q4"), ("400M", "q4", "q4")])
+def test_kv_shrinks_step_by_step(mid, budget, k, v):
+    document = plan(mid, "--budget", budget)
+    assert (document["chosen"]["kv_k"], document["chosen"]["kv_v"], document["chosen"]["ctx"]) == (k, v, 16384)
+    assert document["fits"] and document["total_bytes"] + document["margin_bytes"] <= document["budget_bytes"]
+    tried = [line for line in document["chosen"]["why"] if line.startswith("KV in")]
+    assert len(tried) == ["f16", "q8", "q8:q4", "q4"].index(k if k == v else f"{k}:{v}") + 1
+    assert tried[-1].endswith("fits") and all(line.endswith("too much") for line in tried[:-1])
+
+
+def test_context_shrinks_last(mid):
+    document = plan(mid, "--budget", "250M")
+    assert document["chosen"]["kv_k"] == document["chosen"]["kv_v"] == "q4" and document["fits"]
+    ctx = document["chosen"]["ctx"]
+    assert 0 < ctx < 16384 and ctx <= document["max_ctx"]["q4"] < ctx + 256
+    assert "shortened" in "".join(document["chosen"]["why"])
+    # With what is planned the next larger context would not fit.
+    assert not plan(mid, "--budget", "250M", "--ctx", ctx + 512, "--kv", "q4", code=4)["fits"]
+
+
+def test_reserve_is_taken_off(mid):
+    free, less = plan(mid, "--budget", "1200M"), plan(mid, "--budget", "1200M", "--reserve", "500M")
+    assert free["chosen"]["kv_k"] == "f16" and less["chosen"]["kv_k"] == "q8"
+    assert less["reserve_bytes"] == 500 * MIB
+
+
+def test_want_ctx(mid):
+    assert plan(mid, "--budget", "1200M", "--want-ctx", "4K")["chosen"]["ctx"] == 4096
+    wide = plan(mid, "--budget", "1200M", "--want-ctx", "32K")
+    assert wide["chosen"]["ctx"] == 32768 and wide["chosen"]["kv_k"] == "q8"
+
+
+def test_longest_context_is_what_the_engine_takes():
+    """max_ctx of a budget: kvasir run takes it for its pool, and not one token more."""
+    document = plan(tiny("llama-tied"), "--budget", "128M", "--ctx", 64)
+    room = document["budget_bytes"] - document["margin_bytes"] - document["total_bytes"] + document["kv_bytes"]
+    for kv, most in document["max_ctx"].items():
+        args = [tiny("llama-tied"), "--raw", "-p", "ab", "-n", "1", "--kv", kv, "--kv-memory", str(room)]
+        kvasir("run", *args, "--ctx", most)
+        kvasir("run", *args, "--ctx", most + 1, code=4)
+
+
+def test_spill_depth(mid):
+    document = plan(mid, "--budget", "1200M", "--ctx", "8K", "--kv", "f16")
+    beyond = document["budget_bytes"] - document["total_bytes"] + document["kv_bytes"]
+    assert document["spill_depth"] == beyond // (64 << 10) // 64 * 64 > document["max_ctx"]["f16"]
+
+
+def test_two_models_share(mid, tmp_path):
+    small = gguf.write(tmp_path / "small.gguf", gqa("qwen3", 8, 16, 8, 128) | {"qwen3.context_length": 16384})
+    both = plan(mid, small, "--budget", "1200M")
+    assert {m["chosen"]["kv_k"] for m in both["models"]} == {"q8"} and both["totals"]["fits"]
+    tight = plan(mid, small, "--budget", "250M")
+    contexts = {m["chosen"]["ctx"] for m in tight["models"]}
+    assert len(contexts) == 1 and contexts.pop() < 16384 and tight["totals"]["fits"]
+
+
+# ---- what does not fit, and bad input --------------------------------------------------------------------------------------
+
+def test_budget_smaller_than_the_weights(tmp_path):
+    path = gguf.write(tmp_path / "big.gguf", gqa("llama", 32, 32, 8, 128), [("token_embd.weight", "F16", (4096, 1 << 20))])
+    done = kvasir("plan", path, "--budget", "4G", "--json", code=4)
+    document = json.loads(done.stdout)
+    assert document["weights_bytes"] == 8 * GIB and not document["fits"]
+    assert document["missing_bytes"] == document["total_bytes"] - 4 * GIB + document["margin_bytes"]
+    assert b"missing" in done.stderr and b"Fits: a budget of" in done.stderr
+    # And what is said to fit does.
+    size = re.search(r"a budget of ([\d.]+) GiB", document["would_fit"][-1]).group(1)
+    assert plan(path, "--budget", f"{float(size) + 0.01:.2f}G", "--ctx", document["chosen"]["ctx"], "--kv", "q4")["fits"]
+
+
+def test_would_fit_is_true(mid):
+    document = plan(mid, "--budget", "700M", "--ctx", "16K", "--kv", "f16", code=4)
+    texts = "\n".join(document["would_fit"])
+    ctx = re.search(r"a context of (\d+) tokens at f16", texts).group(1)
+    assert plan(mid, "--budget", "700M", "--ctx", ctx, "--kv", "f16")["fits"]
+    kv = re.search(r"KV in (\w+) at 16384 tokens", texts).group(1)
+    assert kv == "q8" and plan(mid, "--budget", "700M", "--ctx", "16K", "--kv", kv)["fits"]
+    budget = math.ceil(float(re.search(r"a budget of ([\d.]+) GiB", texts).group(1)) * 1024)
+    assert plan(mid, "--budget", f"{budget + 8}M", "--ctx", "16K", "--kv", "f16")["fits"]
+
+
+def test_larger_than_memory(tmp_path):
+    path = gguf.write(tmp_path / "huge.gguf", gqa("llama", 32, 32, 8, 128), [("token_embd.weight", "F16", (1 << 17, 1 << 26))])
+    assert plan(path, code=4)["weights_bytes"] == 1 << 44
+
+
+def test_header_only(tmp_path):
+    whole = open(tiny("llama-tied"), "rb").read()
+    first = min(t["offset"] for t in kvasir_json("inspect", tiny("llama-tied"))["tensors"])
+    part = tmp_path / "part.gguf"
+    part.write_bytes(whole[:first])
+    done = kvasir("plan", part, "--ctx", 512, "--json")
+    assert b"planned from the header" in done.stderr
+    a, b = json.loads(done.stdout), plan(tiny("llama-tied"), "--ctx", 512)
+    for key in ("weights_bytes", "kv_bytes", "workspace_bytes", "total_bytes", "streams", "weights"):
+        assert a[key] == b[key]
+    part.write_bytes(whole[:first // 2])
+    assert b"byte" in kvasir("plan", part, code=3).stderr
+
+
+def test_unknown_architecture(tmp_path):
+    keys = gqa("mystery", 4, 4, 2, 64)
+    path = gguf.write(tmp_path / "m.gguf", keys, [("token_embd.weight", "F16", (256, 1000)), ("x", "Q8_0", (256, 256))])
+    document = plan(path)
+    assert document["weights_bytes"] == 256 * 1000 * 2 + 256 * 256 * 34 // 32
+    assert document["kv_bytes"] is None and document["streams"] == [] and document["chosen"]["kv_k"] is None
+    assert b"unknown" in kvasir("plan", path).stdout
+    for more in (["--ctx", "4K"], ["--kv", "q8"], ["--for", "llama.cpp"]):
+        assert b"mystery" in kvasir("plan", path, *more, code=3).stderr
+
+
+HOSTILE = [
+    ("block_count", 0), ("block_count", 1 << 20), ("context_length", 0), ("attention.head_count", 1 << 20),
+    ("attention.head_count_kv", 1 << 31), ("attention.key_length", 0), ("attention.key_length", 1 << 16),
+    ("attention.value_length", "wide"), ("ssm.conv_kernel", 0), ("ssm.inner_size", 1 << 30), ("ssm.state_size", 1 << 30),
+    ("ssm.group_count", 1 << 63), ("full_attention_interval", 0), ("attention.head_count_kv", [1, 2]),
+    ("attention.head_count_kv", [1.5] * 32), ("attention.head_count_kv", [2000] * 32),
+]
+
+
+@pytest.mark.parametrize("key,v", HOSTILE, ids=lambda x: str(x)[:24])
+def test_hostile_keys(tmp_path, key, v):
+    keys = hybrid(32, 16, 4, 4096, 16) | {"qwen35." + key: v}
+    done = kvasir("plan", gguf.write(tmp_path / "h.gguf", keys), code=3)
+    assert key in done.stderr.decode() and done.stdout == b""
+
+
+@pytest.mark.parametrize("missing", ["attention.sliding_window", "attention.compress_ratios", "attention.indexer.key_length"])
+def test_missing_keys(tmp_path, missing):
+    keys = v4(FLASH)
+    del keys["deepseek4." + missing]
+    assert missing in kvasir("plan", gguf.write(tmp_path / "h.gguf", keys), code=3).stderr.decode()
+
+
+@pytest.mark.parametrize("args", [
+    ["--budget", "8X"], ["--budget", "0"], ["--reserve", "much"], ["--ctx", "many"], ["--kv", "q9"], ["--kv", "q5_1"],
+    ["--for", "nothing"], ["--for", "llama.cpp", "--kv", "q9"], ["--users", "0"], ["--users", "5000"], ["--ctx", "1K", "--prefix", "2K"],
+    ["--ctx", "1K", "--want-ctx", "2K"],
+])
+def test_wrong_usage(args):
+    done = kvasir("plan", tiny("llama-tied"), *args, code=2)
+    assert done.stdout == b"" and done.stderr.startswith(b"kvasir")
+
+
+def test_no_model():
+    kvasir("plan", code=2)
+    assert b"nothing.gguf" in kvasir("plan", "nothing.gguf", code=3).stderr
+
+
+def test_peer_types(mid):
+    sizes = {kv: peer(mid, 4096, kv)["bytes_per_token"] * 32 for kv in ("f32", "bf16", "q5_1", "q5_0", "q4_1", "iq4_nl", "q8:q5_1")}
+    rows = 16 * 8 * 128 * 2
+    assert sizes == {"f32": rows * 128, "bf16": rows * 64, "q5_1": rows * 24, "q5_0": rows * 22, "q4_1": rows * 20,
+                     "iq4_nl": rows * 18, "q8:q5_1": rows * 29}
+
+
+def test_text(mid):
+    shown = kvasir("plan", mid, "--ctx", "4K", "--for", "llama.cpp").stdout.decode()
+    assert re.search(r"KV cache +256 MiB", shown) and "longest context" in shown and "Why\n  1. " in shown
+    command = shown.strip().splitlines()[-1].strip()
+    assert command.startswith("llama-cli -m ") and " -c 4096 -ctk f16 -ctv f16 -fa on" in command and "-ngl 0" in command
+    assert "    0  k " not in shown and re.search(r"^ +0 +k +f16", kvasir("plan", "-v", mid).stdout.decode(), re.M)
+
+
+def test_split_files(tmp_path):
+    keys = gqa("qwen3", 4, 4, 2, 64)
+    parts = [[("token_embd.weight", "F16", (256, 1000))], [("a", "Q8_0", (256, 256))]]
+    for i, tensors in enumerate(parts):
+        split = {"split.no": i, "split.count": 2, "split.tensors.count": 2}
+        gguf.write(tmp_path / f"m-0000{i + 1}-of-00002.gguf", (keys if i == 0 else {}) | split, tensors, data=i == 1)
+    document = plan(tmp_path / "m-00001-of-00002.gguf", "--ctx", 1024)
+    assert document["weights_bytes"] == 256 * 1000 * 2 + 256 * 256 * 34 // 32
+    assert document["kv_bytes"] == 1024 * 4 * 2 * 64 * 2 * 2
