@@ -467,6 +467,43 @@ KVASIR_API kvasir_status kvasir_plan_make(const kvasir_model *const *models, int
                                           kvasir_plan **out);
 KVASIR_API void kvasir_plan_free(kvasir_plan *p);
 
+/* ---- predict: speed, from a header and a machine ------------------------------------------------------------------ */
+
+/* A number and what nine of ten measurements lie between. */
+typedef struct kvasir_estimate {
+    double value, low, high;
+} kvasir_estimate;
+
+/* What a sweep has measured at a depth; 0: not measured. */
+typedef struct kvasir_speed_sample {
+    const char *kv;
+    int depth, n_prefill;       /* n_prefill: tokens behind the depth that prefill_s was measured with */
+    double decode_s, prefill_s; /* of one token, of n_prefill tokens */
+} kvasir_speed_sample;
+
+typedef struct kvasir_predict_options {
+    const char *kv;                     /* as in kvasir_seq_options */
+    const char *cpu;                    /* level; NULL: the machine's best */
+    int n_threads;                      /* 0: all of the machine's cores */
+    int max_batch;                      /* as in kvasir_engine_options */
+    const kvasir_speed_sample *samples; /* measurements of this model on this machine, of any KV types */
+    int n_samples;
+} kvasir_predict_options;
+
+typedef struct kvasir_speed {
+    int depth;
+    kvasir_estimate decode_s;  /* seconds of one token behind `depth` ones */
+    kvasir_estimate prefill_s; /* seconds to read `depth` tokens into an empty sequence */
+    kvasir_estimate batch_s;   /* seconds to read max_batch more behind them */
+    double floor_s;            /* the bytes that a token reads over the machine's best bandwidth */
+    const char *basis;         /* "sweep", "probe" (measured kernels) or "machine" (its limits alone) */
+} kvasir_speed;
+
+/* How fast the model would be. KVASIR_E_UNSUPPORTED for an architecture that cannot run here, KVASIR_E_ARGUMENT when the
+   machine's profile lacks what is needed: the message names it. */
+KVASIR_API kvasir_status kvasir_predict(const kvasir_model *m, const kvasir_machine *machine,
+                                        const kvasir_predict_options *o, int depth, kvasir_speed *out);
+
 #ifdef __cplusplus
 }
 #endif
