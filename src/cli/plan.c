@@ -1,5 +1,6 @@
 /* kvasir plan: what models would take before they are loaded, and which configuration fits. */
 #include "cli/plan.h"
+#include "cli/remote.h"
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -57,6 +58,7 @@ static const cli_example plan_examples[] = {
      "The types with which 128K tokens fit beside a browser."},
     {"kvasir plan model.gguf --ctx 32K --users 8 --prefix 2K", "Eight conversations behind one system prompt."},
     {"kvasir plan 14b.gguf 3b.gguf --ctx 16K", "Two models at once."},
+    {"kvasir plan hf:OWNER/REPO:q4_k_m", "A model that is not here yet: only its header is fetched."},
     {"kvasir plan model.gguf --ctx 64K --kv q8_0 --for llama.cpp", "The same for another program."},
     {0},
 };
@@ -211,7 +213,10 @@ static int open_models(const plan_args *a, kvasir_model **models)
 {
     const kvasir_model_options o = {.header_only = 1, .inspect_only = 1};
     for (int i = 0; i < a->models.n; i++) {
-        kvasir_status status = kvasir_model_open(a->models.items[i], &o, &models[i]);
+        char path[FETCH_PATH_BYTES];
+        int header_only = 1, code = model_header_path(a->models.items[i], path, &header_only);
+        if (code != EXIT_DONE) return code;
+        kvasir_status status = kvasir_model_open(path, &o, &models[i]);
         if (status != KVASIR_OK) return failed_model(status);
         note_missing_data(models[i]);
     }

@@ -143,8 +143,7 @@ static int reads(void *user, const char *path)
     return 0;
 }
 
-/* A later part of a split model is no model by itself: its beginning counts as whole once it is as long as its first
-   piece, which holds a header without a vocabulary. */
+/* A later part of a split model is no model by itself: its first piece holds its header, which has no vocabulary. */
 static int any(void *user, const char *path)
 {
     (void)user;
@@ -154,15 +153,14 @@ static int any(void *user, const char *path)
 
 static kvasir_status get_headers(remote *r, const fetch_list *files, char *to)
 {
-    for (int i = 0; i < files->n; i++) {
+    for (int i = files->n - 1; i >= 0; i--) { /* the first one last: it opens with the others beside it */
         const fetch_file *f = &files->file[i];
         const char *last = strrchr(f->local, '/');
         char path[2 * FETCH_PATH_BYTES];
         int n = snprintf(path, sizeof path, "%.*s/headers%s", (int)(last - f->local), f->local, last);
         if (n >= FETCH_PATH_BYTES) return fail(KVASIR_E_ARGUMENT, "the path of the cache folder is too long");
         if (i == 0) memcpy(to, path, (size_t)n + 1);
-        bool split = files->n > 1;
-        TRY(fetch_header(&r->options, f, path, split ? any : reads, NULL));
+        TRY(fetch_header(&r->options, f, path, i > 0 ? any : reads, NULL));
     }
     return KVASIR_OK;
 }

@@ -389,7 +389,24 @@ def test_inspect_reads_the_header_alone(server, env):
     document = json.loads(run(env, "inspect", server.url + "/t.gguf", "--json").stdout)
     assert document["architecture"] == "llama" and document["file_bytes"] == len(data)
     assert f.sent <= MIB + 1
-    assert "no ranges" in run(dict(env), "inspect", no_ranges(server), code=3).stderr
+    planned = json.loads(run(env, "plan", server.url + "/t.gguf", "--ctx", "64", "--json").stdout)
+    assert planned["models"][0]["fits"] if "models" in planned else planned["fits"]
+    assert f.sent <= 2 * (MIB + 1)
+
+def test_plan_reads_the_headers_of_all_parts(server, env, tmp_path):
+    import gguf
+    from test_plan import gqa
+    keys = gqa("qwen3", 4, 4, 2, 64)
+    parts = [[("token_embd.weight", "F16", (256, 1000))], [("a", "Q8_0", (256, 256 * 1000))]]
+    for i, tensors in enumerate(parts):
+        path = tmp_path / f"m-0000{i + 1}-of-00002.gguf"
+        split = {"split.no": i, "split.count": 2, "split.tensors.count": 2}
+        gguf.write(path, (keys if i == 0 else {}) | split, tensors, data=True)
+        server.files["/" + path.name] = Served(path.read_bytes())
+    document = json.loads(run(env, "plan", server.url + "/m-00001-of-00002.gguf", "--ctx", "1024", "--json").stdout)
+    assert document["weights_bytes"] == 256 * 1000 * 2 + 256 * 256 * 1000 * 34 // 32
+    assert sum(f.sent for f in server.files.values()) <= 2 * (MIB + 1)
+    assert "no ranges" in run(env, "inspect", no_ranges(server), code=3).stderr
 
 
 def no_ranges(server):
