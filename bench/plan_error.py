@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""How far the predictions of `kvasir plan` lie from what is measured: decode and prefill, over models, KV types and depths,
+first from `kvasir probe` alone, then with a `kvasir sweep` of two depths besides. Prints each row, the median error and how many
+measurements lie inside the 90% intervals, and appends the medians to bench/results.
+
+The machine should be idle; the probe is made anew before each model, since memory may be slower a minute later.
+"""
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import common  # noqa: E402
+
+KVASIR = common.BUILD / "src/cli/kvasir"
+
+
+def run(*command):
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def predicted(a, model, machine, kv, sweep=None):
+    """{(test, depth): (estimate, low, high)} in tokens per second."""
+    more = ["--sweep", sweep] if sweep else []
+    document = json.loads(run(KVASIR, "plan", model, "--machine", machine, "--kv", kv, "--depths", a.depths, "--ctx", a.ctx,
+                              "--threads", a.threads, "--json", *more))
+    rows = {}
+    for row in document["speed"]:
+        if row["kv"] == kv:
+            for test, field in (("decode", "decode_tps"), ("prefill", "batch_tps")):
+                rows[test, row["depth"]] = tuple(row[field][k] for k in ("est", "lo", "hi"))
+    return rows
+
+
+def measured(a, model):
+    """{(kv, test, depth): tokens per second}"""
+    lines = run(common.BUILD / "bench/depth", model, common.TEXT, "--threads", a.threads, "--prefill", 512, "--decode", 32,
+                "--depths", a.depths, "--repeat", a.repeat, "--kv", a.kv).splitlines()
+    return {(r["kv"], r["test"], r["depth"]): r["tps"] for r in map(json.loads, lines)}
+
+
+def report(a, model, truth, guesses):
+    """Prints the rows; [(basis, error, inside)]"""
+    print(f"\n{Path(model).name}\n{'test':8} {'kv':6} {'depth':>6} {'measured':>9}" +
+          "".join(f" {basis:>9} {'error':>7} {'inside':>6}" for basis in guesses))
+    found = []
+    for (kv, test, depth), tps in sorted(truth.items(), key=lambda item: (item[0][1], item[0][0], item[0][2])):
+        line = f"{test:8} {kv:6} {depth:6} {tps:9.1f}"
+        for basis, rows in guesses.items():
+            estimate, low, high = rows[kv][test, depth]
+            error, inside = estimate / tps - 1, low <= tps <= high
+            found.append((basis, abs(error), inside))
+            line += f" {estimate:9.1f} {100 * error:+6.1f}% {'yes' if inside else 'no':>6}"
+        print(line)
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="+", help="GGUF files, or names in the models folder")
+    parser.add_argument("--depths", default="0,4096,16384,31744")
+    parser.add_argument("--sweep-depths", default="0,8192", help="of the sweep that corrects")
+    parser.add_argument("--kv", default="f16,q8,q4")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeat", type=int, default=2)
+    parser.add_argument("--no-record", action="store_true", help="do not append to bench/results")
+    a = parser.parse_args()
+    depths = [int(d) for d in a.depths.split(",")]
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for model in a.model:
+            model = model if Path(model).exists() else str(common.MODELS / model)
+            common.warm(model)
+            info = json.loads(run(KVASIR, "inspect", model, "--json"))
+            most = info["ctx_train"]
+            a.depths = ",".join(str(d) for d in depths if d + 512 <= most)
+            a.ctx = most
+            machine, sweep = Path(folder) / "machine.json", Path(folder) / "sweep.json"
+            sweep.unlink(missing_ok=True)
+            run(KVASIR, "probe", "--threads", a.threads, "--out", machine)
+            truth = measured(a, model)
+            swept = ",".join(d for d in a.sweep_depths.split(",") if int(d) + 512 <= most)
+            run(KVASIR, "sweep", model, "--depths", swept, "--kv", a.kv, "--pp", 512, "--tg", 32, "--repeat", 2, "--threads",
+                a.threads, "--out", sweep, "--no-progress")
+            types = a.kv.split(",")
+            guesses = {"probe": {kv: predicted(a, model, machine, kv) for kv in types},
+                       "sweep": {kv: predicted(a, model, machine, kv, sweep) for kv in types}}
+            found += report(a, model, truth, guesses)
+    rows = []
+    print()
+    for basis in ("probe", "sweep"):
+        errors = [error for b, error, _ in found if b == basis]
+        inside = [i for b, _, i in found if b == basis]
+        median, share = statistics.median(errors), sum(inside) / len(inside)
+        print(f"{basis}: median error {100 * median:.1f}%, largest {100 * max(errors):.1f}%, {100 * share:.0f}% inside the intervals, "
+              f"{len(errors)} measurements")
+        rows.append({"model": f"{len(a.model)} models", "threads": a.threads, "test": f"plan error after {basis}", "depth": 0,
+                     "unit": "%", "kvasir": round(100 * median, 2), "peer": round(100 * share, 1), "ratio": "",
+                     "peer_name": "share inside the 90% intervals"})
+    if not a.no_record:
+        common.record(rows)
+
+
+if __name__ == "__main__":
+    main()

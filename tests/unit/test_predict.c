@@ -1,0 +1,148 @@
+/* Predicted speed: how it follows the machine's numbers, the depth and what was measured. */
+#include "test.h"
+
+#include "model_builder.h"
+#include <math.h>
+
+static kvasir_machine plain_machine(void)
+{
+    kvasir_machine m = {.name = "made up", .n_cores = 4, .n_teams = 2};
+    m.team[0] = (kvasir_machine_team){1, "avx2", 20e9, 200e9, 50e9, 0};
+    m.team[1] = (kvasir_machine_team){4, "avx2", 50e9, 800e9, 200e9, 1e-6};
+    return m;
+}
+
+static void add(kvasir_machine *m, const char *name, double rate)
+{
+    kvasir_machine_kernel *k = &m->kernel[m->n_kernels++];
+    (void)snprintf(k->name, sizeof k->name, "%s", name);
+    (void)snprintf(k->level, sizeof k->level, "avx2");
+    k->threads = 4;
+    k->rate = rate;
+}
+
+typedef struct rig {
+    tiny_file file;
+    kvasir_model *m;
+} rig;
+
+static rig open_rig(void)
+{
+    const tiny_model t = tiny_llama();
+    rig r = {.file = tiny_make(&t)};
+    assert_ok(kvasir_model_open(r.file.path, NULL, &r.m));
+    return r;
+}
+
+static void close_rig(rig *r)
+{
+    kvasir_model_close(r->m);
+    tiny_remove(&r->file);
+}
+
+static kvasir_speed at(const rig *r, const kvasir_machine *m, const kvasir_predict_options *o, int depth)
+{
+    kvasir_speed s;
+    assert_ok(kvasir_predict(r->m, m, o, depth, &s));
+    assert_true(s.depth == depth && s.decode_s.low < s.decode_s.value && s.decode_s.value < s.decode_s.high);
+    assert_true(isfinite(s.decode_s.value) && isfinite(s.prefill_s.value) && isfinite(s.batch_s.value) &&
+                s.floor_s > 0);
+    return s;
+}
+
+static void test_depth(void **state)
+{
+    rig r = open_rig();
+    kvasir_machine m = plain_machine();
+    kvasir_speed none = at(&r, &m, NULL, 0), some = at(&r, &m, NULL, 1000), more = at(&r, &m, NULL, 3000);
+    (void)state;
+    assert_string_equal(none.basis, "machine");
+    assert_true(none.prefill_s.value == 0 && some.prefill_s.value > 0);
+    assert_true(none.decode_s.value < some.decode_s.value && none.floor_s < some.floor_s);
+    double a = some.decode_s.value - none.decode_s.value, b = more.decode_s.value - some.decode_s.value;
+    assert_true(fabs(b - 2 * a) < 1e-6 * b);                      /* a line in the depth */
+    assert_true(more.prefill_s.value > 3 * some.prefill_s.value); /* and more than one */
+    assert_true(more.batch_s.value > some.batch_s.value);
+    close_rig(&r);
+}
+
+static void test_machine(void **state)
+{
+    rig r = open_rig();
+    kvasir_machine m = plain_machine(), twice = m;
+    (void)state;
+    for (int i = 0; i < twice.n_teams; i++) {
+        kvasir_machine_team *t = &twice.team[i];
+        t->read_bytes_per_s *= 2, t->int8_ops_per_s *= 2, t->f32_ops_per_s *= 2, t->barrier_s /= 2;
+    }
+    kvasir_speed slow = at(&r, &m, NULL, 500), fast = at(&r, &twice, NULL, 500);
+    assert_true(fabs(slow.decode_s.value / fast.decode_s.value - 2) < 1e-9);
+    assert_true(fabs(slow.prefill_s.value / fast.prefill_s.value - 2) < 1e-9);
+    /* Threads between two teams are between them. */
+    kvasir_speed one = at(&r, &m, &(kvasir_predict_options){.n_threads = 1}, 500);
+    kvasir_speed two = at(&r, &m, &(kvasir_predict_options){.n_threads = 2}, 500);
+    assert_true(one.floor_s > two.floor_s && two.floor_s > slow.floor_s);
+    assert_true(one.prefill_s.value > two.prefill_s.value && two.prefill_s.value > slow.prefill_s.value);
+    /* A measured kernel wins over the limit's share. */
+    add(&m, "gemv F32", 1e9);
+    assert_true(at(&r, &m, NULL, 0).decode_s.value > slow.decode_s.value);
+    add(&m, "gemv Q8_0", 1e9);
+    add(&m, "attention prefill q8 q64", 1e9);
+    kvasir_speed probed = at(&r, &m, NULL, 0);
+    assert_string_equal(probed.basis, "probe");
+    assert_true(probed.decode_s.high / probed.decode_s.low < slow.decode_s.high / slow.decode_s.low);
+    close_rig(&r);
+}
+
+static void test_samples(void **state)
+{
+    rig r = open_rig();
+    kvasir_machine m = plain_machine();
+    kvasir_speed a = at(&r, &m, NULL, 0), b = at(&r, &m, NULL, 2048), c = at(&r, &m, NULL, 1024);
+    (void)state;
+    /* Twice as slow whatever the depth, three times what grows with it. */
+    double grows = b.decode_s.value - a.decode_s.value, chunk = b.batch_s.value - a.batch_s.value;
+    const kvasir_speed_sample samples[] = {
+        {"f16", 0, 512, 2 * a.decode_s.value, 2 * a.batch_s.value},
+        {"f16", 2048, 512, 2 * a.decode_s.value + 3 * grows, 2 * a.batch_s.value + 3 * chunk},
+    };
+    kvasir_predict_options o = {.samples = samples, .n_samples = 2};
+    kvasir_speed d = at(&r, &m, &o, 1024), e = at(&r, &m, &o, 2048);
+    assert_string_equal(d.basis, "sweep");
+    assert_true(fabs(d.decode_s.value - (2 * a.decode_s.value + 1.5 * grows)) < 1e-6 * d.decode_s.value);
+    assert_true(fabs(e.batch_s.value - samples[1].prefill_s) < 0.2 * e.batch_s.value);
+    assert_true(d.decode_s.high / d.decode_s.low < c.decode_s.high / c.decode_s.low);
+    /* One depth: all alike. */
+    o.n_samples = 1;
+    assert_true(fabs(at(&r, &m, &o, 1024).decode_s.value - 2 * c.decode_s.value) < 1e-6 * c.decode_s.value);
+    /* Of another type: what it says about the machine still counts. */
+    o.kv = "f32";
+    kvasir_speed f = at(&r, &m, &o, 1024), g = at(&r, &m, &(kvasir_predict_options){.kv = "f32"}, 1024);
+    assert_true(fabs(f.decode_s.value - 2 * g.decode_s.value) < 1e-6 * f.decode_s.value);
+    close_rig(&r);
+}
+
+static void test_refusals(void **state)
+{
+    rig r = open_rig();
+    kvasir_machine m = plain_machine(), bare = {.name = "bare", .n_cores = 2};
+    kvasir_speed s;
+    (void)state;
+    assert_int_equal(kvasir_predict(r.m, &bare, NULL, 0, &s), KVASIR_E_ARGUMENT);
+    assert_non_null(strstr(kvasir_message(), "read_bytes_per_s"));
+    assert_int_equal(kvasir_predict(r.m, &m, &(kvasir_predict_options){.cpu = "neon"}, 0, &s), KVASIR_E_ARGUMENT);
+    assert_int_equal(kvasir_predict(r.m, &m, &(kvasir_predict_options){.kv = "q3"}, 0, &s), KVASIR_E_ARGUMENT);
+    assert_int_equal(kvasir_predict(r.m, &m, NULL, -1, &s), KVASIR_E_ARGUMENT);
+    assert_int_equal(kvasir_predict(r.m, NULL, NULL, 0, &s), KVASIR_E_ARGUMENT);
+    m.team[1].f32_ops_per_s = m.team[0].f32_ops_per_s = 0;
+    assert_int_equal(kvasir_predict(r.m, &m, NULL, 0, &s), KVASIR_E_ARGUMENT);
+    assert_non_null(strstr(kvasir_message(), "f32_ops_per_s"));
+    close_rig(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_depth), cmocka_unit_test(test_machine),
+                                       cmocka_unit_test(test_samples), cmocka_unit_test(test_refusals)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
