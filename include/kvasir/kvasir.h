@@ -331,39 +331,61 @@ enum { KVASIR_MACHINE_TEXT = 96, KVASIR_MACHINE_TEAMS = 32, KVASIR_MACHINE_KERNE
 /* What a number of threads reaches together. Zero: not known. */
 typedef struct kvasir_machine_team {
     int threads;
-    char level[16];                       /* CPU level: "avx2", ... */
-    double read_bytes_per_s;              /* memory beyond the caches */
+    char level[16];          /* CPU level: "avx2", ... */
+    double read_bytes_per_s; /* memory beyond the caches; measured at one level, since it is the same at all */
     double int8_ops_per_s, f32_ops_per_s; /* a multiply-add counts as two */
     double barrier_s;                     /* until all threads have met */
 } kvasir_machine_team;
 
 /* How fast one hot loop is on this machine, under the names of kvasir_bench's rows ("gemv Q4_K"). */
 typedef struct kvasir_machine_kernel {
-    char name[40], unit[8], level[16];
+    char name[40], unit[8], level[16]; /* unit: "B/s", "op/s" (integers) or "FLOP/s" */
     int threads;
-    double rate; /* per second, in bytes or operations or what the name says; not in units of 10^9 */
+    double rate; /* in that unit: bytes or operations per second, not 10^9 of them */
 } kvasir_machine_kernel;
 
 typedef struct kvasir_machine_gpu {
     char name[KVASIR_MACHINE_TEXT];
+    int unified;                               /* its memory is the computer's own */
     uint64_t memory_bytes, free_bytes;         /* free: when it was measured; 0: not known */
-    double read_bytes_per_s, link_bytes_per_s; /* 0: not known */
+    double read_bytes_per_s, link_bytes_per_s; /* of its memory; to it, in one direction. 0: not known */
 } kvasir_machine_gpu;
 
 /* A computer, measured by kvasir_probe or described by hand. Zero: not known. */
 typedef struct kvasir_machine {
-    char name[KVASIR_MACHINE_TEXT], cpu[KVASIR_MACHINE_TEXT], date[32];
-    int n_cores; /* that a process may use */
+    char name[KVASIR_MACHINE_TEXT], cpu[KVASIR_MACHINE_TEXT];
+    char date[32]; /* of measuring: "2026-11-25T12:20:00Z"; may be empty */
+    int n_cores;   /* that a process may use */
     int n_numa_nodes;
+    uint64_t cache_bytes;                   /* the largest that a core has */
     uint64_t memory_bytes, available_bytes; /* physical; free for new programs when it was measured */
-    uint64_t limit_bytes;                   /* of the process's control group; 0: none */
+    uint64_t limit_bytes;                   /* of the process's control groups; 0: none */
     uint64_t swap_bytes, swap_free_bytes;
     double disk_bytes_per_s, page_cache_bytes_per_s; /* reading a file that is on the disk, that is in memory */
     int n_teams, n_kernels, n_gpus;
-    kvasir_machine_team team[KVASIR_MACHINE_TEAMS];
+    kvasir_machine_team team[KVASIR_MACHINE_TEAMS]; /* first those of the best level, by threads; then other levels' */
     kvasir_machine_kernel kernel[KVASIR_MACHINE_KERNELS];
     kvasir_machine_gpu gpu[KVASIR_MACHINE_GPUS];
 } kvasir_machine;
+
+/* Told what is being measured, step `done` of `total`; return nonzero to cancel (KVASIR_E_CANCELLED). */
+typedef int (*kvasir_probe_fn)(void *user, const char *what, int done, int total);
+
+typedef struct kvasir_probe_options {
+    int n_threads;      /* of the largest team; 0: one per usable core */
+    const char *cpu;    /* the level whose kernels are measured; NULL or "auto": the best */
+    double seconds;     /* about, in all; 0: 10 */
+    const char *folder; /* where the disk is measured, with a file of at most 256 MiB that has no name and so leaves
+                           nothing behind; NULL: the disk is not measured */
+    kvasir_probe_fn on_step;
+    void *step_user;
+    kvasir_log_fn log; /* what could not be measured, and why */
+    void *log_user;
+} kvasir_probe_options;
+
+/* Asks the system about this computer and measures the rest: teams of 1, 2, 4, ... n_threads threads, the peaks of every
+   CPU level that it has, the kernels of one, the disk, the page cache. `o` may be NULL. The computer should be idle. */
+KVASIR_API kvasir_status kvasir_probe(const kvasir_probe_options *o, kvasir_machine *out);
 
 /* ---- plan: memory, from headers alone ------------------------------------------------------------------------------ */
 

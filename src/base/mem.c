@@ -1,5 +1,6 @@
 #include "base/mem.h"
 #include "base/checked.h"
+#include "base/system.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -145,28 +146,9 @@ size_t mem_peak_resident(void)
     return getrusage(RUSAGE_SELF, &r) == 0 ? (size_t)r.ru_maxrss << 10 : 0;
 }
 
-/* One number from a one-line file; `fallback` when there is none ("max"). */
-static uint64_t read_number(const char *path, uint64_t fallback)
-{
-    unsigned long long v;
-    FILE *f = fopen(path, "r");
-    if (!f) return fallback;
-    int n = fscanf(f, "%llu", &v);
-    (void)fclose(f);
-    return n == 1 ? v : fallback;
-}
-
 uint64_t mem_available(void)
 {
-    char line[128];
-    unsigned long long kib = 0;
-    FILE *f = fopen("/proc/meminfo", "r");
-    while (f && fgets(line, sizeof line, f))
-        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1) break;
-    if (f) (void)fclose(f);
-    uint64_t free_bytes = (uint64_t)kib << 10, limit = read_number("/sys/fs/cgroup/memory.max", UINT64_MAX);
-    uint64_t used = read_number("/sys/fs/cgroup/memory.current", 0);
-    if (limit == UINT64_MAX) return free_bytes;
-    uint64_t room = limit > used ? limit - used : 0;
-    return room < free_bytes ? room : free_bytes;
+    system_memory m;
+    system_memory_read("", &m);
+    return m.available;
 }

@@ -37,6 +37,7 @@ static double best_seconds(tiles *t, void (*region)(void *arg, int tid), double 
     int n = team_size(t->team);
     double batch = n > 1 ? team_batch_seconds : batch_seconds, best = INFINITY, start = clock_now(), now = start;
     t->count = (int)fmin(fmax(batch * n / fmax(one, 1e-12), n), MAX_TILES);
+    if (t->b->stop) return INFINITY;
     do {
         double began = now;
         team_run(t->team, region, t);
@@ -51,6 +52,7 @@ static double best_seconds(tiles *t, void (*region)(void *arg, int tid), double 
 static double tile_seconds(tiles *t)
 {
     enum { MOST = 1 << 16 };
+    if (t->b->stop) return 1;
     for (int n = 1;; n *= 8) {
         double start = clock_now();
         for (int i = 0; i < n; i++) t->run(t, t->first++, 0);
@@ -100,37 +102,59 @@ static void meet(void *arg, int tid)
     for (int i = 0; i < t->count; i++) team_barrier(t->team);
 }
 
+double bench_read_rate(bench *b, team *who)
+{
+    tiles t = {.b = b, .team = who, .run = run_read, .work = READ_TILE, .bytes = READ_TILE};
+    return bench_rate(&t);
+}
+
+double bench_cached_rate(bench *b, team *who)
+{
+    tiles t = {.b = b, .team = who, .run = run_read_cached, .work = BENCH_CACHED, .bytes = BENCH_CACHED};
+    return bench_rate(&t);
+}
+
+double bench_int8_rate(bench *b, team *who)
+{
+    tiles t = {.b = b, .team = who, .run = run_int8, .work = (double)b->loops.int8_ops * STEPS};
+    return bench_rate(&t);
+}
+
+double bench_f32_rate(bench *b, team *who)
+{
+    tiles t = {.b = b, .team = who, .run = run_f32, .work = (double)b->loops.f32_ops * STEPS};
+    return bench_rate(&t);
+}
+
+double bench_barrier_seconds(bench *b, team *who)
+{
+    tiles t = {.b = b, .team = who};
+    return best_seconds(&t, meet, 1e-6);
+}
+
 /* One limit with one thread and with all of them. */
-static void limit_pair(bench *b, const tiles *like, const char *name, const char *unit, double to[2])
+static void limit_pair(bench *b, double (*rate)(bench *b, team *who), const char *name, const char *unit, double to[2])
 {
     for (int i = 0; i < 2; i++) {
-        tiles t = *like;
-        t.b = b;
-        t.team = i ? b->all : b->one;
+        team *who = i ? b->all : b->one;
         if (i && b->all == b->one) {
             to[1] = to[0];
             return;
         }
-        to[i] = bench_rate(&t);
-        bench_row(b, t.team, name, unit, to[i] * 1e-9, 0);
+        to[i] = rate(b, who);
+        bench_row(b, who, name, unit, to[i] * 1e-9, 0);
     }
     to[1] = fmax(to[0], to[1]); /* on a busy machine a team may get less than one thread did: no limit then */
 }
 
-static const tiles read_tiles = {.run = run_read, .work = READ_TILE, .bytes = READ_TILE};
-
 static void bench_limits(bench *b)
 {
-    const tiles int8 = {.run = run_int8, .work = (double)b->loops.int8_ops * STEPS};
-    const tiles f32 = {.run = run_f32, .work = (double)b->loops.f32_ops * STEPS};
-    tiles cached = {.b = b, .team = b->one, .run = run_read_cached, .work = BENCH_CACHED, .bytes = BENCH_CACHED};
-    tiles barrier = {.b = b, .team = b->all};
-    limit_pair(b, &read_tiles, "read", "GB/s", b->read);
-    b->cached = bench_rate(&cached);
+    limit_pair(b, bench_read_rate, "read", "GB/s", b->read);
+    b->cached = bench_cached_rate(b, b->one);
     bench_row(b, b->one, "read cached", "GB/s", b->cached * 1e-9, 0);
-    limit_pair(b, &int8, "int8 dot", "Gop/s", b->int8);
-    limit_pair(b, &f32, "f32 fma", "GFLOP/s", b->f32);
-    if (b->all != b->one) bench_row(b, b->all, "barrier", "us", best_seconds(&barrier, meet, 1e-6) * 1e6, 0);
+    limit_pair(b, bench_int8_rate, "int8 dot", "Gop/s", b->int8);
+    limit_pair(b, bench_f32_rate, "f32 fma", "GFLOP/s", b->f32);
+    if (b->all != b->one) bench_row(b, b->all, "barrier", "us", bench_barrier_seconds(b, b->all) * 1e6, 0);
 }
 
 /* ---- setting up ---- */
@@ -151,7 +175,7 @@ static void fill_memory(void *arg, int tid)
     memset(b->memory + at, FILL, (size_t)tid + 1 == n ? b->memory_bytes - at : b->memory_bytes / n);
 }
 
-static kvasir_status prepare(bench *b, cpu_level level)
+kvasir_status bench_prepare(bench *b, cpu_level level)
 {
     const size_t n_x = (size_t)BENCH_ROWS * BENCH_K, n = (size_t)team_size(b->all);
     b->kernels.level = level;
@@ -179,7 +203,7 @@ static kvasir_status prepare(bench *b, cpu_level level)
     return KVASIR_OK;
 }
 
-static void release(bench *b)
+void bench_release(bench *b)
 {
     if (b->room) region_free(b->room, b->room_bytes);
     if (b->one != b->all) team_free(b->one);
@@ -188,23 +212,23 @@ static void release(bench *b)
 kvasir_status bench_run(team *all, cpu_level level, double seconds, kvasir_bench_fn on_row, void *user)
 {
     bench b = {.all = all, .row_seconds = seconds / (LIMIT_ROWS + BENCH_KERNEL_ROWS), .on_row = on_row, .user = user};
-    kvasir_status status = prepare(&b, level);
+    kvasir_status status = bench_prepare(&b, level);
     if (status == KVASIR_OK) {
         bench_limits(&b);
         bench_kernels(&b);
     }
-    release(&b);
+    bench_release(&b);
     return status;
 }
 
 kvasir_status bench_read(team *all, cpu_level level, double seconds, double *bytes_per_s)
 {
     bench b = {.all = all, .row_seconds = team_size(all) > 1 ? seconds / 2 : seconds};
-    kvasir_status status = prepare(&b, level);
+    kvasir_status status = bench_prepare(&b, level);
     if (status == KVASIR_OK) {
-        limit_pair(&b, &read_tiles, "read", "GB/s", b.read);
+        limit_pair(&b, bench_read_rate, "read", "GB/s", b.read);
         *bytes_per_s = b.read[1];
     }
-    release(&b);
+    bench_release(&b);
     return status;
 }

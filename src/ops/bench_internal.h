@@ -6,6 +6,7 @@
 #include "kernels/limits.h"
 #include "ops/bench.h"
 #include "ops/ops.h"
+#include <stdbool.h>
 
 enum {
     BENCH_K = 1536,                                          /* row length of weights and activations */
@@ -14,7 +15,7 @@ enum {
     BENCH_OUT = BENCH_ROWS * BENCH_TILE_PANELS * PANEL_ROWS, /* floats of one thread's results */
     BENCH_FEW_ROWS = 32, /* activation rows that stay in the second cache and do not fit the first */
     BENCH_CACHED = BENCH_FEW_ROWS * BENCH_K * (int)sizeof(float), /* bytes of them */
-    BENCH_KERNEL_ROWS = 3 * PANEL_KINDS + 12                      /* that bench_kernels gives */
+    BENCH_KERNEL_ROWS = 3 * PANEL_KINDS + 3 * 7 + 6               /* that bench_kernels gives */
 };
 
 typedef struct bench {
@@ -34,6 +35,7 @@ typedef struct bench {
     /* The limits: of one thread, of all. Per second: bytes, operations, operations. */
     double read[2], int8[2], f32[2];
     double cached; /* bytes per second that one thread reads again and again in BENCH_CACHED */
+    bool stop;     /* nothing more is to be measured: what is left gives 0 at once */
 } bench;
 
 /* What a row measures: pieces of equal work that a team's threads take in turn. */
@@ -46,10 +48,24 @@ typedef struct tiles {
     double work;     /* of one tile: bytes, operations, elements */
     panel_kind kind; /* what `run` may need to know */
     attn_format format;
+    int dim, queries; /* of a head, in one call */
     size_t bytes;
     size_t first; /* of this batch; bench_rate moves it on */
     int count;
 } tiles;
+
+/* Makes b->one, b->kernels and b->loops for a level, and what they work on; b->all and b->row_seconds are set.
+   bench_release takes a half-made one. */
+kvasir_status bench_prepare(bench *b, cpu_level level);
+void bench_release(bench *b);
+
+/* Limits of a team that is not larger than b->all: bytes per second from memory and from BENCH_CACHED, operations per
+   second of b->loops, seconds of a barrier (a team of more than one). */
+double bench_read_rate(bench *b, team *who);
+double bench_cached_rate(bench *b, team *who);
+double bench_int8_rate(bench *b, team *who);
+double bench_f32_rate(bench *b, team *who);
+double bench_barrier_seconds(bench *b, team *who);
 
 /* Work per second: the best of many short batches, since others may use the machine too. */
 double bench_rate(tiles *t);

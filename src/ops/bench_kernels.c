@@ -6,10 +6,12 @@
 enum {
     STREAM_PANELS = 16, /* of a GEMV's tile */
     HEAD_DIM = 128,
-    GROUP = 6,     /* query heads of a kv-head */
-    QUERIES = 192, /* of a prompt, in one call */
+    SMALL_DIM = 64,
+    GROUP = 6, /* query heads of a kv-head */
+    QUERIES = 192,
+    FEW_QUERIES = 64, /* of a prompt, in one call */
     DECODE_PAGES = 16,
-    PREFILL_PAGES = 4
+    CACHED_PAGES = 4 /* K and V of them stay in the second cache */
 };
 
 static float *out_of(const tiles *t, int tid)
@@ -98,34 +100,34 @@ static void bench_linear(bench *b)
 
 /* ---- attention ---- */
 
-static size_t half_page(attn_format f)
+static size_t half_page(const tiles *t)
 {
-    return attn_page_bytes(f, false, HEAD_DIM); /* K's, V's is not larger */
+    return attn_page_bytes(t->format, false, t->dim); /* K's, V's is not larger */
 }
 
-/* n queries over a run of pages. The state that they leave is the next tile's start: it only has to be
+/* The queries over a run of pages. The state that they leave is the next tile's start: it only has to be
  * finite. */
-static void attend(const tiles *t, const unsigned char *pages, int n_pages, int n, int tid)
+static void attend(const tiles *t, const unsigned char *pages, int n_pages, int tid)
 {
     static const uint8_t lo[QUERIES];
-    const size_t bytes = half_page(t->format);
+    const size_t bytes = half_page(t);
     uint8_t hi[QUERIES];
     float *o = out_of(t, tid), *m = o + QUERIES * HEAD_DIM, *s = m + QUERIES;
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < t->queries; i++) {
         hi[i] = KV_PAGE;
         m[i] = s[i] = 0;
     }
-    const attn_queries a = {.n = n,
-                            .head_dim = HEAD_DIM,
+    const attn_queries a = {.n = t->queries,
+                            .head_dim = t->dim,
                             .q = t->b->x,
-                            .ldq = HEAD_DIM,
+                            .ldq = (size_t)t->dim,
                             .qi = t->b->q,
                             .lo = lo,
                             .hi = hi,
                             .m = m,
                             .s = s,
                             .o = o,
-                            .ldo = HEAD_DIM};
+                            .ldo = (size_t)t->dim};
     for (int i = 0; i < n_pages; i++, pages += 2 * bytes) {
         const attn_page page = {.k_format = t->format,
                                 .v_format = t->format,
@@ -137,29 +139,62 @@ static void attend(const tiles *t, const unsigned char *pages, int n_pages, int 
     }
 }
 
-static void run_decode(const tiles *t, size_t i, int tid)
+static void run_attend(const tiles *t, size_t i, int tid)
 {
-    attend(t, bench_place(t, i, t->b->memory_bytes), DECODE_PAGES, GROUP, tid);
+    attend(t, bench_place(t, i, t->b->memory_bytes), DECODE_PAGES, tid);
 }
 
-static void run_prefill(const tiles *t, size_t i, int tid)
+static void run_attend_cached(const tiles *t, size_t i, int tid)
 {
-    attend(t, t->b->memory, PREFILL_PAGES, QUERIES, tid);
+    attend(t, t->b->memory, CACHED_PAGES, tid);
 }
 
-static void attention_rows(bench *b, attn_format format, const char *name)
+/* Bytes of K and V, from memory or from the second cache. */
+static void decode_row(bench *b, attn_format format, int dim, bool cached, const char *name)
 {
-    const size_t bytes = (size_t)DECODE_PAGES * 2 * half_page(format);
-    const double flops = 4.0 * QUERIES * HEAD_DIM * KV_PAGE * PREFILL_PAGES; /* scores and sums of values */
+    tiles t = {.b = b,
+               .team = b->all,
+               .run = cached ? run_attend_cached : run_attend,
+               .format = format,
+               .dim = dim,
+               .queries = GROUP};
+    t.bytes = (size_t)(cached ? CACHED_PAGES : DECODE_PAGES) * 2 * half_page(&t);
+    t.work = (double)t.bytes;
+    bench_row(b, b->all, name, "GB/s", bench_rate(&t) * 1e-9,
+              (cached ? b->cached * team_size(b->all) : b->read[1]) * 1e-9);
+}
+
+/* Scores and sums of values, a multiply-add as two operations. K and V are in the second cache. */
+static void prefill_row(bench *b, attn_format format, int dim, int queries, const char *name)
+{
     const bool floats = format == ATTN_F16;
-    char text[64];
-    tiles decode = {.b = b, .team = b->all, .run = run_decode, .work = (double)bytes, .format = format, .bytes = bytes};
-    tiles prefill = {.b = b, .team = b->all, .run = run_prefill, .work = flops, .format = format};
-    (void)snprintf(text, sizeof text, "attention decode %s", name);
-    bench_row(b, b->all, text, "GB/s", bench_rate(&decode) * 1e-9, b->read[1] * 1e-9);
-    (void)snprintf(text, sizeof text, "attention prefill %s", name);
-    bench_row(b, b->all, text, floats ? "GFLOP/s" : "Gop/s", bench_rate(&prefill) * 1e-9,
+    tiles t = {.b = b,
+               .team = b->all,
+               .run = run_attend_cached,
+               .format = format,
+               .dim = dim,
+               .queries = queries,
+               .work = 4.0 * queries * dim * KV_PAGE * CACHED_PAGES};
+    bench_row(b, b->all, name, floats ? "GFLOP/s" : "Gop/s", bench_rate(&t) * 1e-9,
               (floats ? b->f32[1] : b->int8[1]) * 1e-9);
+}
+
+/* Rows without "d" and "q" in the name are for heads of 128 and 192 queries. */
+static void attention_rows(bench *b, attn_format format, const char *type)
+{
+    char name[64];
+    for (int i = 0; i < 4; i++) {
+        int dim = i < 2 ? HEAD_DIM : SMALL_DIM, cached = i % 2;
+        (void)snprintf(name, sizeof name, "attention decode %s%s%s", type, dim == SMALL_DIM ? " d64" : "",
+                       cached ? " cached" : "");
+        decode_row(b, format, dim, cached, name);
+    }
+    (void)snprintf(name, sizeof name, "attention prefill %s", type);
+    prefill_row(b, format, HEAD_DIM, QUERIES, name);
+    (void)snprintf(name, sizeof name, "attention prefill %s q64", type);
+    prefill_row(b, format, HEAD_DIM, FEW_QUERIES, name);
+    (void)snprintf(name, sizeof name, "attention prefill %s d64 q64", type);
+    prefill_row(b, format, SMALL_DIM, FEW_QUERIES, name);
 }
 
 static void bench_attention(bench *b)

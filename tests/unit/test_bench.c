@@ -77,6 +77,10 @@ static void check_kernels(const table *t, int threads)
     }
     assert_true(fabs(find(t, "attention decode f16", threads)->limit / read - 1) < 1e-9);
     assert_true(fabs(find(t, "attention prefill f16", threads)->limit / f32 - 1) < 1e-9);
+    double cached = threads * find(t, "read cached", 1)->value;
+    assert_true(fabs(find(t, "attention decode q4 d64 cached", threads)->limit / cached - 1) < 1e-9);
+    assert_true(fabs(find(t, "attention decode q8 d64", threads)->limit / read - 1) < 1e-9);
+    assert_true(fabs(find(t, "attention prefill q8 d64 q64", threads)->limit / int8 - 1) < 1e-9);
     for (size_t i = 0; i < sizeof small / sizeof *small; i++)
         assert_true(fabs(find(t, small[i], 1)->limit / find(t, "read cached", 1)->value - 1) < 1e-9);
 }
@@ -88,7 +92,7 @@ static void test_two_threads(void **state)
     measure(&t, 2);
     (void)find(&t, "barrier", 2);
     check_kernels(&t, 2);
-    assert_int_equal(t.n, 8 + 3 * PANEL_KINDS + 3 * 2 + 6);
+    assert_int_equal(t.n, 8 + 3 * PANEL_KINDS + 3 * 7 + 6);
 }
 
 /* A limit of all threads would say the same again, and nobody waits at a barrier. */
