@@ -105,6 +105,17 @@ static size_t half_page(const tiles *t)
     return attn_page_bytes(t->format, false, t->dim); /* K's, V's is not larger */
 }
 
+/* Where a thread's queries lie turned (attn_kernels.turn), behind its results. */
+static float *turned_of(const tiles *t, int tid)
+{
+    return out_of(t, tid) + (HEAD_DIM + 2) * QUERIES;
+}
+
+static bool is_turned(const tiles *t)
+{
+    return t->b->kernels.attn.turn && t->queries >= ATTN_TURN_FROM;
+}
+
 /* The queries over a run of pages. The state that they leave is the next tile's start: it only has to be
  * finite. */
 static void attend(const tiles *t, const unsigned char *pages, int n_pages, int tid)
@@ -127,7 +138,10 @@ static void attend(const tiles *t, const unsigned char *pages, int n_pages, int 
                             .m = m,
                             .s = s,
                             .o = o,
-                            .ldo = (size_t)t->dim};
+                            .ldo = (size_t)t->dim,
+                            .whole = true,
+                            .turned = is_turned(t) ? turned_of(t, tid) : NULL,
+                            .start = turned_of(t, tid) + HEAD_DIM * QUERIES};
     for (int i = 0; i < n_pages; i++, pages += 2 * bytes) {
         const attn_page page = {.k_format = t->format,
                                 .v_format = t->format,
@@ -175,6 +189,8 @@ static void prefill_row(bench *b, attn_format format, int dim, int queries, cons
                .dim = dim,
                .queries = queries,
                .work = 4.0 * queries * dim * KV_PAGE * CACHED_PAGES};
+    for (int tid = 0; tid < team_size(b->all) && is_turned(&t); tid++)
+        b->kernels.attn.turn(b->x, (size_t)dim, queries, dim, turned_of(&t, tid));
     bench_row(b, b->all, name, floats ? "GFLOP/s" : "Gop/s", bench_rate(&t) * 1e-9,
               (floats ? b->f32[1] : b->int8[1]) * 1e-9);
 }
