@@ -199,7 +199,7 @@ static kvasir_status longest_contexts(const planning *p, const planned *m, int i
 {
     static const kv_type types[OWN_TYPES] = {KV_F16, KV_Q8, KV_Q4};
     int users = p->plan->users, prefix = p->plan->prefix;
-    uint64_t room = plan_kv_room_of(p, i);
+    uint64_t room = plan_kv_room_of(p, i, 0);
     for (int t = 0; t < OWN_TYPES; t++) {
         arena scratch = {0};
         plan_kv kv;
@@ -209,7 +209,7 @@ static kvasir_status longest_contexts(const planning *p, const planned *m, int i
         arena_free(&scratch);
         if (status == KVASIR_E_MEMORY) return status;
     }
-    uint64_t beyond = p->room < p->plan->total_bytes ? room : plan_add(room, p->plan->margin);
+    uint64_t beyond = plan_kv_room_of(p, i, p->plan->margin);
     int spill = plan_kv_max_tokens(&m->kv[p->chosen], beyond, users, prefix);
     out->spill_depth = spill < KV_MAX_CONTEXT ? spill : 0;
     return KVASIR_OK;

@@ -44,8 +44,8 @@ uint64_t plan_add(uint64_t a, uint64_t b);
 
 /* plan_choose.c: context and types of all models, fits, reasons, remedies. */
 kvasir_status plan_choose(planning *p);
-/* What is left of kv_room for model i when the others have what was chosen. */
-uint64_t plan_kv_room_of(const planning *p, int i);
+/* What is left for the KV of model i when the others have what was chosen, with `more` bytes than there are. */
+uint64_t plan_kv_room_of(const planning *p, int i, uint64_t more);
 /* plan_peer.c: the peer's table and command line for a model with its chosen context. */
 kvasir_status plan_fill_peer(planning *p, const planned *m, kvasir_plan_model *out);
 

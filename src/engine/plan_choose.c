@@ -113,13 +113,15 @@ static bool holds(const planning *p, int level)
     return true;
 }
 
-/* One sequence may need a block more for a moment while it grows, which the pool's own search counts. */
 static bool level_fits(const planning *p, int level, int cap)
 {
-    if (need(p, level, cap) > p->kv_room) return false;
-    if (p->n_models > 1) return true;
-    const planned *m = &p->model[0];
-    return plan_kv_max_tokens(&m->kv[level], p->kv_room, p->plan->users, p->plan->prefix) >= context_below(m, cap);
+    uint64_t peak = 0;
+    for (int i = 0; i < p->n_models; i++) {
+        const planned *m = &p->model[i];
+        if (m->known)
+            peak = plan_add(peak, plan_kv_peak(&m->kv[level], context_below(m, cap), p->plan->users, p->plan->prefix));
+    }
+    return peak <= p->kv_room;
 }
 
 /* The largest common limit on the contexts with which a level fits; 0: none. */
@@ -202,9 +204,9 @@ static kvasir_status choose_kv(planning *p)
                     min_int(cap, longest_target(p)));
 }
 
-uint64_t plan_kv_room_of(const planning *p, int i)
+uint64_t plan_kv_room_of(const planning *p, int i, uint64_t more)
 {
-    uint64_t room = p->kv_room;
+    uint64_t room = less(plan_add(p->room, more), fixed_bytes(p));
     for (int j = 0; j < p->n_models; j++) {
         const planned *m = &p->model[j];
         if (j == i || !m->known) continue;

@@ -118,11 +118,10 @@ uint64_t plan_kv_total(const plan_kv *kv, int n, int users, int n_shared)
     return shared + (uint64_t)users * (one - shared);
 }
 
-/* A page that packs needs its open and its closed form for a moment: in the worst case every user's. */
+/* Closed pages of 64 tokens in every stream. */
 static uint64_t closing_bytes(const plan_kv *kv)
 {
     uint64_t sum = 0;
-    if (!packs(kv)) return 0;
     if (kv->has_layout)
         for (int g = 0; g < kv->layout.n_groups; g++) sum += kv->layout.group[g].block_bytes[KV_CLOSED];
     else
@@ -131,11 +130,14 @@ static uint64_t closing_bytes(const plan_kv *kv)
     return sum;
 }
 
-/* Bytes of whole pages only grow from page to page, but for the moment when a window leaves the open page 0 behind. */
-static bool fits(const plan_kv *kv, uint64_t room, int n, int users, int n_shared)
+/* The last page to be packed was open until then, and its closed form beside it. */
+uint64_t plan_kv_peak(const plan_kv *kv, int n, int users, int n_shared)
 {
-    uint64_t closing = (uint64_t)users * closing_bytes(kv);
-    return closing <= room && plan_kv_total(kv, n, users, n_shared) <= room - closing;
+    int full = n / KV_PAGE_TOKENS * KV_PAGE_TOKENS;
+    uint64_t end = plan_kv_total(kv, n, users, n_shared);
+    if (full == 0 || !packs(kv)) return end;
+    uint64_t before = plan_kv_total(kv, full - 1, users, n_shared) + (uint64_t)users * closing_bytes(kv);
+    return before > end ? before : end;
 }
 
 int plan_kv_max_tokens(const plan_kv *kv, uint64_t room, int users, int n_shared)
@@ -145,7 +147,7 @@ int plan_kv_max_tokens(const plan_kv *kv, uint64_t room, int users, int n_shared
     if (kv->has_layout && users == 1) return kv_layout_max_tokens(&kv->layout, room);
     while (low < high) {
         int middle = low + (high - low + 1) / 2;
-        if (fits(kv, room, middle * KV_PAGE_TOKENS, users, n_shared))
+        if (plan_kv_peak(kv, middle * KV_PAGE_TOKENS, users, n_shared) <= room)
             low = middle;
         else
             high = middle - 1;

@@ -322,6 +322,15 @@ def test_budget_smaller_than_the_weights(tmp_path):
     assert plan(path, "--budget", f"{float(size) + 0.01:.2f}G", "--ctx", document["chosen"]["ctx"], "--kv", "q4")["fits"]
 
 
+def test_what_is_chosen_is_possible(mid, tmp_path):
+    """No chosen context is beyond the longest that is said to fit, with users and with several models."""
+    small = gguf.write(tmp_path / "small.gguf", gqa("qwen3", 8, 16, 8, 128) | {"qwen3.context_length": 16384})
+    for args in ([mid, "--users", 3], [mid, small], [mid, small, "--users", 4, "--prefix", "1K"]):
+        document = plan(*args, "--budget", "330M")
+        for m in document.get("models", [document]):
+            assert 0 < m["chosen"]["ctx"] <= m["max_ctx"][m["chosen"]["kv_k"]] < m["spill_depth"]
+
+
 def test_would_fit_is_true(mid):
     document = plan(mid, "--budget", "700M", "--ctx", "16K", "--kv", "f16", code=4)
     texts = "\n".join(document["would_fit"])
