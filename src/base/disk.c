@@ -110,22 +110,19 @@ static kvasir_status read_piece(disk *d, uint64_t at)
     return KVASIR_OK;
 }
 
-/* Bytes per second of reading pieces from the start for about `seconds`; with `again` round and round, else each at
-   most once. The best piece counts with `again` (memory, and other programs use it too), the mean without (a disk's
-   good moments are no measure). */
+/* Mean bytes per second of reading pieces from the start for about `seconds`, one at least: each at most once, or round
+   and round with `again`. */
 static kvasir_status read_rate(disk *d, double seconds, bool again, double *out)
 {
-    double start = clock_now(), now = start, best = 0;
+    double start = clock_now(), now = start;
     uint64_t bytes = 0;
     do {
-        double began = now;
         TRY(check_stop(d));
         TRY(read_piece(d, bytes % d->bytes));
         now = clock_now();
         bytes += PIECE;
-        if (now > began && PIECE / (now - began) > best) best = PIECE / (now - began);
     } while (now - start < seconds && (again || bytes < d->bytes));
-    *out = again ? best : now > start ? (double)bytes / (now - start) : 0;
+    *out = now > start ? (double)bytes / (now - start) : 0;
     return KVASIR_OK;
 }
 

@@ -67,6 +67,8 @@ int progress_callback(void *user, uint64_t done, uint64_t total);
  * file. */
 kvasir_status read_text(const char *path, char **text, size_t *n);
 kvasir_status write_file(const char *path, const void *data, size_t n);
+/* Writes a document beside `path` and moves it there, so that what is there is whole, the old one or the new. */
+kvasir_status write_json(const json_t *document, const char *path);
 /* Numbers from a JSON array or separated by whitespace or commas. *ids is the caller's (free). */
 kvasir_status parse_ids(const char *text, size_t n, int32_t **ids, size_t *n_ids);
 
