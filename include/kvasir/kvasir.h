@@ -390,17 +390,18 @@ KVASIR_API kvasir_status kvasir_probe(const kvasir_probe_options *o, kvasir_mach
 /* ---- plan: memory, from headers alone ------------------------------------------------------------------------------ */
 
 typedef struct kvasir_plan_options {
-    int ctx;          /* tokens of each sequence; 0: chosen */
-    int want_ctx;     /* aimed for where ctx is 0; 0: what the model was trained for */
-    const char *kv;   /* as in kvasir_seq_options; with a peer also its own types; NULL: chosen */
-    uint64_t budget;  /* bytes for everything; 0: what is available now */
-    uint64_t reserve; /* of them for other programs */
-    int users;        /* sequences of each model, 0: 1 */
-    int prefix;       /* tokens at their start that all of them share (forks of one sequence) */
-    int n_threads;    /* 0: one per usable core */
-    int max_batch;    /* as in kvasir_engine_options; of a peer: tokens of a micro-batch */
-    int n_logits;     /* rows of logits that a step asks for, 0: one for each user */
-    const char *peer; /* "llama.cpp": its memory and command line as well; NULL: none */
+    int ctx;            /* tokens of each sequence; 0: chosen */
+    int want_ctx;       /* aimed for where ctx is 0; 0: what the model was trained for */
+    const char *kv;     /* as in kvasir_seq_options; with a peer also its own types; NULL: chosen */
+    uint64_t budget;    /* bytes for everything; 0: what is available now */
+    uint64_t reserve;   /* of them for other programs */
+    int users;          /* sequences of each model, 0: 1 */
+    int prefix;         /* tokens at their start that all of them share (forks of one sequence) */
+    int n_threads;      /* 0: one per usable core */
+    int max_batch;      /* as in kvasir_engine_options; of a peer: tokens of a micro-batch */
+    int n_logits;       /* rows of logits that a step asks for, 0: one for each user */
+    const char *peer;   /* "llama.cpp": its memory and command line as well; NULL: none */
+    uint64_t gpu_bytes; /* memory of a GPU that the peer may put layers into; 0: none */
 } kvasir_plan_options;
 
 typedef struct kvasir_plan_weights {
@@ -439,6 +440,7 @@ typedef struct kvasir_plan_peer {
     uint64_t kv_bytes;      /* all buffers, states included */
     uint64_t state_bytes;   /* of them states */
     double bytes_per_token; /* without windows and states */
+    int gpu_layers;         /* of them and the output matrix, from the last on, as many as fit gpu_bytes */
     const kvasir_plan_buffer *buffers;
     const char *const *args; /* a command line: program, options */
     int n_buffers, n_args;

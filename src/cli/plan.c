@@ -12,6 +12,7 @@ typedef struct plan_args {
     uint64_t budget, reserve;
     int want_ctx, users, prefix;
     engine_args engine; /* ctx, the KV types, threads and chunk */
+    plan_speed_args speed;
     output_args output;
 } plan_args;
 
@@ -46,9 +47,23 @@ static const cli_option memory_options[] = {
      "Also print another program's memory table and command line: llama.cpp", 0, 0, "llama.cpp"},
     {0},
 };
+static const cli_option speed_options[] = {
+    {"machine", 0, CLI_FILE, NULL, "NAME", FIELD(speed.machine),
+     "Predict for the machine of this profile: a file, or a name of kvasir probe --list (default: what kvasir probe "
+     "stored)",
+     0, 0, NULL},
+    {"sweep", 0, CLI_FILE, NULL, "FILE", FIELD(speed.sweep),
+     "Correct the prediction by what kvasir sweep --out measured of this model on this machine", 0, 0, NULL},
+    {"depths", 0, CLI_TEXT, NULL, "LIST", FIELD(speed.depths),
+     "Depths to predict speed for, separated by commas: 0,8K,64K", 0, 0, NULL},
+    {"min-tps", 0, CLI_FLOAT, NULL, "X", FIELD(speed.min_tps),
+     "Shorten the context to where decoding is predicted to reach X tokens per second", 0, 1e9, NULL},
+    {0},
+};
 static const cli_group plan_groups[] = {
     {"Use", use_options, 0},
     {"Memory", memory_options, 0},
+    {"Speed", speed_options, 0},
     {"Output", output_options, FIELD(output)},
     {0},
 };
@@ -134,7 +149,7 @@ static void print_streams(const kvasir_plan_model *m)
         (void)printf("  %5d  %-12s state, %s\n", m->states[i].layer, m->states[i].name, bytes_text(m->states[i].bytes));
 }
 
-static void print_model(const kvasir_plan *p, const kvasir_plan_model *m, int verbose)
+static void print_model(const kvasir_plan *p, const kvasir_plan_model *m, const plan_speed *s, int verbose)
 {
     const kvasir_model_info *i = kvasir_model_get_info(m->model);
     (void)printf("%s\n  %-*s %s, %s parameters%s\n", i->path, LABEL, "architecture", shown(i->architecture),
@@ -146,6 +161,7 @@ static void print_model(const kvasir_plan *p, const kvasir_plan_model *m, int ve
     else
         (void)printf("  %-*s %10s\n", LABEL, "buffers", "unknown");
     if (m->kv_known) print_contexts(m);
+    plan_speed_print(s, p, m);
     if (verbose) print_streams(m);
 }
 
@@ -184,11 +200,11 @@ static void print_peer(const kvasir_plan_peer *peer)
     (void)printf("\n");
 }
 
-static int print_text(const kvasir_plan *p, int verbose)
+static int print_text(const kvasir_plan *p, const plan_speed *s, int verbose)
 {
     for (int i = 0; i < p->n_models; i++) {
         if (i) (void)printf("\n");
-        print_model(p, &p->models[i], verbose);
+        print_model(p, &p->models[i], s, verbose);
     }
     print_line("program", p->program_bytes, "itself, with headers and tokenizers");
     (void)printf("  %-*s %10s  of %s: %s\n\nWhy\n", LABEL, "total", bytes_text(p->total_bytes), bytes_text(p->budget),
@@ -232,26 +248,72 @@ static int judge(const kvasir_plan *p, int code)
     return EXIT_ROOM;
 }
 
-static int make_plan(const plan_args *a, kvasir_model *const *models)
+/* Of another machine than this one: its memory and its cores, where nothing else is said. */
+static void of_machine(const kvasir_machine *m, kvasir_plan_options *o)
+{
+    const double usable = 0.9; /* of the memory, where the profile does not say what is free */
+    uint64_t budget = m->available_bytes ? m->available_bytes : (uint64_t)(usable * (double)m->memory_bytes);
+    if (m->limit_bytes && m->limit_bytes < budget) budget = m->limit_bytes;
+    if (!o->budget) o->budget = budget;
+    if (!o->n_threads) o->n_threads = m->n_cores;
+    for (int i = 0; i < m->n_gpus; i++)
+        if (!m->gpu[i].unified) o->gpu_bytes += m->gpu[i].free_bytes ? m->gpu[i].free_bytes : m->gpu[i].memory_bytes;
+}
+
+/* With --min-tps the context ends where decoding gets too slow: the plan is made again with that as its aim. */
+static int be_fast(const plan_speed *s, kvasir_plan_options *o, kvasir_model *const *models, int n, kvasir_plan **p)
+{
+    int reach = (*p)->n_models > 0 ? (*p)->models[0].ctx : 0;
+    if (s->min_tps <= 0) return EXIT_DONE;
+    for (int i = 0; i < (*p)->n_models; i++) {
+        int own = plan_speed_reach(s, *p, &(*p)->models[i]);
+        if (own < 1) {
+            note("%s: %.1f t/s are not reached at any depth", kvasir_model_get_info(models[i])->path, s->min_tps);
+            return EXIT_ROOM;
+        }
+        reach = own < reach ? own : reach;
+    }
+    for (int i = 0; i < (*p)->n_models; i++) {
+        if (reach >= (*p)->models[i].ctx) continue;
+        if (o->ctx) {
+            note("decoding is predicted to fall below %.1f t/s beyond %s tokens", s->min_tps,
+                 count_text((uint64_t)reach));
+            return EXIT_DONE;
+        }
+        kvasir_plan_free(*p);
+        *p = NULL;
+        o->want_ctx = reach;
+        note("context aimed for: %s tokens, where decoding is predicted to reach %.1f t/s", count_text((uint64_t)reach),
+             s->min_tps);
+        kvasir_status status = kvasir_plan_make((const kvasir_model *const *)models, n, o, p);
+        return status == KVASIR_OK ? EXIT_DONE : failed(status);
+    }
+    return EXIT_DONE;
+}
+
+static int make_plan(const plan_args *a, kvasir_model *const *models, const plan_speed *s)
 {
     char kv[64];
     kvasir_plan *p = NULL;
     const engine_args *e = &a->engine;
     kv_type_text(e, kv, sizeof kv);
-    const kvasir_plan_options o = {.ctx = e->ctx,
-                                   .want_ctx = a->want_ctx,
-                                   .kv = e->kv || e->kv_k || e->kv_v ? kv : NULL,
-                                   .budget = a->budget,
-                                   .reserve = a->reserve,
-                                   .users = a->users,
-                                   .prefix = a->prefix,
-                                   .n_threads = e->threads,
-                                   .max_batch = e->chunk,
-                                   .peer = a->peer};
+    kvasir_plan_options o = {.ctx = e->ctx,
+                             .want_ctx = a->want_ctx,
+                             .kv = e->kv || e->kv_k || e->kv_v ? kv : NULL,
+                             .budget = a->budget,
+                             .reserve = a->reserve,
+                             .users = a->users,
+                             .prefix = a->prefix,
+                             .n_threads = e->threads,
+                             .max_batch = e->chunk,
+                             .peer = a->peer};
+    if (a->speed.machine) of_machine(s->machine, &o);
     kvasir_status status = kvasir_plan_make((const kvasir_model *const *)models, a->models.n, &o, &p);
     if (status != KVASIR_OK) return failed(status);
-    int code = judge(p, a->output.json ? print_json(plan_document(p)) : print_text(p, a->output.verbose));
-    kvasir_plan_free(p);
+    int code = be_fast(s, &o, models, a->models.n, &p);
+    if (code == EXIT_DONE)
+        code = judge(p, a->output.json ? print_json(plan_document(p, s)) : print_text(p, s, a->output.verbose));
+    if (p) kvasir_plan_free(p);
     return code;
 }
 
@@ -263,8 +325,11 @@ static int plan_main(void *args)
     output_apply(&a->output);
     kvasir_model **models = mem_alloc((size_t)a->models.n, sizeof *models);
     if (!models) return failed(fail_memory((size_t)a->models.n * sizeof *models));
-    int code = open_models(a, models);
-    if (code == EXIT_DONE) code = make_plan(a, models);
+    plan_speed speed = {0};
+    int code = plan_speed_open(&a->speed, a->engine.cpu, &speed);
+    if (code == EXIT_DONE) code = open_models(a, models);
+    if (code == EXIT_DONE) code = make_plan(a, models, &speed);
+    plan_speed_close(&speed);
     for (int i = 0; i < a->models.n; i++) kvasir_model_close(models[i]);
     mem_free(models);
     return code;

@@ -73,11 +73,12 @@ static json_t *json_peer(const kvasir_plan_peer *peer)
                                               "k_bytes", json_bytes(b->k_bytes), "v_bytes", json_bytes(b->v_bytes)));
     }
     int known = peer->error == NULL;
-    return json_pack("{s:s, s:s, s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "name", peer->name, "type_k", peer->type_k,
-                     "type_v", peer->type_v, "ctx", peer->ctx, "kv_bytes", bytes_or_null(known, peer->kv_bytes),
-                     "state_bytes", bytes_or_null(known, peer->state_bytes), "bytes_per_token",
-                     known ? json_number(peer->bytes_per_token) : json_null(), "buffers", buffers, "args",
-                     json_texts(peer->args, peer->n_args), "error", json_text_or_null(peer->error));
+    return json_pack("{s:s, s:s, s:s, s:i, s:o, s:o, s:o, s:o, s:i, s:o, s:o}", "name", peer->name, "type_k",
+                     peer->type_k, "type_v", peer->type_v, "ctx", peer->ctx, "kv_bytes",
+                     bytes_or_null(known, peer->kv_bytes), "state_bytes", bytes_or_null(known, peer->state_bytes),
+                     "bytes_per_token", known ? json_number(peer->bytes_per_token) : json_null(), "buffers", buffers,
+                     "gpu_layers", peer->gpu_layers, "args", json_texts(peer->args, peer->n_args), "error",
+                     json_text_or_null(peer->error));
 }
 
 static json_t *json_chosen(const kvasir_plan *p, const kvasir_plan_model *m)
@@ -87,7 +88,7 @@ static json_t *json_chosen(const kvasir_plan *p, const kvasir_plan_model *m)
                      p->max_batch, "why", json_texts(p->why, p->n_why));
 }
 
-static json_t *json_model(const kvasir_plan *p, const kvasir_plan_model *m)
+static json_t *json_model(const kvasir_plan *p, const kvasir_plan_model *m, const plan_speed *s)
 {
     const kvasir_model_info *i = kvasir_model_get_info(m->model);
     json_t *d = json_pack("{s:o, s:o, s:o, s:b, s:i}", "model", json_text_or_null(i->path), "architecture",
@@ -102,11 +103,11 @@ static json_t *json_model(const kvasir_plan *p, const kvasir_plan_model *m)
                                               bytes_or_null(m->workspace_bytes > 0, m->workspace_bytes), "buffer_bytes",
                                               bytes_or_null(m->workspace_bytes > 0, m->buffer_bytes), "total_bytes",
                                               json_bytes(m->total_bytes)));
-    (void)json_object_update_new(d,
-                                 json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "weights", json_weights(m), "streams",
-                                           json_streams(m), "states", json_states(m), "max_ctx", json_max_ctx(m),
-                                           "spill_depth", m->spill_depth ? json_integer(m->spill_depth) : json_null(),
-                                           "chosen", json_chosen(p, m), "peer", json_peer(m->peer)));
+    (void)json_object_update_new(
+        d, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "speed", plan_speed_json(s, p, m), "weights",
+                     json_weights(m), "streams", json_streams(m), "states", json_states(m), "max_ctx", json_max_ctx(m),
+                     "spill_depth", m->spill_depth ? json_integer(m->spill_depth) : json_null(), "chosen",
+                     json_chosen(p, m), "peer", json_peer(m->peer)));
     return d;
 }
 
@@ -119,16 +120,16 @@ static json_t *json_totals(const kvasir_plan *p)
                      p->prefix, "would_fit", json_texts(p->remedies, p->n_remedies));
 }
 
-json_t *plan_document(const kvasir_plan *p)
+json_t *plan_document(const kvasir_plan *p, const plan_speed *s)
 {
     json_t *d = json_document("plan");
     if (p->n_models == 1) {
-        (void)json_object_update_new(d, json_model(p, &p->models[0]));
+        (void)json_object_update_new(d, json_model(p, &p->models[0], s));
         (void)json_object_update_new(d, json_totals(p));
         return d;
     }
     json_t *models = json_array();
-    for (int i = 0; i < p->n_models; i++) (void)json_array_append_new(models, json_model(p, &p->models[i]));
+    for (int i = 0; i < p->n_models; i++) (void)json_array_append_new(models, json_model(p, &p->models[i], s));
     (void)json_object_set_new(d, "models", models);
     (void)json_object_set_new(d, "totals", json_totals(p));
     return d;

@@ -53,6 +53,39 @@ static kvasir_status push_number(command *c, const char *option, int64_t value)
     return push(c, text);
 }
 
+/* The layer whose tensor this is; -1: none. */
+static int layer_of(const gguf_tensor *t)
+{
+    int il, used = 0;
+    return sscanf(t->name.s, "blk.%9d.%n", &il, &used) == 1 && used > 0 ? il : -1;
+}
+
+/* How many layers, from the last on, and then the output, fit a GPU with their share of the cache and the buffers that the
+   peer's graphs want there. */
+static kvasir_status count_gpu_layers(planning *p, const planned *m, const peer_table *table, int *out)
+{
+    const uint64_t buffers = (uint64_t)512 << 20;
+    const gguf *g = m->model->gguf;
+    int n = m->shape.n_layer;
+    uint64_t room = p->o->gpu_bytes, share = table->bytes / (uint64_t)(n > 0 ? n : 1), output = 0;
+    *out = 0;
+    if (room <= buffers) return KVASIR_OK;
+    room -= buffers;
+    uint64_t *bytes = arena_alloc(p->memory, (size_t)n, sizeof *bytes);
+    if (!bytes) return fail_memory((size_t)n * sizeof *bytes);
+    for (int i = 0; i < gguf_n_tensors(g); i++) {
+        const gguf_tensor *t = gguf_tensor_at(g, i);
+        int il = layer_of(t);
+        if (il >= 0 && il < n)
+            bytes[il] += t->bytes;
+        else if (strcmp(t->name.s, gguf_find_tensor(g, "output.weight") ? "output.weight" : "token_embd.weight") == 0)
+            output = t->bytes;
+    }
+    for (int il = n - 1; il >= 0 && bytes[il] + share <= room; il--, ++*out) room -= bytes[il] + share;
+    *out += *out == n && output <= room;
+    return KVASIR_OK;
+}
+
 /* Flash attention is needed for a V cache that is not f16, and never harms. Its context is that of all users together. */
 static kvasir_status fill_command(planning *p, const planned *m, kvasir_plan_peer *peer)
 {
@@ -72,7 +105,7 @@ static kvasir_status fill_command(planning *p, const planned *m, kvasir_plan_pee
     TRY(push_number(&c, "-t", plan->n_threads));
     TRY(push_number(&c, "-ub", plan->max_batch));
     if (plan->max_batch > PEER_BATCH) TRY(push_number(&c, "-b", plan->max_batch));
-    TRY(push_number(&c, "-ngl", 0));
+    TRY(push_number(&c, "-ngl", peer->gpu_layers));
     if (plan->users > 1) TRY(push_number(&c, "-np", plan->users));
     peer->args = c.args;
     peer->n_args = c.n;
@@ -95,5 +128,6 @@ kvasir_status plan_fill_peer(planning *p, const planned *m, kvasir_plan_model *o
     }
     TRY(fill_buffers(p, &table, peer));
     TRY(find_rate(m, p->plan->max_batch, k, v, &peer->bytes_per_token));
+    TRY(count_gpu_layers(p, m, &table, &peer->gpu_layers));
     return fill_command(p, m, peer);
 }

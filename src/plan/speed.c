@@ -78,17 +78,11 @@ static bool same_level(const char *a, const char *b)
     return a[0] == '\0' || b[0] == '\0' || strcmp(a, b) == 0;
 }
 
-/* The level that the setup names, or that of the strongest team. */
+/* The level that the setup names, or the machine's best: a profile has its teams first. */
 static const char *level_of(const speed_setup *s)
 {
-    const kvasir_machine *m = s->machine;
-    const kvasir_machine_team *best = NULL;
     if (s->level) return s->level;
-    for (int i = 0; i < m->n_teams; i++) {
-        const kvasir_machine_team *t = &m->team[i];
-        if (!best || t->int8_ops_per_s > best->int8_ops_per_s) best = t;
-    }
-    return best ? best->level : "";
+    return s->machine->n_teams > 0 ? s->machine->team[0].level : "";
 }
 
 static int threads_of(const speed_setup *s)
@@ -123,7 +117,8 @@ static double limit(const speed_setup *s, int threads, limit_of *of)
     const char *level = level_of(s);
     for (int i = 0; i < s->machine->n_teams; i++) {
         const kvasir_machine_team *t = &s->machine->team[i];
-        if (of(t) <= 0 || !same_level(t->level, level)) continue;
+        bool any_level = of == read_of || of == barrier_of; /* measured once, since it is the same at all */
+        if (of(t) <= 0 || !(any_level || same_level(t->level, level))) continue;
         if (t->threads <= threads && (!below || t->threads > below->threads)) below = t;
         if (t->threads >= threads && (!above || t->threads < above->threads)) above = t;
     }
