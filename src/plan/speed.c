@@ -17,11 +17,14 @@
 
 /* How the parts add up, fitted to measurements of three models (bench/plan_error.py). */
 #define WEIGHTS_FACTOR 1.03 /* a step's matrices are smaller than the tiles of a benchmark */
-#define GEMM_FACTOR    1.06
+#define GEMM_FACTOR    1.11
 #define OVERLAP        0.35 /* of the shorter of reading pages and computing with them is not hidden */
 #define BARRIERS       9    /* of a layer */
 #define BENCH_GROUP    6    /* queries of the benchmark's decoding */
 #define GROUP_FIXED    0.25 /* of their time does not depend on how many they are */
+#define SPAN_PLAIN     1.2  /* spans are merged, pages lie apart: decoding at depth takes so much more than its pages */
+#define SPAN_PACKED    1.4
+#define OPEN_TOKENS    96   /* that a query sees in open pages: page 0 and half of its own */
 #define QUERY_CHANNELS 40.0 /* a query's fixed cost in a page, as if its head had so many channels more */
 
 enum { KEY = 64 };
@@ -289,7 +292,8 @@ static double layer_decode(const speed_shape *m, const speed_setup *s, double to
     double pages = tokens / KV_PAGE_TOKENS * m->n_head_kv, group = (double)m->n_head / m->n_head_kv;
     double read = page_bytes(m, s) / read_rate(s);
     double work = (group_time(s, s->k, m->head_dim, group) + group_time(s, s->v, m->head_dim, group)) / 2;
-    return pages * (fmax(read, work) + OVERLAP * fmin(read, work));
+    double span = s->k == KV_Q8 || s->k == KV_Q4 ? SPAN_PACKED : SPAN_PLAIN;
+    return span * pages * (fmax(read, work) + OVERLAP * fmin(read, work));
 }
 
 speed_parts speed_decode(const speed_shape *m, const speed_setup *s, int depth)
@@ -308,14 +312,23 @@ static double pairs(double depth, double n, double window)
     return within * (depth + (within + 1) / 2) + (n - within) * window;
 }
 
+/* Of them those in open pages, which are f16 whatever the type. */
+static double open_pairs(double depth, double n)
+{
+    double seen = fmin(depth, OPEN_TOKENS), grows = fmin(n, OPEN_TOKENS - seen); /* until a query sees so many */
+    return grows * (seen + grows / 2) + (n - grows) * OPEN_TOKENS;
+}
+
 speed_parts speed_prefill(const speed_shape *m, const speed_setup *s, int depth, int n)
 {
     int chunk = max_int(min_int(s->chunk, n), 1);
     if (n <= 0) return (speed_parts){0, 0};
-    double steps = (double)n / chunk, page = (query_time(s, s->k, m->head_dim) + query_time(s, s->v, m->head_dim)) / 2;
+    double closed = (query_time(s, s->k, m->head_dim) + query_time(s, s->v, m->head_dim)) / 2;
+    double open = query_time(s, KV_F16, m->head_dim);
     double seen = m->n_full * pairs(depth, n, 0) + m->n_windowed * pairs(depth, n, m->window);
-    return (speed_parts){.flat = steps * weights_time(m, s, chunk) + rows_time(m, s, n),
-                         .deep = seen * m->n_head * page / KV_PAGE_TOKENS};
+    double seen_open = fmin((m->n_full + m->n_windowed) * open_pairs(depth, n), seen);
+    return (speed_parts){.flat = (double)n / chunk * weights_time(m, s, chunk) + rows_time(m, s, n),
+                         .deep = (seen_open * open + (seen - seen_open) * closed) * m->n_head / KV_PAGE_TOKENS};
 }
 
 double speed_floor(const speed_shape *m, const speed_setup *s, const kv_layout *l, int depth)
