@@ -93,7 +93,9 @@ static void man_exit_status(void)
 static void man_environment(void)
 {
     (void)printf(".SH ENVIRONMENT\n.TP\n.B KVASIR_CPU\nThe instruction set that is used when \\-\\-cpu is not given.\n"
-                 ".TP\n.B NO_COLOR\nWhen set, nothing is coloured.\n");
+                 ".TP\n.B NO_COLOR\nWhen set, nothing is coloured.\n"
+                 ".TP\n.BR XDG_CONFIG_HOME , \" XDG_CACHE_HOME\"\nWhere the machine\\(aqs profile is kept "
+                 "(~/.config), and where its disk is measured (~/.cache).\n");
 }
 
 static void man_head(const char *page, const char *summary)
@@ -185,6 +187,12 @@ static void bash_value(void *user, const cli_group *g, const cli_option *o)
         (void)printf(") return ;;\n");
 }
 
+/* Is what stands beside the options a model? Else it is another file. */
+static int takes_model(const cli_command *c)
+{
+    return c->argument && strstr(c->argument, ".gguf");
+}
+
 static int bash_completion(void)
 {
     (void)printf("# bash completion for kvasir, made from its option tables\n_kvasir() {\n"
@@ -201,6 +209,9 @@ static int bash_completion(void)
         cli_each_option(cli_commands[i], bash_name, NULL);
         (void)printf("--help' -- \"$word\")) ;;\n");
     }
+    for (int i = 0; cli_commands[i]; i++)
+        if (cli_commands[i]->argument && !takes_model(cli_commands[i]))
+            (void)printf("    '%s '*) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n", cli_commands[i]->name);
     (void)printf("    *) COMPREPLY=($(compgen -f -X '!*.gguf' -- \"$word\") $(compgen -d -- \"$word\")) ;;\n "
                  " esac\n}\n"
                  "complete -F _kvasir kvasir\n");
@@ -269,9 +280,10 @@ static int zsh_completion(void)
         (void)printf("    %s)\n      _arguments \\\n", cli_commands[i]->name);
         cli_each_option(cli_commands[i], zsh_option, NULL);
         (void)printf("        '--help[Explain the command]'%s ;;\n",
-                     !cli_commands[i]->argument       ? ""
-                     : cli_commands[i]->argument_many ? " \\\n        '*:model:_files -g \"*.gguf\"'"
-                                                      : " \\\n        '1:model:_files -g \"*.gguf\"'");
+                     cli_commands[i]->argument_many ? " \\\n        '*:model:_files -g \"*.gguf\"'"
+                     : takes_model(cli_commands[i]) ? " \\\n        '1:model:_files -g \"*.gguf\"'"
+                     : cli_commands[i]->argument    ? " \\\n        '1:file:_files'"
+                                                    : "");
     }
     (void)printf("  esac\n}\n_kvasir \"$@\"\n");
     return EXIT_DONE;
@@ -300,10 +312,12 @@ static int fish_completion(void)
     }
     for (int i = 0; cli_commands[i]; i++) {
         const char *name = cli_commands[i]->name;
-        if (cli_commands[i]->argument)
+        if (takes_model(cli_commands[i]))
             (void)printf("complete -c kvasir -n '__fish_seen_subcommand_from %s' -a '(__fish_complete_suffix "
                          ".gguf)'\n",
                          name);
+        else if (cli_commands[i]->argument)
+            (void)printf("complete -c kvasir -n '__fish_seen_subcommand_from %s' -F\n", name);
         cli_each_option(cli_commands[i], fish_option, (void *)(uintptr_t)name);
     }
     return EXIT_DONE;

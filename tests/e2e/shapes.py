@@ -45,6 +45,18 @@ BENCH = {
     "schema": str,
     "rows": [{"name": str, "unit": str, "value": NUMBER, "limit": OPTIONAL_NUMBER, "share": OPTIONAL_NUMBER, "threads": int}],
 }
+OPTIONAL_INT = (int, type(None))
+PROBE = {
+    "schema": str, "name": str, "cpu": str, "date": str, "cores": int, "numa_nodes": OPTIONAL_INT, "cache_bytes": OPTIONAL_INT,
+    "memory_bytes": int, "available_bytes": OPTIONAL_INT, "limit_bytes": OPTIONAL_INT, "swap_bytes": int, "swap_free_bytes": int,
+    "disk_bytes_per_s": OPTIONAL_NUMBER, "page_cache_bytes_per_s": OPTIONAL_NUMBER,
+    "teams": [{"threads": int, "level": str, "read_bytes_per_s": OPTIONAL_NUMBER, "int8_ops_per_s": OPTIONAL_NUMBER,
+               "f32_ops_per_s": OPTIONAL_NUMBER, "barrier_s": OPTIONAL_NUMBER}],
+    "kernels": [{"name": str, "level": str, "threads": int, "unit": str, "rate": NUMBER}],
+    "gpus": [{"name": str, "unified": bool, "memory_bytes": int, "free_bytes": OPTIONAL_INT, "read_bytes_per_s": OPTIONAL_NUMBER,
+              "link_bytes_per_s": OPTIONAL_NUMBER}],
+}
+PROBE_LIST = {"schema": str, "machines": [{"name": str, "machine": str}]}
 ROW = {
     "kv_k": str, "kv_v": str, "depth": int, "prefill_tps": OPTIONAL_NUMBER, "decode_tps": OPTIONAL_NUMBER,
     "decode_ms_p50": OPTIONAL_NUMBER, "decode_ms_p95": OPTIONAL_NUMBER, "ttft_ms": OPTIONAL_NUMBER,

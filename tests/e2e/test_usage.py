@@ -101,6 +101,7 @@ def test_bash_completion_works(tmp_path):
     (tmp_path / "notes.txt").touch()
     assert complete(["kvasir", "inspect", ""], tmp_path) == ["small.gguf"]
     assert complete(["kvasir", "run", "-f", "no"], tmp_path) == ["notes.txt"]
+    assert complete(["kvasir", "probe", "--show", "no"], tmp_path) == ["notes.txt"]
 
 
 def test_full_disk():
