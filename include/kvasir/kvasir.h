@@ -190,6 +190,15 @@ KVASIR_API int kvasir_seq_length(const kvasir_seq *s);
 KVASIR_API int kvasir_seq_ctx(const kvasir_seq *s);
 KVASIR_API const int32_t *kvasir_seq_ids(const kvasir_seq *s); /* length entries; valid until the sequence changes */
 KVASIR_API uint64_t kvasir_seq_kv_bytes(const kvasir_seq *s);
+typedef struct kvasir_kv_held {
+    int layer;
+    const char *name, *type; /* as in kvasir_kv_stream */
+    int n_pages;             /* of each head */
+    uint64_t bytes;
+} kvasir_kv_held;
+/* What a sequence holds of stream i of kvasir_model_kv, counted in its own tables: pages of 64 tokens that are in the
+   pool for it, without the rounding of blocks. */
+KVASIR_API kvasir_status kvasir_seq_kv_stream(const kvasir_seq *s, int i, kvasir_kv_held *out);
 /* Bytes that decoding one token at the present length has to read: the packed weights (of routed experts those that
    one token uses) and the pages of K and V that the token sees. Over kvasir_read_bandwidth: the seconds that a token
    takes at least, unless the bytes stay in a cache. */

@@ -175,3 +175,31 @@ void chart_write(FILE *f, const char *title, const chart_plot *plots, int n_plot
     }
     (void)fputs("</svg>\n", f);
 }
+
+static const char page_style[] =
+    "<style>\n:root{color-scheme:light dark}\n"
+    "body{font:15px/1.45 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em}\n"
+    "h1{font-size:1.4em}\ndl{display:grid;grid-template-columns:max-content 1fr;gap:.2em 1em;margin:1em 0}\n"
+    "dt{opacity:.7}\ndd{margin:0}\n.wide{overflow-x:auto}\n"
+    "table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:1em 0}\n"
+    "th,td{padding:.25em .7em;text-align:right;white-space:nowrap;border-bottom:1px solid #8884}\n"
+    "td.error,td.text{text-align:left;white-space:normal}\ntr.failed td{color:#d22;font-weight:600}\n"
+    "svg{max-width:100%;height:auto}\n</style>\n";
+
+void page_begin(FILE *f, const char *name, const char *says)
+{
+    (void)fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+                "<meta name=\"viewport\" content=\"width=device-width\">\n<title>",
+                f);
+    xml_text(f, name);
+    (void)fprintf(f, ": %s</title>\n%s</head>\n<body>\n<h1>", says, page_style);
+    xml_text(f, name);
+    (void)fprintf(f, ": %s</h1>\n", says);
+}
+
+void page_fact(FILE *f, const char *name, const char *value)
+{
+    (void)fprintf(f, "<dt>%s</dt><dd>", name);
+    xml_text(f, value);
+    (void)fputs("</dd>\n", f);
+}

@@ -22,6 +22,11 @@ typedef struct chart_plot {
 /* Writes one <svg> element with the plots below each other. */
 void chart_write(FILE *f, const char *title, const chart_plot *plots, int n_plots);
 
+/* The start of a page that needs no other file: "NAME: SAYS" as its title and heading. It ends with </body></html>. */
+void page_begin(FILE *f, const char *name, const char *says);
+/* A line of a <dl>. */
+void page_fact(FILE *f, const char *name, const char *value);
+
 /* Text in XML or HTML. */
 void xml_text(FILE *f, const char *s);
 

@@ -63,6 +63,17 @@ double eval_logsumexp(const float *row, int n)
     return top + log(sum);
 }
 
+/* KL(p || q) = sum p (log p - log q) = sum p (x - y) - lse(x) + lse(y), with p = softmax(x), q = softmax(y). */
+double eval_kld(const float *x, const float *y, int n, double lse_x, double lse_y)
+{
+    double sum = 0;
+    for (int i = 0; i < n; i++) {
+        double p = exp((double)x[i] - lse_x);
+        if (p > 0) sum += p * ((double)x[i] - (double)y[i]);
+    }
+    return fmax(0, sum - lse_x + lse_y);
+}
+
 /* ---- logits of ids ------------------------------------------------------------------------------------ */
 
 typedef struct logits_run {

@@ -19,5 +19,7 @@ int eval_divergence(const eval_args *a);
 int eval_argmax(const float *row, int n);
 /* log of the sum of exp over a row, in double. */
 double eval_logsumexp(const float *row, int n);
+/* Divergence, in nats, of row y's predictions from row x's, given their log-sum-exps. */
+double eval_kld(const float *x, const float *y, int n, double lse_x, double lse_y);
 
 #endif

@@ -39,18 +39,6 @@ typedef struct text_eval {
 
 /* ---- scoring ------------------------------------------------------------------------------------------ */
 
-/* KL(p || q) = sum p (log p - log q) = sum p (x - y) - lse(x) + lse(y), with p = softmax(x), q = softmax(y).
- */
-static double divergence(const float *x, const float *y, int n, double lse_x, double lse_y)
-{
-    double sum = 0;
-    for (int i = 0; i < n; i++) {
-        double p = exp((double)x[i] - lse_x);
-        if (p > 0) sum += p * ((double)x[i] - (double)y[i]);
-    }
-    return fmax(0, sum - lse_x + lse_y);
-}
-
 static void score_rows(void *arg, int tid)
 {
     text_eval *e = arg;
@@ -67,7 +55,7 @@ static void score_rows(void *arg, int tid)
             out->nll = lse - (double)row[e->targets[i]];
             if (!ref) continue;
             out->nll_ref = lse_ref - (double)ref[e->targets[i]];
-            out->kld = divergence(ref, row, e->n_vocab, lse_ref, lse);
+            out->kld = eval_kld(ref, row, e->n_vocab, lse_ref, lse);
             out->same_top = eval_argmax(row, e->n_vocab) == best_ref;
         }
     }

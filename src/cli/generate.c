@@ -1,4 +1,6 @@
 #include "cli/generate.h"
+#include "cli/watch.h"
+#include "base/clock.h"
 #include "base/mem.h"
 
 #include <math.h>
@@ -46,7 +48,22 @@ typedef struct listener {
     reply *out;
     progress bar;
     int stream;
+    const kvasir_seq *seq;
+    watch watch;
+    double last; /* when the last text came; 0: none yet */
+    int depth;   /* then */
 } listener;
+
+/* With a draft, several tokens come at once. */
+static void keep_watch(listener *l)
+{
+    double now = clock_now();
+    int depth = kvasir_seq_length(l->seq);
+    if (l->last > 0 && depth > l->depth) watch_step(&l->watch, depth - l->depth, depth, now - l->last);
+    if (l->last > 0 && depth == l->depth) return;
+    l->last = now;
+    l->depth = depth;
+}
 
 static int on_prefill(void *user, uint64_t done, uint64_t total)
 {
@@ -59,6 +76,7 @@ static int on_text(void *user, const char *text, size_t n)
     listener *l = user;
     reply *r = l->out;
     progress_end(&l->bar);
+    keep_watch(l);
     if (r->n + n + 1 > r->room) {
         size_t room = 2 * (r->n + n) + 256;
         char *grown = mem_grow(r->text, r->room, room, 1);
@@ -86,7 +104,7 @@ kvasir_status generate(const session *s, kvasir_seq *seq, run_args *a, const int
     /* Penalties see the whole conversation; kvasir_generate tells the sampler about the new part. */
     const int32_t *held = kvasir_seq_ids(seq);
     for (int i = 0; i < kvasir_seq_length(seq); i++) kvasir_sampler_accept(sampler, held[i]);
-    listener l = {.out = out, .bar = progress_start("reading the prompt:", "tokens"), .stream = stream};
+    listener l = {.out = out, .bar = progress_start("reading the prompt:", "tokens"), .stream = stream, .seq = seq};
     kvasir_generate_options o = {
         .ids = ids,
         .n_ids = (int)n_ids,

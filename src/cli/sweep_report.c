@@ -172,22 +172,6 @@ kvasir_status sweep_write_svg(const sweep *w, const char *path)
     return write_through(w, path, draw);
 }
 
-static const char page_style[] =
-    "<style>\n:root{color-scheme:light dark}\n"
-    "body{font:15px/1.45 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em}\n"
-    "h1{font-size:1.4em}\ndl{display:grid;grid-template-columns:max-content 1fr;gap:.2em 1em;margin:1em 0}\n"
-    "dt{opacity:.7}\ndd{margin:0}\n.wide{overflow-x:auto}\n"
-    "table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:1em 0}\n"
-    "th,td{padding:.25em .7em;text-align:right;white-space:nowrap;border-bottom:1px solid #8884}\n"
-    "td.error{text-align:left;white-space:normal}\nsvg{max-width:100%;height:auto}\n</style>\n";
-
-static void fact(FILE *f, const char *name, const char *value)
-{
-    (void)fprintf(f, "<dt>%s</dt><dd>", name);
-    xml_text(f, value);
-    (void)fputs("</dd>\n", f);
-}
-
 static void facts(const sweep *w, FILE *f)
 {
     const sweep_plan *p = &w->plan;
@@ -196,17 +180,17 @@ static void facts(const sweep *w, FILE *f)
     (void)fputs("<dl>\n", f);
     (void)snprintf(text, sizeof text, "%s, %s parameters, %s", i->architecture, count_text(i->n_parameters),
                    bytes_text(i->file_bytes));
-    fact(f, "model", text);
-    fact(f, "file", i->path);
+    page_fact(f, "model", text);
+    page_fact(f, "file", i->path);
     (void)snprintf(text, sizeof text, "%s, %s, %d thread%s, reads %.1f GB/s", w->info.cpu_model, w->info.cpu_level,
                    w->info.n_threads, w->info.n_threads == 1 ? "" : "s", w->read_bytes_per_s * 1e-9);
-    fact(f, "machine", text);
+    page_fact(f, "machine", text);
     (void)snprintf(text, sizeof text, "prefill of %d tokens and decode of %d behind each depth, %d times", p->pp, p->tg,
                    p->repeat);
-    fact(f, "measured", text);
-    fact(f, "text", p->text ? p->text : "built in (Genesis)");
+    page_fact(f, "measured", text);
+    page_fact(f, "text", p->text ? p->text : "built in (Genesis)");
     (void)snprintf(text, sizeof text, "kvasir %s", kvasir_version());
-    fact(f, "made by", text);
+    page_fact(f, "made by", text);
     (void)fputs("</dl>\n", f);
 }
 
@@ -238,13 +222,7 @@ static kvasir_status page(const sweep *w, FILE *f)
 {
     const kvasir_model_info *i = w->s.info;
     const char *name = i->name && *i->name ? i->name : "model";
-    (void)fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-                "<meta name=\"viewport\" content=\"width=device-width\">\n<title>",
-                f);
-    xml_text(f, name);
-    (void)fprintf(f, ": speed as the context fills</title>\n%s</head>\n<body>\n<h1>", page_style);
-    xml_text(f, name);
-    (void)fputs(": speed as the context fills</h1>\n", f);
+    page_begin(f, name, "speed as the context fills");
     facts(w, f);
     kvasir_status status = draw(w, f);
     table(w, f);

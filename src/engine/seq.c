@@ -145,6 +145,17 @@ uint64_t kvasir_seq_kv_bytes(const kvasir_seq *s)
     return kv_seq_bytes(s->kv);
 }
 
+kvasir_status kvasir_seq_kv_stream(const kvasir_seq *s, int i, kvasir_kv_held *out)
+{
+    const kv_layout *l = s->loaded->layout[s->type_k][s->type_v];
+    if (i < 0 || i >= l->n_streams)
+        return fail(KVASIR_E_ARGUMENT, "KV stream %d of a model that has %d", i, l->n_streams);
+    const kv_stream *t = &l->stream[i];
+    *out = (kvasir_kv_held){.layer = t->layer, .name = t->is_v ? "v" : "k", .type = kv_type_name(t->type)};
+    out->bytes = kv_seq_stream_bytes(s->kv, i, &out->n_pages);
+    return KVASIR_OK;
+}
+
 uint64_t kvasir_seq_step_bytes(const kvasir_seq *s)
 {
     const loaded *l = s->loaded;

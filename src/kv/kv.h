@@ -127,6 +127,9 @@ int kv_seq_length(const kv_seq *s);
 int kv_seq_max_tokens(const kv_seq *s);
 uint64_t kv_seq_bytes(const kv_seq *s);        /* of the blocks it refers to, shared ones whole */
 uint64_t kv_seq_bytes_shared(const kv_seq *s); /* of those that others refer to as well */
+/* Of one stream of the layout, counted in the sequence's table: the bytes of its pages, without the rounding of blocks
+   and without snapshots. *n_pages: how many of each head. */
+uint64_t kv_seq_stream_bytes(const kv_seq *s, int stream, int *n_pages);
 
 /* Makes room for n tokens after the current length: takes blocks, and copies a block that is shared before it is
    written to. All or nothing: on failure the sequence is as before. KVASIR_E_CONTEXT beyond max_tokens,

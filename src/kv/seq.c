@@ -171,6 +171,20 @@ uint64_t kv_seq_bytes_shared(const kv_seq *s)
     return shared;
 }
 
+uint64_t kv_seq_stream_bytes(const kv_seq *s, int stream, int *n_pages)
+{
+    const kv_stream *t = &s->layout->stream[stream];
+    uint64_t sum = 0;
+    *n_pages = 0;
+    for (int p = 0; p < kv_pages(s->end); p++) {
+        if (!s->table[t->group][p]) continue;
+        sum += (uint64_t)t->n_heads * t->page_bytes[s->closed[p] ? KV_CLOSED : KV_OPEN];
+        ++*n_pages;
+    }
+    if (s->closing[t->group]) sum += (uint64_t)t->n_heads * t->page_bytes[KV_CLOSED];
+    return sum;
+}
+
 kv_view kv_seq_view(const kv_seq *s, int layer)
 {
     int k = layer >= 0 && layer < s->layout->n_layers ? s->layout->k_stream[layer] : -1;
