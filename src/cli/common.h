@@ -67,6 +67,8 @@ int progress_callback(void *user, uint64_t done, uint64_t total);
  * file. */
 kvasir_status read_text(const char *path, char **text, size_t *n);
 kvasir_status write_file(const char *path, const void *data, size_t n);
+/* Writes a document so that PATH holds the old or the new one whole at any time. */
+kvasir_status write_json_file(const char *path, const json_t *document);
 /* Numbers from a JSON array or separated by whitespace or commas. *ids is the caller's (free). */
 kvasir_status parse_ids(const char *text, size_t n, int32_t **ids, size_t *n_ids);
 

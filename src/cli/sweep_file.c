@@ -1,8 +1,6 @@
 /* A sweep as a file: the JSON document, which --resume and --compare read again, and CSV. */
 #include "cli/sweep.h"
-#include "base/mem.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -74,18 +72,8 @@ json_t *sweep_document(const sweep *w)
 kvasir_status sweep_save(const sweep *w, const char *path)
 {
     json_t *d = sweep_document(w);
-    char *text = json_dumps(d, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
-    size_t n = strlen(path) + sizeof ".part";
-    char *part = mem_alloc(n, 1);
+    kvasir_status status = write_json_file(path, d);
     json_decref(d);
-    kvasir_status status = text && part ? KVASIR_OK : fail_memory(n);
-    if (status == KVASIR_OK) {
-        (void)snprintf(part, n, "%s.part", path);
-        status = write_file(part, text, strlen(text));
-    }
-    if (status == KVASIR_OK && rename(part, path) != 0) status = fail(KVASIR_E_IO, "%s: %s", path, strerror(errno));
-    free(text);
-    mem_free(part);
     return status;
 }
 
