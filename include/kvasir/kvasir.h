@@ -158,6 +158,9 @@ KVASIR_API void kvasir_engine_free(kvasir_engine *e);
 KVASIR_API kvasir_status kvasir_engine_load(kvasir_engine *e, const kvasir_model *m, kvasir_progress_fn progress,
                                             void *user);
 
+/* Computes with n threads from the next step on; at most as many as the engine was created with. */
+KVASIR_API kvasir_status kvasir_engine_set_threads(kvasir_engine *e, int n);
+
 typedef struct kvasir_engine_info {
     int n_threads, max_batch, max_logits;
     const char *cpu_level;

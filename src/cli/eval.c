@@ -1,4 +1,5 @@
 #include "cli/eval.h"
+#include "cli/config_file.h"
 #include "base/checked.h"
 #include "base/mem.h"
 
@@ -235,12 +236,16 @@ static int eval_logits(const eval_args *a)
 
 static int eval_main(void *args)
 {
-    const eval_args *a = args;
+    eval_args *a = args;
+    int ctx = a->engine.ctx;
     int tasks = (a->ids != NULL) + (a->ppl != NULL) + (a->kld != NULL);
     if (tasks != 1) return usage_error("one of --ids FILE, --ppl FILE and --kld FILE says what to evaluate");
     if (!a->ids && (a->at || a->logits || a->greedy)) return usage_error("--at, --logits and --greedy go with --ids");
     if (a->ids && a->chunks) return usage_error("--chunks goes with --ppl and --kld");
     if (a->ref_kv && !a->kld) return usage_error("--ref-kv goes with --kld");
+    int code = config_apply(a->model, &a->engine, &a->engine.kv, NULL);
+    if (code != EXIT_DONE) return code;
+    if (!a->ids) a->engine.ctx = ctx; /* the length of the chunks is a part of what is measured */
     return a->ids ? eval_logits(a) : a->ppl ? eval_perplexity(a) : eval_divergence(a);
 }
 

@@ -1,5 +1,6 @@
 /* kvasir run: a prompt in, text out; at a terminal without a prompt, a chat. */
 #include "cli/generate.h"
+#include "cli/config_file.h"
 #include "base/mem.h"
 
 #include <math.h>
@@ -225,6 +226,7 @@ static int run_main(void *args)
     run_args *a = args;
     int wants_chat = a->chat || (!a->prompt && !a->file && isatty(STDIN_FILENO));
     int code = check_args(a, wants_chat);
+    if (code == EXIT_DONE) code = config_apply(a->model, &a->engine, &a->engine.kv, &a->draft);
     if (code != EXIT_DONE) return code;
     run_texts texts = {0};
     session s = {0};

@@ -11,8 +11,11 @@ typedef struct output_args {
 
 typedef struct engine_args {
     int ctx, threads, chunk;
-    const char *kv, *kv_k, *kv_v, *cpu;
+    const char *kv, *kv_k, *kv_v, *cpu, *config;
     uint64_t kv_memory;
+    struct {
+        char kv[16], cpu[16], draft[16];
+    } from_config; /* texts that config_apply took from a file */
 } engine_args;
 
 typedef struct sampling_args {

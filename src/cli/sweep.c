@@ -1,5 +1,6 @@
 /* kvasir sweep: options, and the order of things. */
 #include "cli/sweep.h"
+#include "cli/config_file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -154,13 +155,15 @@ static int run(sweep *w)
 
 static int sweep_main(void *args)
 {
-    const sweep_args *a = args;
+    sweep_args *a = args;
     output_apply(&a->output);
     if (a->compare && !a->model) return usage_error("--compare wants two documents: --compare A.json B.json");
     if (a->compare) return sweep_compare(a->compare, a->model, a->output.json);
     if (!a->model) return usage_error("MODEL.gguf is missing");
+    int code = config_apply(a->model, &a->engine, &a->kv, NULL);
+    if (code != EXIT_DONE) return code;
     sweep w = {.args = a};
-    int code = run(&w);
+    code = run(&w);
     sweep_plan_free(&w);
     session_close(&w.s);
     return code;

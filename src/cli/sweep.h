@@ -86,6 +86,12 @@ kvasir_status sweep_plan_options(sweep *w);
    fingerprint. A KVASIR_E_CONTEXT names the depth. */
 kvasir_status sweep_plan_model(sweep *w);
 void sweep_plan_free(sweep *w);
+/* The first depth + behind tokens of a text (path NULL: of the built-in one, which begins again where it ends), and a hash
+   of it. *ids is the caller's (mem_free). KVASIR_E_ARGUMENT where a file is too short. */
+kvasir_status sweep_text_ids(const session *s, const char *path, int depth, int behind, int32_t **ids,
+                             char hash[SWEEP_HASH_BYTES]);
+/* Of everything in the header that decides about speed, and the file's size; not of the weights' values. */
+kvasir_status sweep_fingerprint(const session *s, char to[SWEEP_HASH_BYTES]);
 /* "q8", or "q8:q4" where K and V differ. */
 void sweep_type_text(const char *kv_k, const char *kv_v, char to[SWEEP_TYPE_BYTES]);
 

@@ -185,51 +185,57 @@ static void hash_name(uint64_t h, char to[SWEEP_HASH_BYTES])
     (void)snprintf(to, SWEEP_HASH_BYTES, "%016llx", (unsigned long long)h);
 }
 
-/* The text's first p->n_ids tokens; the built-in text begins again where it ends. */
-static kvasir_status make_ids(sweep *w, const char *text, size_t n_text)
+/* The text's first depth + behind tokens; the built-in text begins again where it ends. */
+static kvasir_status make_ids(const session *s, const char *path, const char *text, size_t n_text, int depth,
+                              int behind, int32_t **out)
 {
-    sweep_plan *p = &w->plan;
-    const kvasir_model_info *info = w->s.info;
+    const kvasir_model_info *info = s->info;
     int32_t *ids = NULL;
-    size_t n = 0, need = (size_t)p->n_ids;
-    TRY(kvasir_tokenize(w->s.model, text, n_text, 1, 0, &ids, &n));
+    size_t n = 0, need = (size_t)depth + (size_t)behind;
+    TRY(kvasir_tokenize(s->model, text, n_text, 1, 0, &ids, &n));
     if (info->adds_eos && n > 0 && ids[n - 1] == info->eos) n--;
     size_t start = info->adds_bos && n > 0 && ids[0] == info->bos, again = n - start;
     kvasir_status status = KVASIR_OK;
-    if ((n < need && p->text) || again == 0)
+    if ((n < need && path) || again == 0)
         status = fail(KVASIR_E_ARGUMENT,
                       "%s has %zu tokens; a depth of %d and the %d tokens that are measured behind it need %zu",
-                      p->text ? p->text : "the text", n, p->depth[p->n_depths - 1], p->behind, need);
-    if (status == KVASIR_OK && !(p->ids = mem_alloc(need, sizeof *p->ids))) status = fail_memory(need * sizeof *p->ids);
+                      path ? path : "the text", n, depth, behind, need);
+    if (status == KVASIR_OK && !(*out = mem_alloc(need, sizeof **out))) status = fail_memory(need * sizeof **out);
     if (status == KVASIR_OK) {
-        for (size_t i = 0; i < need; i++) p->ids[i] = ids[i < n ? i : start + (i - n) % again];
+        for (size_t i = 0; i < need; i++) (*out)[i] = ids[i < n ? i : start + (i - n) % again];
         if (n < need) note("the built-in text has %zu tokens and is repeated; -f FILE gives another", n);
     }
     kvasir_free(ids);
     return status;
 }
 
-static kvasir_status take_text(sweep *w)
+kvasir_status sweep_text_ids(const session *s, const char *path, int depth, int behind, int32_t **ids,
+                             char hash[SWEEP_HASH_BYTES])
 {
-    sweep_plan *p = &w->plan;
     char *text = NULL;
     size_t n = sweep_text_bytes;
-    p->n_ids = p->depth[p->n_depths - 1] + p->behind;
-    if (p->text) TRY(read_text(p->text, &text, &n));
+    if (path) TRY(read_text(path, &text, &n));
     const char *from = text ? text : (const char *)sweep_text;
-    hash_name(hash_bytes(hash_start, from, n), p->text_hash);
-    kvasir_status status = make_ids(w, from, n);
+    hash_name(hash_bytes(hash_start, from, n), hash);
+    kvasir_status status = make_ids(s, path, from, n, depth, behind, ids);
     free(text);
     return status;
 }
 
+static kvasir_status take_text(sweep *w)
+{
+    sweep_plan *p = &w->plan;
+    int depth = p->depth[p->n_depths - 1];
+    p->n_ids = depth + p->behind;
+    return sweep_text_ids(&w->s, p->text, depth, p->behind, &p->ids, p->text_hash);
+}
+
 /* ---- identity ---- */
 
-/* Of everything in the header that decides about speed, and the file's size; not of the weights' values. */
-static kvasir_status take_fingerprint(sweep *w)
+kvasir_status sweep_fingerprint(const session *s, char to[SWEEP_HASH_BYTES])
 {
-    const kvasir_model *m = w->s.model;
-    const kvasir_model_info *info = w->s.info;
+    const kvasir_model *m = s->model;
+    const kvasir_model_info *info = s->info;
     uint64_t h = hash_bytes(hash_start, &info->file_bytes, sizeof info->file_bytes);
     for (int i = 0; i < info->n_tensors; i++) {
         kvasir_tensor_info t;
@@ -245,7 +251,7 @@ static kvasir_status take_fingerprint(sweep *w)
         h = hash_text(hash_text(h, key), value);
         kvasir_free(value);
     }
-    hash_name(h, w->fingerprint);
+    hash_name(h, to);
     return KVASIR_OK;
 }
 
@@ -271,7 +277,7 @@ kvasir_status sweep_plan_model(sweep *w)
     TRY(name_types(w));
     TRY(check_depths(w));
     TRY(take_text(w));
-    TRY(take_fingerprint(w));
+    TRY(sweep_fingerprint(&w->s, w->fingerprint));
     return make_rows(w);
 }
 

@@ -1,4 +1,5 @@
 /* kvasir verify: options, and the order of things. */
+#include "cli/machine_file.h"
 #include "cli/verify.h"
 #include "base/checked.h"
 #include "base/clock.h"
@@ -34,8 +35,9 @@ static const cli_option what_options[] = {
     {"text", 'f', CLI_FILE, "--file", "FILE", FIELD(text), "The text that is read (default: one that is built in)", 0,
      0, NULL},
     {"machine", 0, CLI_FILE, NULL, "FILE", FIELD(machine),
-     "The machine's profile, with which speed is predicted (default: none; speed is measured and not judged)", 0, 0,
-     NULL},
+     "Judge speed by the profile of this machine: a file, or a name of kvasir probe --list (default: what kvasir probe "
+     "stored)",
+     0, 0, NULL},
     {"html", 0, CLI_FILE, NULL, "FILE", FIELD(html), "Write a page with the charts and the table", 0, 0, NULL},
     {0},
 };
@@ -341,9 +343,10 @@ static int run(verify *w)
     w->behind = a->quick ? QUICK_BEHIND : BEHIND;
     kvasir_status status = read_steps(w);
     if (status == KVASIR_OK) status = read_depths(w);
-    if (status == KVASIR_OK && a->machine) {
-        status = verify_machine(a->machine, &w->machine);
-        w->has_machine = 1;
+    if (status == KVASIR_OK) {
+        kvasir_status found = machine_find(a->machine, &w->machine);
+        w->has_machine = found == KVASIR_OK;
+        if (a->machine) status = found; /* else none is needed */
     }
     if (status != KVASIR_OK) return failed(status);
     int code = session_open(a->model, &a->engine, &a->output, 0, &w->s);
@@ -354,7 +357,8 @@ static int run(verify *w)
     if (status == KVASIR_OK) status = take_text(w);
     if (status != KVASIR_OK) return failed(status);
     if (w->wanted[VERIFY_SPEED] && !w->has_machine)
-        note("no --machine FILE: speed is measured, and there is no prediction to judge it by");
+        note("no profile of this machine (kvasir probe makes one): speed is measured, and there is no prediction to "
+             "judge it by");
     if (!a->output.json) verify_print_head();
     return report(w, run_parts(w));
 }

@@ -1,6 +1,5 @@
 /* kvasir verify: what its files share. verify.c has the options and the order of things, verify_memory.c measures KV and
-   memory, verify_speed.c speed, verify_quality.c quality, verify_report.c shows the rows, verify_machine.c reads the
-   profile that speed is predicted with. */
+   memory, verify_speed.c speed, verify_quality.c quality, verify_report.c shows the rows. */
 #ifndef KVASIR_CLI_VERIFY_H
 #define KVASIR_CLI_VERIFY_H
 
@@ -88,11 +87,6 @@ kvasir_status verify_clients(verify *w, int arg);
 kvasir_status verify_text(verify *w, int arg);
 kvasir_status verify_needle(verify *w, int index); /* of w->depth */
 kvasir_status verify_forced(verify *w, int arg);
-
-/* ---- verify_machine.c ---- */
-
-/* A machine's profile (kvasir.probe/1) from a file. KVASIR_E_ARGUMENT names what is wrong in it. */
-kvasir_status verify_machine(const char *path, kvasir_machine *out);
 
 /* ---- verify_report.c ---- */
 

@@ -29,6 +29,7 @@ static kvasir_status create_parts(kvasir_engine *e, const kvasir_engine_options 
     vec_kernels_init(&e->kernels.vec, level);
     attn_kernels_init(&e->kernels.attn, level);
     TRY(team_create(o->n_threads > 0 ? o->n_threads : cpu_count(), &e->team));
+    e->max_threads = team_size(e->team);
     TRY(kv_pool_create(budget, &e->pool));
     e->ids = mem_alloc(n, sizeof *e->ids);
     e->pos = mem_alloc(n, sizeof *e->pos);
@@ -94,7 +95,7 @@ void kvasir_engine_free(kvasir_engine *e)
 
 static kvasir_status draw_workspace(kvasir_engine *e, loaded *l)
 {
-    int n_threads = team_size(e->team);
+    int n_threads = e->max_threads;
     plan_workspace plan;
     plan_workspace_of(&l->weights, e->max_batch, e->max_logits, n_threads, &plan);
     l->limits = plan.limits;
@@ -149,6 +150,18 @@ kvasir_status kvasir_engine_load(kvasir_engine *e, const kvasir_model *m, kvasir
     note_slow_types(e, l);
     l->next = e->models;
     e->models = l;
+    return KVASIR_OK;
+}
+
+kvasir_status kvasir_engine_set_threads(kvasir_engine *e, int n)
+{
+    team *other = NULL;
+    if (n < 1 || n > e->max_threads)
+        return fail(KVASIR_E_ARGUMENT, "%d threads: the engine was created with %d", n, e->max_threads);
+    if (n == team_size(e->team)) return KVASIR_OK;
+    TRY(team_create(n, &other));
+    team_free(e->team);
+    e->team = other;
     return KVASIR_OK;
 }
 

@@ -37,6 +37,7 @@ typedef struct pending {
 
 struct kvasir_engine {
     team *team;
+    int max_threads; /* the workspace has room for so many */
     kernels kernels;
     kv_pool *pool;
     int max_batch, max_logits;
