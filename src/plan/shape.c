@@ -57,7 +57,7 @@ static bool element(const gguf_kv *kv, int i, int64_t *out)
         *out = ((const uint8_t *)kv->data)[i];
         return true;
     case GGUF_I8:
-        *out = ((const int8_t *)kv->data)[i];
+        *out = ((const int8_t *)kv->data)[i]; // NOLINT(bugprone-signed-char-misuse): a number, not a character
         return true;
     case GGUF_U16:
         *out = ((const uint16_t *)kv->data)[i];
