@@ -114,7 +114,7 @@ static kvasir_status read_piece(disk *d, uint64_t at)
    and round with `again`. */
 static kvasir_status read_rate(disk *d, double seconds, bool again, double *out)
 {
-    double start = clock_now(), now = start;
+    double start = clock_now(), now;
     uint64_t bytes = 0;
     do {
         TRY(check_stop(d));

@@ -74,9 +74,9 @@ static bool nvml_open(const char *path, nvml_api *n)
     NVML_OPTIONAL(X)
 #undef X
 #define X(name, arguments) complete = complete && n->name;
-        NVML_NEEDED(X)
+    NVML_NEEDED(X)
 #undef X
-            if (complete && n->nvmlInit_v2() == NVML_OK) return true;
+    if (complete && n->nvmlInit_v2() == NVML_OK) return true;
     (void)dlclose(n->library);
     return false;
 }

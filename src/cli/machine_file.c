@@ -317,13 +317,12 @@ static kvasir_status read_fields(const place *p, const json_t *object, const fie
 static kvasir_status read_kernel(const place *p, const json_t *object, char *base)
 {
     kvasir_machine_kernel *k = (void *)base;
-    const field *rate = NULL;
+    field counted = {0}; /* the one in RATE */
     for (const field *f = kernel_fields; f->key; f++)
         if (f->kind == RATE)
-            rate = f;
+            counted = *f;
         else
             TRY(read_field(p, f, object, base));
-    field counted = *rate;
     if (strcmp(k->unit, "op/s") == 0 || strcmp(k->unit, "FLOP/s") == 0)
         counted.kind = OPS;
     else if (strcmp(k->unit, "B/s") != 0)
