@@ -303,7 +303,8 @@ static kvasir_status run_parts(verify *w)
             else
                 status = now;
         }
-        if (!is_ours) (void)snprintf(w->missing[w->n_missing++], VERIFY_LABEL, "%s", parts[i].label);
+        if (!is_ours)
+            (void)snprintf(w->missing[w->n_missing++], VERIFY_LABEL, "%.*s", VERIFY_LABEL - 1, parts[i].label);
     }
     return worst;
 }
