@@ -256,8 +256,8 @@ static kvasir_status try_place(verify *w, needle *k, couple *c, int depth, int p
     if (status != KVASIR_OK) return status;
     TRY(score_words(w, k, c, score));
     int found = is_best(score[0], right), wanted = is_best(score[1], right);
-    return add_limit(w, name, "answers", wanted, wanted, NAN, found,
-                     wanted ? "f16 finds it" : "f16 does not find it either");
+    return add_limit(w, name, "answers", wanted, wanted ? 1 : NAN, NAN, found,
+                     wanted ? "f16 finds it" : "f16 does not find it");
 }
 
 kvasir_status verify_needle(verify *w, int index)

@@ -103,6 +103,14 @@ PLAN_PEER = {
     "bytes_per_token": OPTIONAL_NUMBER, "args": [str], "error": OPTIONAL_TEXT,
     "buffers": [{"name": str, "cells": int, "layers": int, "state": bool, "k_bytes": int, "v_bytes": int}],
 }
+VERIFY = {
+    "schema": str, "version": str, "model": {"path": str, "name": str, "architecture": str},
+    "machine": {"cpu": str, "level": str, "threads": int, "profile": OPTIONAL_TEXT},
+    "options": {"ctx": int, "kv": str, "depths": [int], "steps": [str], "quick": bool, "text": OPTIONAL_TEXT},
+    "checks": [{"step": str, "name": str, "predicted": OPTIONAL_NUMBER, "low": OPTIONAL_NUMBER, "high": OPTIONAL_NUMBER,
+                "measured": OPTIONAL_NUMBER, "unit": str, "ok": (bool, type(None)), "why": OPTIONAL_TEXT}],
+    "missing": [str], "warnings": int, "ok": bool, "memory": MEMORY,
+}
 TOKENIZE = {"schema": str, "ids": [int], "n": int}
 DECODE = {"schema": str, "ids": [int], "text": str}
 TEMPLATE = {"schema": str, "prompt": str}

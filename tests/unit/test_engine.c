@@ -467,6 +467,33 @@ static void test_memory_fills(void **state)
 }
 
 /* The pool holds what the plan says, to the byte. */
+/* By stream, from the sequence's tables: what a plan for this length says, and pages by hand. */
+static void check_streams(const rig *r, const kvasir_seq *s, const char *type, int n_streams)
+{
+    const kvasir_model *m = r->m;
+    kvasir_plan *p;
+    kvasir_kv_held h;
+    uint64_t sum = 0;
+    assert_ok(kvasir_plan_make(&m, 1, &(kvasir_plan_options){.ctx = kvasir_seq_length(s), .kv = type}, &p));
+    assert_int_equal(p->models[0].n_streams, n_streams);
+    for (int i = 0; i < n_streams; i++) {
+        kvasir_kv_stream t;
+        assert_ok(kvasir_model_kv_stream(m, type, i, &t));
+        assert_ok(kvasir_seq_kv_stream(s, i, &h));
+        assert_int_equal(h.layer, t.layer);
+        assert_string_equal(h.name, t.name);
+        assert_string_equal(h.type, type);
+        assert_int_equal(h.bytes, (uint64_t)h.n_pages * (uint64_t)t.n_heads * t.page_bytes);
+        assert_int_equal(h.bytes, p->models[0].streams[i].bytes);
+        if (!t.window) assert_int_equal(h.n_pages, (kvasir_seq_length(s) + 63) / 64);
+        sum += h.bytes;
+    }
+    assert_true(sum > 0 && sum <= kvasir_seq_kv_bytes(s));
+    assert_int_equal(kvasir_seq_kv_stream(s, -1, &h), KVASIR_E_ARGUMENT);
+    assert_int_equal(kvasir_seq_kv_stream(s, n_streams, &h), KVASIR_E_ARGUMENT);
+    kvasir_plan_free(p);
+}
+
 static void test_kv_bytes(void **state)
 {
     const tiny_model models[] = {tiny_llama(), tiny_gemma3()};
@@ -482,6 +509,7 @@ static void test_kv_bytes(void **state)
             assert_ok(kvasir_model_kv(r.m, types[i % 2], lengths[k], &kv));
             assert_int_equal(rig_kv_used(&r), kv.bytes_at_ctx);
             assert_int_equal(kvasir_seq_kv_bytes(s), kv.bytes_at_ctx);
+            check_streams(&r, s, types[i % 2], kv.n_streams);
             kvasir_seq_free(s);
             assert_int_equal(rig_kv_used(&r), 0);
         }
