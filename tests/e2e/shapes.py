@@ -111,6 +111,24 @@ VERIFY = {
                 "measured": OPTIONAL_NUMBER, "unit": str, "ok": (bool, type(None)), "why": OPTIONAL_TEXT}],
     "missing": [str], "warnings": int, "ok": bool, "memory": MEMORY,
 }
+TUNE_SIDE = {
+    "kv": str, "threads": int, "chunk": int, "draft": str, "job_s": [NUMBER], "prefill_tps": OPTIONAL_NUMBER,
+    "decode_tps": OPTIONAL_NUMBER,
+}
+CONFIG = {
+    "schema": str, "version": str, "date": str, "complete": bool,
+    "model": {"path": str, "name": str, "file_bytes": int, "fingerprint": str},
+    "machine": {"cpu": str, "cores": int, "level": str}, "ctx": int, "kv_k": str, "kv_v": str, "threads": int, "chunk": int,
+    "draft": str, "cpu": OPTIONAL_TEXT, "kv_memory_bytes": int, "budget_bytes": int, "reserve_bytes": int, "margin_bytes": int,
+    "depth": int,
+    "options": {"ctx": int, "want_ctx": int, "budget_bytes": int, "reserve_bytes": int, "depth": int, "repeat": int,
+                "threads": int, "text_hash": str},
+    "memory": [{"kv": str, "total_bytes": int, "kv_bytes": int, "fits": bool}],
+    "evidence": [{"step": str, "a": TUNE_SIDE, "b": TUNE_SIDE, "a_s": OPTIONAL_NUMBER, "b_s": OPTIONAL_NUMBER,
+                  "gain": OPTIONAL_NUMBER, "margin": NUMBER, "rounds": int, "wins": int, "taken": bool,
+                  "error": OPTIONAL_TEXT}],
+}
+TUNE = {"schema": str, "out": str, "seconds": NUMBER, "config": CONFIG, "memory": MEMORY}
 TOKENIZE = {"schema": str, "ids": [int], "n": int}
 DECODE = {"schema": str, "ids": [int], "text": str}
 TEMPLATE = {"schema": str, "prompt": str}
