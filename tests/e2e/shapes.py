@@ -80,7 +80,9 @@ SWEEP_COMPARE = {
 }
 OPTIONAL_INT = (int, type(None))
 OPTIONAL_TEXT = (str, type(None))
+ESTIMATE = {"est": NUMBER, "lo": NUMBER, "hi": NUMBER, "basis": str}
 PLAN_MODEL = {
+    "speed": [{"depth": int, "kv": str, "decode_tps": ESTIMATE, "prefill_s": ESTIMATE, "batch_tps": ESTIMATE, "floor_ms": NUMBER}],
     "model": str, "architecture": str, "name": str, "runs": bool, "ctx_train": int, "weights_bytes": int, "kv_bytes": OPTIONAL_INT,
     "kv_shared_bytes": OPTIONAL_INT, "kv_sequence_bytes": OPTIONAL_INT, "state_bytes": OPTIONAL_INT,
     "workspace_bytes": OPTIONAL_INT, "buffer_bytes": OPTIONAL_INT, "total_bytes": int,
@@ -100,7 +102,7 @@ PLAN = {"schema": str, **PLAN_MODEL, **PLAN_TOTALS}
 PLAN_MANY = {"schema": str, "models": [PLAN_MODEL], "totals": PLAN_TOTALS}
 PLAN_PEER = {
     "name": str, "type_k": str, "type_v": str, "ctx": int, "kv_bytes": OPTIONAL_INT, "state_bytes": OPTIONAL_INT,
-    "bytes_per_token": OPTIONAL_NUMBER, "args": [str], "error": OPTIONAL_TEXT,
+    "bytes_per_token": OPTIONAL_NUMBER, "gpu_layers": int, "args": [str], "error": OPTIONAL_TEXT,
     "buffers": [{"name": str, "cells": int, "layers": int, "state": bool, "k_bytes": int, "v_bytes": int}],
 }
 VERIFY = {

@@ -4,6 +4,7 @@ import json
 import pytest
 
 from conftest import kvasir, kvasir_json, tiny
+from shapes import PLAN, check
 
 LLAMA = tiny("llama-tied")
 DEPTHS = "0,128,512"
@@ -22,6 +23,7 @@ def profile(tmp_path, factor=1.0, kernels=(), name="m.json", **more):
 
 def speed(machine, *args, kv="f16", **options):
     document = kvasir_json("plan", LLAMA, "--machine", machine, "--kv", kv, "--ctx", "1K", "--depths", DEPTHS, *args, **options)
+    check(document, PLAN)
     return {(r["kv"], r["depth"]): r for r in document["speed"]}
 
 
