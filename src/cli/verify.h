@@ -29,7 +29,7 @@ typedef enum verify_series {
 typedef struct verify_check {
     verify_step step;
     char name[96];
-    const char *unit; /* "bytes", "s", "ms", "tokens/s", "nats", "ratio", "share", "answers" */
+    const char *unit; /* "bytes", "s", "ms", "tokens/s", "nats", "ppl", "share", "answers" */
     double predicted; /* NAN: nothing was */
     double low, high; /* what the measurement is to lie between; NAN: no bound */
     double measured;

@@ -106,7 +106,7 @@ def test_divergence_is_evals(llama, tmp_path):
     """The same text, the same chunk: the same number as kvasir eval --kld."""
     text = tmp_path / "text"
     text.write_text("In the beginning God created the heaven and the earth. " * 60)
-    mine = rows(verify(llama, "--steps", "quality", "--kv", "q8", "--text", text, "--depths", "256"), "quality")
+    mine = rows(verify(llama, "--steps", "quality", "--kv", "q8", "--text", text, "--ctx", "512"), "quality")
     theirs = kvasir_json("eval", llama, "--kld", text, "--kv", "q8", "--ctx", "512", "--chunks", "1")
     assert mine["divergence from f16, mean"]["measured"] == pytest.approx(theirs["kld"]["mean"], rel=1e-6)
     assert mine["perplexity"]["measured"] == pytest.approx(theirs["ppl"], rel=1e-6)
@@ -139,7 +139,7 @@ def test_interrupt(llama):
 
 @pytest.mark.parametrize("args, code, words", [
     (["--steps", "kv,spead"], 2, b"spead"), (["--depths", "2k,x"], 2, b"'x'"), (["--depths", "0"], 2, b"'0'"),
-    (["--depths", "4000"], 4, b"4000"), (["--kv", "q3"], 2, b"q3"), (["--machine", "/no/such"], 1, b"/no/such"),
+    (["--depths", "4090"], 4, b"4090"), (["--kv", "q3"], 2, b"q3"), (["--machine", "/no/such"], 1, b"/no/such"),
     (["--text", "/no/such"], 1, b"/no/such"), (["--ctx", "64"], 4, b"64"), (["--steps", "kv", "--html", "/no/such/x"], 1, b"/no/such/x"),
 ])
 def test_wrong(args, code, words, llama):
