@@ -219,7 +219,7 @@ static kvasir_status search(tune *t)
 {
     t->now.chunk = min_int(t->now.chunk, t->max_batch);
     TRY(tune_take_saved(t));
-    TRY(tune_save(t));
+    if (!t->saved) TRY(tune_save(t));
     if (!t->args->output.json) print_memory(t);
     TRY(step_kv(t));
     TRY(step_threads(t));

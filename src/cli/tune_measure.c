@@ -247,7 +247,7 @@ static void point_text(tune_step step, tune_point p, char *to, size_t n)
         (void)snprintf(to, n, "%d", step == TUNE_THREADS ? p.threads : p.chunk);
 }
 
-static void say(const tune *t, tune_step step, const json_t *e, tune_point a, tune_point b)
+static void say(const tune *t, tune_step step, const json_t *e, tune_point a, tune_point b, int known)
 {
     char was[32], is[32];
     const char *error = json_string_value(json_object_get(e, "error"));
@@ -265,8 +265,7 @@ static void say(const tune *t, tune_step step, const json_t *e, tune_point a, tu
                  was, best_a, is, best_b, 100 * fabs(gain), gain >= 0 ? "less" : "more",
                  (int)json_integer_value(json_object_get(e, "wins")),
                  (int)json_integer_value(json_object_get(e, "rounds")),
-                 json_is_true(json_object_get(e, "taken")) ? is : was,
-                 json_is_true(json_object_get(e, "kept")) ? ", as found before" : "");
+                 json_is_true(json_object_get(e, "taken")) ? is : was, known ? ", as found before" : "");
     (void)fflush(stdout);
 }
 
@@ -309,9 +308,9 @@ kvasir_status tune_compare(tune *t, tune_step step, tune_point other, int *taken
     }
     if (!e) return fail_memory(sizeof *e);
     int better = json_is_true(json_object_get(e, "taken"));
-    say(t, step, e, a.p, b.p);
+    say(t, step, e, a.p, b.p, known != NULL);
     (void)json_array_append_new(t->evidence, e);
     if (better) t->now = other;
     if (taken) *taken = better;
-    return tune_save(t);
+    return known ? KVASIR_OK : tune_save(t); /* the file has more than this run has come past */
 }

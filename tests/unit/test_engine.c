@@ -588,6 +588,36 @@ static void test_small_batch(void **state)
     rig_close(&large);
 }
 
+/* Threads can change between steps of one sequence without changing a bit; more than at the start have no workspace. */
+static void test_set_threads(void **state)
+{
+    const tiny_model t = tiny_gemma3();
+    rig one = rig_open(&t, &(kvasir_engine_options){.n_threads = 1}),
+        many = rig_open(&t, &(kvasir_engine_options){.n_threads = 3});
+    kvasir_seq *a = rig_seq(&one, 512), *b = rig_seq(&many, 512);
+    kvasir_engine_info info;
+    for (int n = 3; n >= 0; n--) {
+        const float *x, *y;
+        if (n > 0)
+            assert_ok(kvasir_engine_set_threads(many.e, n));
+        else
+            assert_ok(kvasir_engine_set_threads(many.e, 3));
+        kvasir_engine_get_info(many.e, &info);
+        assert_int_equal(info.n_threads, n ? n : 3);
+        assert_ok(rig_step(&one, a, 70, KVASIR_WANT_LAST, &x));
+        assert_ok(rig_step(&many, b, 70, KVASIR_WANT_LAST, &y));
+        assert_memory_equal(x, y, sizeof *x * (size_t)t.n_vocab);
+    }
+    assert_int_equal(kvasir_engine_set_threads(many.e, 4), KVASIR_E_ARGUMENT);
+    assert_int_equal(kvasir_engine_set_threads(many.e, 0), KVASIR_E_ARGUMENT);
+    kvasir_engine_get_info(many.e, &info);
+    assert_int_equal(info.n_threads, 3);
+    kvasir_seq_free(a);
+    kvasir_seq_free(b);
+    rig_close(&one);
+    rig_close(&many);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -608,6 +638,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_step_bytes),
         cmocka_unit_test(test_window_bounds),
         cmocka_unit_test(test_small_batch),
+        cmocka_unit_test(test_set_threads),
     };
     if (argc > 1) threads = atoi(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
