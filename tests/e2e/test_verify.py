@@ -61,7 +61,7 @@ def test_speed_without_profile(llama):
 
 def profile(tmp_path, level, rate):
     path = tmp_path / "machine.json"
-    path.write_text(json.dumps({"schema": "kvasir.probe/1", "name": "made up", "cores": 1, "teams": [
+    path.write_text(json.dumps({"schema": "kvasir.probe/1", "name": "made up", "cores": 1, "memory_bytes": "8 GiB", "teams": [
         {"threads": 1, "level": level, "read_bytes_per_s": rate, "int8_ops_per_s": 10 * rate, "f32_ops_per_s": 4 * rate}]}))
     return path
 
@@ -73,7 +73,7 @@ def test_profiles(llama, tmp_path):
     slow = verify(llama, *args, profile(tmp_path, level, 1e6))
     names = ["prefill of 256 tokens", "time to first token, 256 tokens", "decode p50 at 256", "decode p95 at 256"]
     assert slow["machine"]["profile"] == "made up" and all(rows(slow, "speed")[n]["ok"] is True for n in names)
-    path = profile(tmp_path, level, 1e16)
+    path = profile(tmp_path, level, 9e14)
     fast = verify(llama, *args, path, code=5)
     assert not fast["ok"] and all(rows(fast, "speed")[n]["ok"] is False for n in names)
     assert rows(fast, "speed")["decode p50 at 256"]["high"] < rows(fast, "speed")["decode p50 at 256"]["measured"]
@@ -147,9 +147,10 @@ def test_wrong(args, code, words, llama):
 
 
 @pytest.mark.parametrize("text, words", [
-    ("{", b"no JSON"), ('{"schema": "kvasir.sweep/1"}', b"kvasir.probe/1"), ('{"schema": "kvasir.probe/1"}', b"profile of"),
-    ('{"schema": "kvasir.probe/1", "teams": [{"level": "avx2"}]}', b"teams[0]"),
-    ('{"schema": "kvasir.probe/1", "kernels": [{"threads": 1e99}]}', b"kernels[0]"),
+    ("{", b"JSON"), ('{"schema": "kvasir.sweep/1"}', b"schema"), ('{"schema": "kvasir.probe/1"}', b"name is missing"),
+    ('{"schema": "kvasir.probe/1", "name": "x", "cores": 1, "memory_bytes": 1e10, "teams": [{"level": "avx2"}]}', b"teams[0]"),
+    ('{"schema": "kvasir.probe/1", "name": "x", "cores": 1, "memory_bytes": 1e10, "teams": [{"threads": 1, "level": "avx2", '
+     '"read_bytes_per_s": 1e10}], "kernels": [{"threads": 1e99}]}', b"kernels[0]"),
 ])
 def test_wrong_profile(text, words, llama, tmp_path):
     (tmp_path / "m.json").write_text(text)
