@@ -106,7 +106,7 @@ asan_ubsan() {
 }
 asan_e2e() {
     export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-    KVASIR_MODELS=/nonexistent pytest_e2e build-asan
+    KVASIR_TEST_SHORT=1 KVASIR_MODELS=/nonexistent pytest_e2e build-asan
 }
 # What uses threads: the team and everything that runs on it.
 tsan() {
