@@ -123,10 +123,10 @@ static int pull_main(void *args)
     if (!fetch_is_name(a->what))
         return usage_error("%s is neither a URL nor hf:OWNER/REPO[:FILE or quantisation]",
                            quoted(a->what, strlen(a->what)));
-    kvasir_status status = fetch_parse(a->what, &name);
-    if (status != KVASIR_OK) return failed(status);
     int code = remote_open(&r, a->token_file);
     if (code != EXIT_DONE) return code;
+    kvasir_status status = remote_parse(&r, a->what, &name);
+    if (status != KVASIR_OK) return failed(status);
     apply(a, &r);
     if (a->list) return list(a, &r, &name);
     status = fetch_choose(&r.options, &name, &files);

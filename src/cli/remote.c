@@ -59,7 +59,7 @@ static int read_token(const char *path, char *to, size_t n)
 int remote_open(remote *r, const char *token_file)
 {
     const char *endpoint = setting("KVASIR_HF_ENDPOINT"), *token = setting("KVASIR_HF_TOKEN");
-    *r = (remote){.bar = progress_start("fetching", "B")};
+    *r = (remote){.bar = progress_start("fetching", "B"), .own_token = token_file != NULL};
     int code = find_cache(r->cache, sizeof r->cache);
     if (code == EXIT_DONE && token_file) code = read_token(token_file, r->token, sizeof r->token);
     if (code != EXIT_DONE) return code;
@@ -77,10 +77,11 @@ int remote_open(remote *r, const char *token_file)
     return EXIT_DONE;
 }
 
-/* The hub's token is for the hub: a URL elsewhere does not see it. */
-static void keep_token_home(remote *r, const fetch_name *name)
+kvasir_status remote_parse(remote *r, const char *what, fetch_name *out)
 {
-    if (name->url && strncmp(name->url, r->options.endpoint, strlen(r->options.endpoint)) != 0) r->options.token = NULL;
+    TRY(fetch_parse(what, out));
+    if (out->url && !r->own_token && !fetch_same_host(out->url, r->options.endpoint)) r->options.token = NULL;
+    return KVASIR_OK;
 }
 
 static int given_up(remote *r, kvasir_status status)
@@ -96,8 +97,7 @@ static int given_up(remote *r, kvasir_status status)
 static kvasir_status choose(remote *r, const char *what, fetch_list *files)
 {
     fetch_name name;
-    TRY(fetch_parse(what, &name));
-    keep_token_home(r, &name);
+    TRY(remote_parse(r, what, &name));
     return fetch_choose(&r->options, &name, files);
 }
 

@@ -41,6 +41,8 @@ typedef struct fetch_name {
 
 /* Is this the name of something to fetch, not a path? */
 bool fetch_is_name(const char *text);
+/* Do two URLs lead to the same server: scheme, host and port? False where one of them is none. */
+bool fetch_same_host(const char *a, const char *b);
 /* KVASIR_E_ARGUMENT says what is wrong with it. */
 kvasir_status fetch_parse(const char *text, fetch_name *out);
 

@@ -36,6 +36,31 @@ typedef struct transfer {
     uint64_t total;
 } transfer;
 
+/* ---- whose server ---- */
+
+/* One part of a URL, as libcurl itself understands it: a text comparison would take host.example.org for host.example,
+   and what stands before an @ for a host. */
+static bool same_part(CURLU *a, CURLU *b, CURLUPart part)
+{
+    char *x = NULL, *y = NULL;
+    bool same = curl_url_get(a, part, &x, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+                curl_url_get(b, part, &y, CURLU_DEFAULT_PORT) == CURLUE_OK && strcasecmp(x, y) == 0;
+    curl_free(x);
+    curl_free(y);
+    return same;
+}
+
+bool fetch_same_host(const char *a, const char *b)
+{
+    CURLU *x = curl_url(), *y = curl_url();
+    bool same = x && y && curl_url_set(x, CURLUPART_URL, a, 0) == CURLUE_OK &&
+                curl_url_set(y, CURLUPART_URL, b, 0) == CURLUE_OK && same_part(x, y, CURLUPART_SCHEME) &&
+                same_part(x, y, CURLUPART_HOST) && same_part(x, y, CURLUPART_PORT);
+    curl_url_cleanup(x);
+    curl_url_cleanup(y);
+    return same;
+}
+
 /* ---- what comes in ---- */
 
 static kvasir_status refuse(transfer *t, kvasir_status status, const char *why)
@@ -356,7 +381,7 @@ static kvasir_status start(crowd *c, transfer *t, int piece)
     t->piece = piece;
     t->from = (uint64_t)piece * c->p->bytes;
     t->to = piece_end(c->p, piece) - 1;
-    TRY(prepare(t, c->url == c->first_url));
+    TRY(prepare(t, c->url == c->first_url || fetch_same_host(c->url, c->first_url)));
     if (curl_multi_add_handle(c->multi, t->easy) != CURLM_OK)
         return fail(KVASIR_E_IO, "libcurl takes no more requests");
     t->busy = true;

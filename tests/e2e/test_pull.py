@@ -110,6 +110,18 @@ def server():
 
 
 @pytest.fixture
+def elsewhere():
+    """Another host."""
+    s = Server(("127.0.0.1", 0), Handler)
+    s.files, s.seen, s.let_go = {}, [], threading.Event()
+    s.url = f"http://127.0.0.1:{s.server_address[1]}"
+    threading.Thread(target=s.serve_forever, daemon=True).start()
+    yield s
+    s.shutdown()
+    s.server_close()
+
+
+@pytest.fixture
 def env(tmp_path, server):
     return dict(os.environ, KVASIR_CACHE=str(tmp_path / "cache"), KVASIR_HF_ENDPOINT=server.url, KVASIR_HF_TOKEN="",
                 NO_PROXY="*")
@@ -291,6 +303,23 @@ def test_redirect_keeps_the_token(server, env, tmp_path):
     assert "redirect" in pull(env, server.url + "/r.gguf", code=1)
     server.files["/f.gguf"] = (302, b"", [("Location", "file:///etc/passwd")])
     pull(env, server.url + "/f.gguf", code=1)
+
+
+def test_the_hub_token_is_for_the_hub(server, env, tmp_path, elsewhere):
+    elsewhere.files["/m.gguf"] = Served(Path(tiny("llama-tied")).read_bytes())
+    env = dict(env, KVASIR_HF_TOKEN="secret")
+    pull(env, elsewhere.url + "/m.gguf")
+    # The endpoint is a beginning of the URL, and yet another host (another port).
+    like = dict(env, KVASIR_HF_ENDPOINT="http://127.0.0.1", KVASIR_CACHE=str(tmp_path / "second"))
+    pull(like, elsewhere.url + "/m.gguf")
+    run(dict(like, KVASIR_CACHE=str(tmp_path / "third")), "run", elsewhere.url + "/m.gguf", "--raw", "-p", "a", "-n", "1")
+    user = elsewhere.url.replace("http://", server.url + "@")  # "http://127.0.0.1:1@127.0.0.1:2" is the second host
+    pull(dict(env, KVASIR_CACHE=str(tmp_path / "fourth")), user + "/m.gguf")
+    assert len(elsewhere.seen) >= 8 and not [auth for _, auth, _ in elsewhere.seen if "Bearer" in (auth or "")]
+    elsewhere.seen.clear()
+    (tmp_path / "token").write_text("mine")
+    pull(env, elsewhere.url + "/m.gguf", "--force", "--token-file", tmp_path / "token")
+    assert {auth for _, auth, _ in elsewhere.seen} == {"Bearer mine"}, "a token that is given with a URL is for it"
 
 
 # ---- from a hub -----------------------------------------------------------------------------------------------------

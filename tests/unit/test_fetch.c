@@ -30,6 +30,19 @@ static void test_names(void **state)
     assert_int_equal(fetch_parse(longest, &n), KVASIR_E_ARGUMENT);
 }
 
+static void test_same_host(void **state)
+{
+    (void)state;
+    assert_true(fetch_same_host("https://hub.example/a/b?c", "https://HUB.example:443"));
+    assert_true(fetch_same_host("http://127.0.0.1:8080/a", "http://127.0.0.1:8080"));
+    static const char *const other[] = {"https://hub.example.evil.org/a", "https://hub.example@evil.org/a",
+                                        "https://hub.example:8443/a",     "http://hub.example/a",
+                                        "https://evil.org/hub.example",   "hub.example",
+                                        "https://hub.example:x/",         ""};
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++)
+        assert_false(fetch_same_host(other[i], "https://hub.example"));
+}
+
 static void test_splits(void **state)
 {
     int part, n;
@@ -67,7 +80,7 @@ static void test_content_range(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_names), cmocka_unit_test(test_splits),
-                                       cmocka_unit_test(test_content_range)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_names), cmocka_unit_test(test_same_host),
+                                       cmocka_unit_test(test_splits), cmocka_unit_test(test_content_range)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
