@@ -30,7 +30,8 @@ typedef struct fetch_options {
     bool force;                  /* fetch again what is there */
     kvasir_progress_fn progress; /* bytes of the file; may cancel */
     void (*note)(void *user, const char *text);
-    void *user; /* of both */
+    void (*begin)(void *user, const char *what, uint64_t done); /* what progress is about next, and how far it is */
+    void *user;                                                 /* of all three */
 } fetch_options;
 
 /* What a name means: "https://...", or "hf:OWNER/REPO[@REVISION][:WHAT]" with a file's name or a quantisation. */
@@ -73,10 +74,11 @@ bool fetch_is_there(const fetch_file *f);
    what failed; KVASIR_E_FORMAT that what came is not what was promised; KVASIR_E_CANCELLED keeps what is there. */
 kvasir_status fetch_get(const fetch_options *o, fetch_file *f);
 
-/* The beginning of a file, as much as `enough` wants: written to `path`, 1 MiB, then twice as much and so on, until it is
-   content (0), or the end or a limit is reached. Then the file is extended to the whole size with a hole. */
+/* The beginning of a file, as much as `enough` wants: written to `path`, 1 MiB, then twice as much and so on, until that
+   sets *whole, or fails (which is the result), or the end or a limit is reached. Then the file is extended to the whole size
+   with a hole. */
 kvasir_status fetch_header(const fetch_options *o, const fetch_file *f, const char *path,
-                           int (*enough)(void *user, const char *path), void *user);
+                           kvasir_status (*enough)(void *user, const char *path, bool *whole), void *user);
 
 /* Splits off what stands behind the last slash of a split file's name: "x-00001-of-00003.gguf" is part 1 of 3. */
 bool fetch_split(const char *path, int *part, int *n_parts, size_t *at);

@@ -53,6 +53,11 @@ static void say(const fetch_options *o, const char *format, const char *what)
     if (o->note) o->note(o->user, text);
 }
 
+static void begin(const fetch_options *o, const char *what, uint64_t done)
+{
+    if (o->begin) o->begin(o->user, what, done);
+}
+
 /* ---- one fetch of a file at a time ---- */
 
 static kvasir_status take_lock(job *j)
@@ -155,7 +160,7 @@ static kvasir_status look(job *j)
         return fail(KVASIR_E_FORMAT, "%s: the server has %" PRIu64 " bytes, the hub's record says %" PRIu64, about,
                     r->total, promised);
     }
-    if (!r->total) return fail(KVASIR_E_IO, "%s: the server does not say how long the file is, or it is empty", about);
+    if (!r->total) return fail(KVASIR_E_IO, "%s: the server does not say how long the file is", about);
     if (r->linked_sha256[0] && f->sha256[0] && strcasecmp(r->linked_sha256, f->sha256) != 0)
         return fail(KVASIR_E_FORMAT, "%s: the hub's SHA-256 is %s, wanted is %s", about, r->linked_sha256, f->sha256);
     if (!f->sha256[0] && r->linked_sha256[0]) (void)snprintf(f->sha256, sizeof f->sha256, "%s", r->linked_sha256);
@@ -172,6 +177,7 @@ static kvasir_status fetch_pieces(job *j)
     p->there = mem_alloc((size_t)p->n, 1);
     if (!p->there) return fail_memory((size_t)p->n);
     load_state(j);
+    begin(j->o, "fetching", http_pieces_done(p));
     kvasir_status status =
         ftruncate(j->fd, (off_t)p->total) == 0 ? KVASIR_OK : io_error(j->part, "cannot be made so large");
     if (status == KVASIR_OK) status = http_fetch(j->o, j->f->url, &j->server, j->fd, p);
@@ -182,6 +188,7 @@ static kvasir_status fetch_pieces(job *j)
 
 static kvasir_status check(const job *j, char sha256[FETCH_SHA256_BYTES])
 {
+    begin(j->o, "checking", 0);
     TRY(sha256_file(j->part, j->o->progress, j->o->user, sha256));
     if (!j->f->sha256[0] || strcasecmp(sha256, j->f->sha256) == 0) return KVASIR_OK;
     throw_away(j);
@@ -224,6 +231,7 @@ static kvasir_status fetch_locked(job *j)
     if (j->server.ranged) {
         status = fetch_pieces(j);
     } else {
+        begin(j->o, "fetching", 0);
         status = ftruncate(j->fd, 0) == 0 ? http_stream(j->o, j->f->url, &j->server, j->fd)
                                           : io_error(j->part, "cannot be cut");
     }
@@ -252,7 +260,7 @@ kvasir_status fetch_get(const fetch_options *o, fetch_file *f)
 /* ---- the beginning of a file ---- */
 
 kvasir_status fetch_header(const fetch_options *o, const fetch_file *f, const char *path,
-                           int (*enough)(void *user, const char *path), void *user)
+                           kvasir_status (*enough)(void *user, const char *path, bool *whole), void *user)
 {
     http_reply server;
     TRY(http_look(o, f->url, &server));
@@ -264,12 +272,14 @@ kvasir_status fetch_header(const fetch_options *o, const fetch_file *f, const ch
     if (fd < 0) return io_error(path, "cannot be made");
     kvasir_status status = KVASIR_OK;
     bool whole = false;
+    begin(o, "fetching", 0);
     for (uint64_t from = 0, to = HEADER_FIRST; status == KVASIR_OK && !whole; from = to, to *= 2) {
         if (to > server.total) to = server.total;
         status = http_range(o, f->url, &server, from, to - 1, fd);
         if (status != KVASIR_OK) break;
-        whole = enough(user, path) == 0 || to == server.total;
-        if (!whole && to >= HEADER_LIMIT)
+        status = enough(user, path, &whole);
+        whole = whole || to == server.total;
+        if (status == KVASIR_OK && !whole && to >= HEADER_LIMIT)
             status = fail(KVASIR_E_FORMAT, "%s: no whole GGUF header in its first %d MiB",
                           quoted(f->url, strlen(f->url)), HEADER_LIMIT >> 20);
     }

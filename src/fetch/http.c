@@ -229,7 +229,7 @@ kvasir_status http_refusal(const fetch_options *o, const char *url, long status)
     case 401:
     case 403:
         return fail(KVASIR_E_IO, "%s: the server says %ld, %s; %s", about, status,
-                    status == 401 ? "not known" : "not allowed",
+                    status == 401 ? "not known, or no such repository" : "not allowed",
                     o->token ? "the token does not open it (a gated model has to be asked for on its page)"
                              : "a token may open it: KVASIR_HF_TOKEN or --token-file FILE");
     case 404:
@@ -253,6 +253,9 @@ static kvasir_status ended(transfer *t, CURLcode code, bool *again)
     if (code == CURLE_ABORTED_BY_CALLBACK) return fail(KVASIR_E_CANCELLED, "%s: stopped", about);
     if (t->status != KVASIR_OK) return fail(t->status, "%s: %s", about, t->why);
     long status = t->reply.status;
+    /* The first byte of nothing: RFC 9110 has 416 for it, some servers send their nothing. */
+    if (code == CURLE_OK && t->ranged && !t->file && (status == 416 || (status / 100 == 2 && t->got == 0)))
+        return fail(KVASIR_E_IO, "%s: the server has no first byte of this file: it is empty", about);
     if (code == CURLE_OK && status / 100 != 2) {
         *again = status == 408 || status == 429 || status / 100 == 5;
         return http_refusal(t->o, t->url, status);
@@ -388,6 +391,14 @@ static kvasir_status start(crowd *c, transfer *t, int piece)
     return KVASIR_OK;
 }
 
+uint64_t http_pieces_done(const http_pieces *p)
+{
+    uint64_t done = 0;
+    for (int i = 0; i < p->n; i++)
+        if (p->there[i]) done += piece_end(p, i) - (uint64_t)i * p->bytes;
+    return done;
+}
+
 /* Gives idle transfers something to do. *busy: how many have. */
 static kvasir_status hand_out(crowd *c, int *busy)
 {
@@ -454,13 +465,12 @@ kvasir_status http_fetch(const fetch_options *o, const char *url, const http_rep
                .n = max_int(min_int(o->connections, FETCH_MAX_CONNECTIONS), 1),
                .p = p,
                .first_url = url,
-               .url = file->final_url[0] ? file->final_url : url};
+               .url = file->final_url[0] ? file->final_url : url,
+               .done = http_pieces_done(p)};
     transfer room[FETCH_MAX_CONNECTIONS] = {0};
     kvasir_status status = c.multi ? KVASIR_OK : fail_memory(1);
     c.t = room;
     if (strcmp(c.url, url) == 0) c.url = url;
-    for (int i = 0; i < p->n; i++)
-        if (p->there[i]) c.done += piece_end(p, i) - (uint64_t)i * p->bytes;
     for (int i = 0; i < c.n; i++)
         c.t[i] = (transfer){.o = o, .file = file, .ranged = true, .fd = fd, .done = &c.done, .total = p->total};
     for (int busy = 1; status == KVASIR_OK && busy > 0;) status = turn(&c, o, &busy);

@@ -36,6 +36,8 @@ typedef struct http_pieces {
     void *user;
 } http_pieces;
 
+/* Bytes of the pieces that are there. */
+uint64_t http_pieces_done(const http_pieces *p);
 /* Fetches all pieces that are not there, several at once. */
 kvasir_status http_fetch(const fetch_options *o, const char *url, const http_reply *file, int fd, http_pieces *p);
 /* From a server that has no ranges: all of it, in one go. */
