@@ -37,7 +37,7 @@ static kvasir_status io_error(const char *path, const char *doing)
 /* Makes the folders above a path. */
 static kvasir_status make_folders(const char *path)
 {
-    char folder[FETCH_PATH_BYTES + 32];
+    char folder[FETCH_PATH_BYTES + 64];
     (void)snprintf(folder, sizeof folder, "%s", path);
     for (char *p = folder + 1; (p = strchr(p, '/')) != NULL; *p++ = '/') {
         *p = '\0';
@@ -60,7 +60,13 @@ static void begin(const fetch_options *o, const char *what, uint64_t done)
 
 /* ---- one fetch of a file at a time ---- */
 
-static kvasir_status take_lock(job *j)
+static void drop_lock(job *j)
+{
+    if (j->lock_fd >= 0) (void)close(j->lock_fd);
+    j->lock_fd = -1;
+}
+
+static kvasir_status wait_for_lock(job *j)
 {
     j->lock_fd = open(j->lock, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (j->lock_fd < 0) return io_error(j->lock, "cannot be made");
@@ -75,23 +81,33 @@ static kvasir_status take_lock(job *j)
     return KVASIR_OK;
 }
 
-static void drop_lock(job *j)
+/* The lock, on the file that has its name still: the one before removes it when it is done, and a third command would make
+   another beside ours. */
+static kvasir_status take_lock(job *j)
 {
-    if (j->lock_fd >= 0) (void)close(j->lock_fd);
-    j->lock_fd = -1;
+    for (;;) {
+        struct stat ours, named;
+        TRY(wait_for_lock(j));
+        if (fstat(j->lock_fd, &ours) == 0 && stat(j->lock, &named) == 0 && ours.st_ino == named.st_ino &&
+            ours.st_dev == named.st_dev)
+            return KVASIR_OK;
+        drop_lock(j);
+    }
 }
 
 /* ---- what is there of it ---- */
 
-/* Writes a document so that the file holds the old or the new one whole. */
-static kvasir_status save_json(json_t *document, const char *path)
+kvasir_status fetch_save_json(json_t *document, const char *path)
 {
     char next[FETCH_PATH_BYTES + 64];
-    (void)snprintf(next, sizeof next, "%s.new", path);
-    int bad = json_dump_file(document, next, JSON_INDENT(1));
+    (void)snprintf(next, sizeof next, "%s.%ld", path, (long)getpid()); /* two commands may write at once */
+    kvasir_status status = make_folders(next);
+    if (status == KVASIR_OK && (json_dump_file(document, next, JSON_INDENT(1)) != 0 || rename(next, path) != 0)) {
+        status = io_error(path, "cannot be written");
+        (void)unlink(next);
+    }
     json_decref(document);
-    if (bad != 0 || rename(next, path) != 0) return io_error(path, "cannot be written");
-    return KVASIR_OK;
+    return status;
 }
 
 /* The state: pieces as a text of 0 and 1. */
@@ -107,7 +123,7 @@ static kvasir_status save_state(void *user)
     mem_free(map);
     if (!document)
         return fail(KVASIR_E_IO, "%s: the state cannot be written as JSON", quoted(j->f->url, strlen(j->f->url)));
-    return save_json(document, j->state);
+    return fetch_save_json(document, j->state);
 }
 
 /* Takes over the pieces of an earlier fetch of the same file, if the server still calls it the same. */
@@ -207,7 +223,7 @@ static kvasir_status write_record(const job *j, const char *sha256)
     json_t *document =
         json_pack("{s:s, s:s, s:s, s:s, s:I, s:s}", "schema", "kvasir.file/1", "url", j->f->url, "sha256", sha256,
                   "etag", j->server.etag, "bytes", (json_int_t)j->f->bytes, "date", date);
-    return document ? save_json(document, path) : fail_memory(1);
+    return document ? fetch_save_json(document, path) : fail_memory(1);
 }
 
 static kvasir_status install(const job *j, const char *sha256)

@@ -96,6 +96,8 @@ static void read_header(http_reply *r, const char *line)
         r->total = strtoull(line + 15, NULL, 10);
     else if (strncasecmp(line, "ETag:", 5) == 0)
         header_text(line + 5, r->etag, sizeof r->etag);
+    else if (strncasecmp(line, "Link:", 5) == 0)
+        (void)fetch_link_next(line + 5, r->next, sizeof r->next);
     else if (strncasecmp(line, "X-Linked-Size:", 14) == 0)
         r->linked_bytes = strtoull(line + 14, NULL, 10);
     else if (strncasecmp(line, "X-Linked-ETag:", 14) == 0) {
@@ -107,7 +109,7 @@ static void read_header(http_reply *r, const char *line)
 static size_t on_header(char *data, size_t size, size_t n, void *user)
 {
     transfer *t = user;
-    char line[1024];
+    char line[FETCH_URL_BYTES];
     (void)size;                     /* 1 */
     if (n >= sizeof line) return n; /* none of ours is that long */
     memcpy(line, data, n);
@@ -115,7 +117,7 @@ static size_t on_header(char *data, size_t size, size_t n, void *user)
     if (strncmp(line, "HTTP/", 5) == 0) { /* of the next answer: after a redirect */
         t->reply.ranged = false;
         t->reply.total = 0;
-        t->reply.etag[0] = '\0';
+        t->reply.etag[0] = t->reply.next[0] = '\0';
     }
     read_header(&t->reply, line);
     return n;
