@@ -47,6 +47,7 @@ typedef struct progress {
     const char *label, *unit; /* "reading", "tokens"; unit "B" counts bytes */
     double started, shown;
     int visible;
+    uint64_t before; /* done when it began: no speed of ours */
 } progress;
 
 /* --no-progress; also off when stderr is no terminal. */

@@ -92,10 +92,14 @@ static void man_exit_status(void)
 
 static void man_environment(void)
 {
-    (void)printf(".SH ENVIRONMENT\n.TP\n.B KVASIR_CPU\nThe instruction set that is used when \\-\\-cpu is not given.\n"
-                 ".TP\n.B NO_COLOR\nWhen set, nothing is coloured.\n"
-                 ".TP\n.BR XDG_CONFIG_HOME , \" XDG_CACHE_HOME\"\nWhere the machine\\(aqs profile is kept "
-                 "(~/.config), and where its disk is measured (~/.cache).\n");
+    (void)printf(
+        ".SH ENVIRONMENT\n.TP\n.B KVASIR_CPU\nThe instruction set that is used when \\-\\-cpu is not given.\n"
+        ".TP\n.B KVASIR_CACHE\nThe folder of fetched models.\n"
+        ".TP\n.B KVASIR_HF_TOKEN\nThe hub\\(aqs token, for models that need one; it is sent to the hub alone.\n"
+        ".TP\n.B KVASIR_HF_ENDPOINT\nThe hub, where it is not https://huggingface.co.\n"
+        ".TP\n.B NO_COLOR\nWhen set, nothing is coloured.\n"
+        ".TP\n.BR XDG_CONFIG_HOME , \" XDG_CACHE_HOME\"\nWhere the machine\\(aqs profile is kept "
+        "(~/.config), and where its disk is measured (~/.cache).\n");
 }
 
 static void man_head(const char *page, const char *summary)

@@ -16,7 +16,7 @@ void progress_disable(void)
 progress progress_start(const char *label, const char *unit)
 {
     double now = clock_now();
-    return (progress){label, unit, now, now, 0};
+    return (progress){.label = label, .unit = unit, .started = now, .shown = now};
 }
 
 void time_text(double seconds, char *to, size_t n)
@@ -35,9 +35,9 @@ void progress_update(progress *p, uint64_t done, uint64_t total, const char *ext
     double now = clock_now(), gone = now - p->started;
     if (disabled || !isatty(STDERR_FILENO)) return;
     if (1000 * (now - p->shown) < (p->visible ? EVERY_MS : FIRST_AFTER_MS) || done == 0 || total == 0) return;
-    double rate = (double)done / (gone > 0 ? gone : 1e-9);
-    char left[32];
-    time_text((double)(total - done) / rate, left, sizeof left);
+    double rate = done > p->before ? (double)(done - p->before) / (gone > 0 ? gone : 1e-9) : 0;
+    char left[32] = "some time";
+    if (rate > 0) time_text((double)(total - done) / rate, left, sizeof left);
     if (strcmp(p->unit, "B") == 0)
         (void)fprintf(stderr, "\r\033[K%s %s of %s (%.0f%%), %s/s, %s left", p->label, bytes_text(done),
                       bytes_text(total), 100.0 * (double)done / (double)total, bytes_text((uint64_t)rate), left);

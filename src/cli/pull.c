@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct pull_args {
     const char *what, *to, *sha256, *token_file;
@@ -94,6 +95,9 @@ static kvasir_status adjust(const pull_args *a, fetch_list *l)
         return fail(KVASIR_E_ARGUMENT, "--to and --sha256 are for one file, and the model has %d parts", l->n);
     if (a->to && snprintf(f->local, sizeof f->local, "%s", a->to) >= FETCH_PATH_BYTES / 2)
         return fail(KVASIR_E_ARGUMENT, "the path of --to is too long");
+    if (a->to && !a->force && access(a->to, F_OK) == 0 && !fetch_is_from_url(f))
+        return fail(KVASIR_E_ARGUMENT, "%s is there, and by no record from %s; --force replaces it",
+                    quoted(a->to, strlen(a->to)), quoted(f->url, strlen(f->url)));
     if (!a->sha256) return KVASIR_OK;
     if (strlen(a->sha256) != FETCH_SHA256_BYTES - 1 ||
         strspn(a->sha256, "0123456789abcdefABCDEF") != FETCH_SHA256_BYTES - 1)
@@ -123,10 +127,10 @@ static int pull_main(void *args)
     if (!fetch_is_name(a->what))
         return usage_error("%s is neither a URL nor hf:OWNER/REPO[:FILE or quantisation]",
                            quoted(a->what, strlen(a->what)));
-    kvasir_status status = fetch_parse(a->what, &name);
-    if (status != KVASIR_OK) return failed(status);
     int code = remote_open(&r, a->token_file);
     if (code != EXIT_DONE) return code;
+    kvasir_status status = remote_parse(&r, a->what, &name);
+    if (status != KVASIR_OK) return failed(status);
     apply(a, &r);
     if (a->list) return list(a, &r, &name);
     status = fetch_choose(&r.options, &name, &files);

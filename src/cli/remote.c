@@ -30,6 +30,14 @@ static int on_bytes(void *user, uint64_t done, uint64_t total)
     return interrupted();
 }
 
+static void on_begin(void *user, const char *what, uint64_t done)
+{
+    remote *r = user;
+    progress_end(&r->bar);
+    r->bar = progress_start(what, "B");
+    r->bar.before = done;
+}
+
 /* KVASIR_CACHE, or kvasir/models in the user's folder for caches. */
 static int find_cache(char *to, size_t n)
 {
@@ -59,7 +67,7 @@ static int read_token(const char *path, char *to, size_t n)
 int remote_open(remote *r, const char *token_file)
 {
     const char *endpoint = setting("KVASIR_HF_ENDPOINT"), *token = setting("KVASIR_HF_TOKEN");
-    *r = (remote){.bar = progress_start("fetching", "B")};
+    *r = (remote){.bar = progress_start("fetching", "B"), .own_token = token_file != NULL};
     int code = find_cache(r->cache, sizeof r->cache);
     if (code == EXIT_DONE && token_file) code = read_token(token_file, r->token, sizeof r->token);
     if (code != EXIT_DONE) return code;
@@ -72,15 +80,17 @@ int remote_open(remote *r, const char *token_file)
                                  .stall_seconds = STALL_SECONDS,
                                  .progress = on_bytes,
                                  .note = on_note,
+                                 .begin = on_begin,
                                  .user = r};
     catch_interrupts();
     return EXIT_DONE;
 }
 
-/* The hub's token is for the hub: a URL elsewhere does not see it. */
-static void keep_token_home(remote *r, const fetch_name *name)
+kvasir_status remote_parse(remote *r, const char *what, fetch_name *out)
 {
-    if (name->url && strncmp(name->url, r->options.endpoint, strlen(r->options.endpoint)) != 0) r->options.token = NULL;
+    TRY(fetch_parse(what, out));
+    if (out->url && !r->own_token && !fetch_same_host(out->url, r->options.endpoint)) r->options.token = NULL;
+    return KVASIR_OK;
 }
 
 static int given_up(remote *r, kvasir_status status)
@@ -96,8 +106,7 @@ static int given_up(remote *r, kvasir_status status)
 static kvasir_status choose(remote *r, const char *what, fetch_list *files)
 {
     fetch_name name;
-    TRY(fetch_parse(what, &name));
-    keep_token_home(r, &name);
+    TRY(remote_parse(r, what, &name));
     return fetch_choose(&r->options, &name, files);
 }
 
@@ -132,23 +141,35 @@ int model_path(const char *what, char *to)
 
 /* ---- headers alone ---- */
 
-/* Is a beginning long enough? Our own reader decides. */
-static int reads(void *user, const char *path)
+static bool is_gguf(const char *path)
+{
+    char magic[4] = "";
+    FILE *f = fopen(path, "rb");
+    size_t n = f ? fread(magic, 1, sizeof magic, f) : 0;
+    if (f) (void)fclose(f);
+    return n == sizeof magic && memcmp(magic, "GGUF", sizeof magic) == 0;
+}
+
+/* Is a beginning long enough? Our own reader decides. What is no GGUF file, or one that is not supported, does not become
+   one by more of it; any other failure may be the end that is missing. */
+static kvasir_status reads(void *user, const char *path, bool *whole)
 {
     const kvasir_model_options o = {.header_only = 1, .inspect_only = 1};
     kvasir_model *m = NULL;
     (void)user;
-    if (kvasir_model_open(path, &o, &m) != KVASIR_OK) return 1;
-    kvasir_model_close(m);
-    return 0;
+    kvasir_status status = kvasir_model_open(path, &o, &m);
+    *whole = status == KVASIR_OK;
+    if (*whole) kvasir_model_close(m);
+    return status == KVASIR_E_FORMAT && is_gguf(path) ? KVASIR_OK : status;
 }
 
 /* A later part of a split model is no model by itself: its first piece holds its header, which has no vocabulary. */
-static int any(void *user, const char *path)
+static kvasir_status any(void *user, const char *path, bool *whole)
 {
     (void)user;
     (void)path;
-    return 0;
+    *whole = true;
+    return KVASIR_OK;
 }
 
 static kvasir_status get_headers(remote *r, const fetch_list *files, char *to)

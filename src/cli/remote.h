@@ -10,10 +10,13 @@ typedef struct remote {
     fetch_options options;
     progress bar;
     char cache[FETCH_PATH_BYTES], token[1024];
+    int own_token; /* it came with the command, for whatever is fetched; else it is the hub's */
 } remote;
 
 /* `token_file` NULL: none. 0, or the exit status after saying what is wrong. `r` is not moved afterwards. */
 int remote_open(remote *r, const char *token_file);
+/* fetch_parse, and from here on the hub's token is left at home where the name is a URL of another host. */
+kvasir_status remote_parse(remote *r, const char *what, fetch_name *out);
 
 /* Where the model named `what` lies: `what` itself when it is a path, else the file in the cache, which is fetched first if it
    is not there. `to` has FETCH_PATH_BYTES. 0, or the exit status after saying what is wrong. */

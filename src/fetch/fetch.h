@@ -30,7 +30,8 @@ typedef struct fetch_options {
     bool force;                  /* fetch again what is there */
     kvasir_progress_fn progress; /* bytes of the file; may cancel */
     void (*note)(void *user, const char *text);
-    void *user; /* of both */
+    void (*begin)(void *user, const char *what, uint64_t done); /* what progress is about next, and how far it is */
+    void *user;                                                 /* of all three */
 } fetch_options;
 
 /* What a name means: "https://...", or "hf:OWNER/REPO[@REVISION][:WHAT]" with a file's name or a quantisation. */
@@ -41,6 +42,10 @@ typedef struct fetch_name {
 
 /* Is this the name of something to fetch, not a path? */
 bool fetch_is_name(const char *text);
+/* Is it a path that stays below a folder of ours: no empty or hidden parts, no control characters? */
+bool fetch_safe_path(const char *path);
+/* Do two URLs lead to the same server: scheme, host and port? False where one of them is none. */
+bool fetch_same_host(const char *a, const char *b);
 /* KVASIR_E_ARGUMENT says what is wrong with it. */
 kvasir_status fetch_parse(const char *text, fetch_name *out);
 
@@ -61,23 +66,30 @@ typedef struct fetch_list {
 /* The GGUF files of a repository, by path; freed by fetch_list_free. */
 kvasir_status fetch_repository(const fetch_options *o, const fetch_name *name, fetch_list *out);
 /* The files that a name stands for: one, or all parts of a split model. KVASIR_E_ARGUMENT where it does not say which: the
-   message lists what there is. */
+   message lists what there is. A choice that has been made before, and whose files are all there, is made again without a
+   question to the hub (unless o->force). */
 kvasir_status fetch_choose(const fetch_options *o, const fetch_name *name, fetch_list *out);
 void fetch_list_free(fetch_list *l);
-/* Is it in the cache, whole? */
+/* Is it at its place, whole, and by the record beside it the one that is meant (size and SHA-256, where they are known)? */
 bool fetch_is_there(const fetch_file *f);
+/* Does the record beside it say that it came from f->url? */
+bool fetch_is_from_url(const fetch_file *f);
 
 /* Fetches one file to f->local. An empty sha256 and a size of 0 are filled in from what the server says. KVASIR_E_IO says
    what failed; KVASIR_E_FORMAT that what came is not what was promised; KVASIR_E_CANCELLED keeps what is there. */
 kvasir_status fetch_get(const fetch_options *o, fetch_file *f);
 
-/* The beginning of a file, as much as `enough` wants: written to `path`, 1 MiB, then twice as much and so on, until it is
-   content (0), or the end or a limit is reached. Then the file is extended to the whole size with a hole. */
+/* The beginning of a file, as much as `enough` wants: written to `path`, 1 MiB, then twice as much and so on, until that
+   sets *whole, or fails (which is the result), or the end or a limit is reached. Then the file is extended to the whole size
+   with a hole. */
 kvasir_status fetch_header(const fetch_options *o, const fetch_file *f, const char *path,
-                           int (*enough)(void *user, const char *path), void *user);
+                           kvasir_status (*enough)(void *user, const char *path, bool *whole), void *user);
 
 /* Splits off what stands behind the last slash of a split file's name: "x-00001-of-00003.gguf" is part 1 of 3. */
 bool fetch_split(const char *path, int *part, int *n_parts, size_t *at);
+
+/* The address of a Link header's rel="next" into `to`; false where there is none, or no room for it. */
+bool fetch_link_next(const char *text, char *to, size_t room);
 
 /* Parses "bytes A-B/TOTAL". */
 bool fetch_content_range(const char *text, uint64_t *from, uint64_t *to, uint64_t *total);

@@ -37,7 +37,7 @@ static kvasir_status io_error(const char *path, const char *doing)
 /* Makes the folders above a path. */
 static kvasir_status make_folders(const char *path)
 {
-    char folder[FETCH_PATH_BYTES + 32];
+    char folder[FETCH_PATH_BYTES + 64];
     (void)snprintf(folder, sizeof folder, "%s", path);
     for (char *p = folder + 1; (p = strchr(p, '/')) != NULL; *p++ = '/') {
         *p = '\0';
@@ -53,9 +53,20 @@ static void say(const fetch_options *o, const char *format, const char *what)
     if (o->note) o->note(o->user, text);
 }
 
+static void begin(const fetch_options *o, const char *what, uint64_t done)
+{
+    if (o->begin) o->begin(o->user, what, done);
+}
+
 /* ---- one fetch of a file at a time ---- */
 
-static kvasir_status take_lock(job *j)
+static void drop_lock(job *j)
+{
+    if (j->lock_fd >= 0) (void)close(j->lock_fd);
+    j->lock_fd = -1;
+}
+
+static kvasir_status wait_for_lock(job *j)
 {
     j->lock_fd = open(j->lock, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (j->lock_fd < 0) return io_error(j->lock, "cannot be made");
@@ -70,23 +81,33 @@ static kvasir_status take_lock(job *j)
     return KVASIR_OK;
 }
 
-static void drop_lock(job *j)
+/* The lock, on the file that has its name still: the one before removes it when it is done, and a third command would make
+   another beside ours. */
+static kvasir_status take_lock(job *j)
 {
-    if (j->lock_fd >= 0) (void)close(j->lock_fd);
-    j->lock_fd = -1;
+    for (;;) {
+        struct stat ours, named;
+        TRY(wait_for_lock(j));
+        if (fstat(j->lock_fd, &ours) == 0 && stat(j->lock, &named) == 0 && ours.st_ino == named.st_ino &&
+            ours.st_dev == named.st_dev)
+            return KVASIR_OK;
+        drop_lock(j);
+    }
 }
 
 /* ---- what is there of it ---- */
 
-/* Writes a document so that the file holds the old or the new one whole. */
-static kvasir_status save_json(json_t *document, const char *path)
+kvasir_status fetch_save_json(json_t *document, const char *path)
 {
     char next[FETCH_PATH_BYTES + 64];
-    (void)snprintf(next, sizeof next, "%s.new", path);
-    int bad = json_dump_file(document, next, JSON_INDENT(1));
+    (void)snprintf(next, sizeof next, "%s.%ld", path, (long)getpid()); /* two commands may write at once */
+    kvasir_status status = make_folders(next);
+    if (status == KVASIR_OK && (json_dump_file(document, next, JSON_INDENT(1)) != 0 || rename(next, path) != 0)) {
+        status = io_error(path, "cannot be written");
+        (void)unlink(next);
+    }
     json_decref(document);
-    if (bad != 0 || rename(next, path) != 0) return io_error(path, "cannot be written");
-    return KVASIR_OK;
+    return status;
 }
 
 /* The state: pieces as a text of 0 and 1. */
@@ -102,7 +123,7 @@ static kvasir_status save_state(void *user)
     mem_free(map);
     if (!document)
         return fail(KVASIR_E_IO, "%s: the state cannot be written as JSON", quoted(j->f->url, strlen(j->f->url)));
-    return save_json(document, j->state);
+    return fetch_save_json(document, j->state);
 }
 
 /* Takes over the pieces of an earlier fetch of the same file, if the server still calls it the same. */
@@ -155,7 +176,7 @@ static kvasir_status look(job *j)
         return fail(KVASIR_E_FORMAT, "%s: the server has %" PRIu64 " bytes, the hub's record says %" PRIu64, about,
                     r->total, promised);
     }
-    if (!r->total) return fail(KVASIR_E_IO, "%s: the server does not say how long the file is, or it is empty", about);
+    if (!r->total) return fail(KVASIR_E_IO, "%s: the server does not say how long the file is", about);
     if (r->linked_sha256[0] && f->sha256[0] && strcasecmp(r->linked_sha256, f->sha256) != 0)
         return fail(KVASIR_E_FORMAT, "%s: the hub's SHA-256 is %s, wanted is %s", about, r->linked_sha256, f->sha256);
     if (!f->sha256[0] && r->linked_sha256[0]) (void)snprintf(f->sha256, sizeof f->sha256, "%s", r->linked_sha256);
@@ -172,6 +193,7 @@ static kvasir_status fetch_pieces(job *j)
     p->there = mem_alloc((size_t)p->n, 1);
     if (!p->there) return fail_memory((size_t)p->n);
     load_state(j);
+    begin(j->o, "fetching", http_pieces_done(p));
     kvasir_status status =
         ftruncate(j->fd, (off_t)p->total) == 0 ? KVASIR_OK : io_error(j->part, "cannot be made so large");
     if (status == KVASIR_OK) status = http_fetch(j->o, j->f->url, &j->server, j->fd, p);
@@ -182,6 +204,7 @@ static kvasir_status fetch_pieces(job *j)
 
 static kvasir_status check(const job *j, char sha256[FETCH_SHA256_BYTES])
 {
+    begin(j->o, "checking", 0);
     TRY(sha256_file(j->part, j->o->progress, j->o->user, sha256));
     if (!j->f->sha256[0] || strcasecmp(sha256, j->f->sha256) == 0) return KVASIR_OK;
     throw_away(j);
@@ -200,7 +223,7 @@ static kvasir_status write_record(const job *j, const char *sha256)
     json_t *document =
         json_pack("{s:s, s:s, s:s, s:s, s:I, s:s}", "schema", "kvasir.file/1", "url", j->f->url, "sha256", sha256,
                   "etag", j->server.etag, "bytes", (json_int_t)j->f->bytes, "date", date);
-    return document ? save_json(document, path) : fail_memory(1);
+    return document ? fetch_save_json(document, path) : fail_memory(1);
 }
 
 static kvasir_status install(const job *j, const char *sha256)
@@ -224,6 +247,7 @@ static kvasir_status fetch_locked(job *j)
     if (j->server.ranged) {
         status = fetch_pieces(j);
     } else {
+        begin(j->o, "fetching", 0);
         status = ftruncate(j->fd, 0) == 0 ? http_stream(j->o, j->f->url, &j->server, j->fd)
                                           : io_error(j->part, "cannot be cut");
     }
@@ -252,7 +276,7 @@ kvasir_status fetch_get(const fetch_options *o, fetch_file *f)
 /* ---- the beginning of a file ---- */
 
 kvasir_status fetch_header(const fetch_options *o, const fetch_file *f, const char *path,
-                           int (*enough)(void *user, const char *path), void *user)
+                           kvasir_status (*enough)(void *user, const char *path, bool *whole), void *user)
 {
     http_reply server;
     TRY(http_look(o, f->url, &server));
@@ -264,12 +288,14 @@ kvasir_status fetch_header(const fetch_options *o, const fetch_file *f, const ch
     if (fd < 0) return io_error(path, "cannot be made");
     kvasir_status status = KVASIR_OK;
     bool whole = false;
+    begin(o, "fetching", 0);
     for (uint64_t from = 0, to = HEADER_FIRST; status == KVASIR_OK && !whole; from = to, to *= 2) {
         if (to > server.total) to = server.total;
         status = http_range(o, f->url, &server, from, to - 1, fd);
         if (status != KVASIR_OK) break;
-        whole = enough(user, path) == 0 || to == server.total;
-        if (!whole && to >= HEADER_LIMIT)
+        status = enough(user, path, &whole);
+        whole = whole || to == server.total;
+        if (status == KVASIR_OK && !whole && to >= HEADER_LIMIT)
             status = fail(KVASIR_E_FORMAT, "%s: no whole GGUF header in its first %d MiB",
                           quoted(f->url, strlen(f->url)), HEADER_LIMIT >> 20);
     }

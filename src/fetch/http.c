@@ -36,6 +36,31 @@ typedef struct transfer {
     uint64_t total;
 } transfer;
 
+/* ---- whose server ---- */
+
+/* One part of a URL, as libcurl itself understands it: a text comparison would take host.example.org for host.example,
+   and what stands before an @ for a host. */
+static bool same_part(CURLU *a, CURLU *b, CURLUPart part)
+{
+    char *x = NULL, *y = NULL;
+    bool same = curl_url_get(a, part, &x, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+                curl_url_get(b, part, &y, CURLU_DEFAULT_PORT) == CURLUE_OK && strcasecmp(x, y) == 0;
+    curl_free(x);
+    curl_free(y);
+    return same;
+}
+
+bool fetch_same_host(const char *a, const char *b)
+{
+    CURLU *x = curl_url(), *y = curl_url();
+    bool same = x && y && curl_url_set(x, CURLUPART_URL, a, 0) == CURLUE_OK &&
+                curl_url_set(y, CURLUPART_URL, b, 0) == CURLUE_OK && same_part(x, y, CURLUPART_SCHEME) &&
+                same_part(x, y, CURLUPART_HOST) && same_part(x, y, CURLUPART_PORT);
+    curl_url_cleanup(x);
+    curl_url_cleanup(y);
+    return same;
+}
+
 /* ---- what comes in ---- */
 
 static kvasir_status refuse(transfer *t, kvasir_status status, const char *why)
@@ -71,6 +96,8 @@ static void read_header(http_reply *r, const char *line)
         r->total = strtoull(line + 15, NULL, 10);
     else if (strncasecmp(line, "ETag:", 5) == 0)
         header_text(line + 5, r->etag, sizeof r->etag);
+    else if (strncasecmp(line, "Link:", 5) == 0)
+        (void)fetch_link_next(line + 5, r->next, sizeof r->next);
     else if (strncasecmp(line, "X-Linked-Size:", 14) == 0)
         r->linked_bytes = strtoull(line + 14, NULL, 10);
     else if (strncasecmp(line, "X-Linked-ETag:", 14) == 0) {
@@ -82,7 +109,7 @@ static void read_header(http_reply *r, const char *line)
 static size_t on_header(char *data, size_t size, size_t n, void *user)
 {
     transfer *t = user;
-    char line[1024];
+    char line[FETCH_URL_BYTES];
     (void)size;                     /* 1 */
     if (n >= sizeof line) return n; /* none of ours is that long */
     memcpy(line, data, n);
@@ -90,7 +117,7 @@ static size_t on_header(char *data, size_t size, size_t n, void *user)
     if (strncmp(line, "HTTP/", 5) == 0) { /* of the next answer: after a redirect */
         t->reply.ranged = false;
         t->reply.total = 0;
-        t->reply.etag[0] = '\0';
+        t->reply.etag[0] = t->reply.next[0] = '\0';
     }
     read_header(&t->reply, line);
     return n;
@@ -204,7 +231,7 @@ kvasir_status http_refusal(const fetch_options *o, const char *url, long status)
     case 401:
     case 403:
         return fail(KVASIR_E_IO, "%s: the server says %ld, %s; %s", about, status,
-                    status == 401 ? "not known" : "not allowed",
+                    status == 401 ? "not known, or no such repository" : "not allowed",
                     o->token ? "the token does not open it (a gated model has to be asked for on its page)"
                              : "a token may open it: KVASIR_HF_TOKEN or --token-file FILE");
     case 404:
@@ -228,6 +255,9 @@ static kvasir_status ended(transfer *t, CURLcode code, bool *again)
     if (code == CURLE_ABORTED_BY_CALLBACK) return fail(KVASIR_E_CANCELLED, "%s: stopped", about);
     if (t->status != KVASIR_OK) return fail(t->status, "%s: %s", about, t->why);
     long status = t->reply.status;
+    /* The first byte of nothing: RFC 9110 has 416 for it, some servers send their nothing. */
+    if (code == CURLE_OK && t->ranged && !t->file && (status == 416 || (status / 100 == 2 && t->got == 0)))
+        return fail(KVASIR_E_IO, "%s: the server has no first byte of this file: it is empty", about);
     if (code == CURLE_OK && status / 100 != 2) {
         *again = status == 408 || status == 429 || status / 100 == 5;
         return http_refusal(t->o, t->url, status);
@@ -356,11 +386,19 @@ static kvasir_status start(crowd *c, transfer *t, int piece)
     t->piece = piece;
     t->from = (uint64_t)piece * c->p->bytes;
     t->to = piece_end(c->p, piece) - 1;
-    TRY(prepare(t, c->url == c->first_url));
+    TRY(prepare(t, c->url == c->first_url || fetch_same_host(c->url, c->first_url)));
     if (curl_multi_add_handle(c->multi, t->easy) != CURLM_OK)
         return fail(KVASIR_E_IO, "libcurl takes no more requests");
     t->busy = true;
     return KVASIR_OK;
+}
+
+uint64_t http_pieces_done(const http_pieces *p)
+{
+    uint64_t done = 0;
+    for (int i = 0; i < p->n; i++)
+        if (p->there[i]) done += piece_end(p, i) - (uint64_t)i * p->bytes;
+    return done;
 }
 
 /* Gives idle transfers something to do. *busy: how many have. */
@@ -429,13 +467,12 @@ kvasir_status http_fetch(const fetch_options *o, const char *url, const http_rep
                .n = max_int(min_int(o->connections, FETCH_MAX_CONNECTIONS), 1),
                .p = p,
                .first_url = url,
-               .url = file->final_url[0] ? file->final_url : url};
+               .url = file->final_url[0] ? file->final_url : url,
+               .done = http_pieces_done(p)};
     transfer room[FETCH_MAX_CONNECTIONS] = {0};
     kvasir_status status = c.multi ? KVASIR_OK : fail_memory(1);
     c.t = room;
     if (strcmp(c.url, url) == 0) c.url = url;
-    for (int i = 0; i < p->n; i++)
-        if (p->there[i]) c.done += piece_end(p, i) - (uint64_t)i * p->bytes;
     for (int i = 0; i < c.n; i++)
         c.t[i] = (transfer){.o = o, .file = file, .ranged = true, .fd = fd, .done = &c.done, .total = p->total};
     for (int busy = 1; status == KVASIR_OK && busy > 0;) status = turn(&c, o, &busy);

@@ -13,6 +13,7 @@ typedef struct http_reply {
     uint64_t linked_bytes;                  /* the hub's own record, told before it redirects; 0: none */
     char linked_sha256[FETCH_SHA256_BYTES]; /* "": none */
     char final_url[FETCH_URL_BYTES];
+    char next[FETCH_URL_BYTES]; /* where a list goes on; "": nowhere */
 } http_reply;
 
 /* A whole small answer; *text is NUL-terminated and the caller's (mem_free). Retries as the options say. KVASIR_E_IO, with
@@ -36,6 +37,8 @@ typedef struct http_pieces {
     void *user;
 } http_pieces;
 
+/* Bytes of the pieces that are there. */
+uint64_t http_pieces_done(const http_pieces *p);
 /* Fetches all pieces that are not there, several at once. */
 kvasir_status http_fetch(const fetch_options *o, const char *url, const http_reply *file, int fd, http_pieces *p);
 /* From a server that has no ranges: all of it, in one go. */
@@ -43,5 +46,9 @@ kvasir_status http_stream(const fetch_options *o, const char *url, const http_re
 
 /* A sentence for a status that is not 2xx. */
 kvasir_status http_refusal(const fetch_options *o, const char *url, long status);
+
+/* Writes a document and releases it, so that the file holds the old or the new one whole; makes the folders above it. */
+struct json_t;
+kvasir_status fetch_save_json(struct json_t *document, const char *path);
 
 #endif

@@ -13,7 +13,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-enum { LISTING_BYTES = 16 << 20, SHOWN = 20 };
+enum { LISTING_BYTES = 16 << 20, SHOWN = 20, MAX_PAGES = 64, CHOICES_BYTES = 1 << 20 };
 
 void fetch_list_free(fetch_list *l)
 {
@@ -21,11 +21,53 @@ void fetch_list_free(fetch_list *l)
     *l = (fetch_list){0};
 }
 
+/* ---- what is there ---- */
+
+/* The record beside a file; NULL: none. */
+static json_t *record_of(const fetch_file *f)
+{
+    char path[FETCH_PATH_BYTES + 16];
+    (void)snprintf(path, sizeof path, "%s.json", f->local);
+    return json_load_file(path, 0, NULL);
+}
+
 bool fetch_is_there(const fetch_file *f)
 {
     struct stat s;
-    return stat(f->local, &s) == 0 && S_ISREG(s.st_mode) && (f->bytes == 0 || (uint64_t)s.st_size == f->bytes);
+    if (stat(f->local, &s) != 0 || !S_ISREG(s.st_mode) || (f->bytes && (uint64_t)s.st_size != f->bytes)) return false;
+    if (!f->sha256[0]) return true;
+    json_t *record = record_of(f);
+    const char *sha256 = json_string_value(json_object_get(record, "sha256"));
+    bool same = sha256 && strcasecmp(sha256, f->sha256) == 0;
+    json_decref(record);
+    return same;
 }
+
+bool fetch_is_from_url(const fetch_file *f)
+{
+    json_t *record = record_of(f);
+    const char *url = json_string_value(json_object_get(record, "url"));
+    bool same = url && strcmp(url, f->url) == 0;
+    json_decref(record);
+    return same;
+}
+
+/* Is a file there whose record is whole? Size and SHA-256 are filled in from it. */
+static bool take_record(fetch_file *f)
+{
+    json_t *record = record_of(f);
+    const char *sha256 = json_string_value(json_object_get(record, "sha256"));
+    json_int_t bytes = json_integer_value(json_object_get(record, "bytes"));
+    bool good = bytes > 0 && sha256 && strlen(sha256) == FETCH_SHA256_BYTES - 1;
+    if (good) {
+        f->bytes = (uint64_t)bytes;
+        (void)snprintf(f->sha256, sizeof f->sha256, "%s", sha256);
+    }
+    json_decref(record);
+    return good && fetch_is_there(f);
+}
+
+/* ---- what a repository has ---- */
 
 /* What snprintf returned for a text that has to be whole. */
 static kvasir_status put_text(size_t room, const char *what, int n)
@@ -34,33 +76,34 @@ static kvasir_status put_text(size_t room, const char *what, int n)
                                       : fail(KVASIR_E_ARGUMENT, "the %s is longer than %zu bytes", what, room - 1);
 }
 
-/* Is a repository's path safe below a folder of ours? */
-static bool safe(const char *path)
-{
-    if (strlen(path) >= FETCH_NAME_BYTES) return false;
-    for (const char *p = path;; p++) {
-        size_t n = strcspn(p, "/");
-        if (n == 0 || p[0] == '.') return false;
-        for (size_t i = 0; i < n; i++)
-            if (iscntrl((unsigned char)p[i]) || strchr("\\?#%\"", p[i])) return false;
-        p += n;
-        if (*p == '\0') return true;
-    }
-}
-
 static bool is_gguf(const char *path)
 {
     size_t n = strlen(path);
     return n > 5 && strcasecmp(path + n - 5, ".gguf") == 0;
 }
 
+/* A safe path as a URL has it. `to` has 3 * FETCH_NAME_BYTES. */
+static void escape(const char *path, char *to)
+{
+    for (; *path; path++) {
+        unsigned char c = (unsigned char)*path;
+        if (c < 0x80 && (isalnum(c) || strchr("-._~/", c)))
+            *to++ = (char)c;
+        else
+            to += snprintf(to, 4, "%%%02X", c);
+    }
+    *to = '\0';
+}
+
 static kvasir_status fill(const fetch_options *o, const fetch_name *name, const char *path, fetch_file *f)
 {
+    char escaped[3 * FETCH_NAME_BYTES];
     *f = (fetch_file){0};
+    escape(path, escaped);
     TRY(put_text(sizeof f->path, "file's name", snprintf(f->path, sizeof f->path, "%s", path)));
     TRY(put_text(sizeof f->url, "URL",
                  snprintf(f->url, sizeof f->url, "%s/%s/%s/resolve/%s/%s", o->endpoint, name->owner, name->repo,
-                          name->revision, path)));
+                          name->revision, escaped)));
     return put_text(sizeof f->local, "path",
                     snprintf(f->local, sizeof f->local, "%s/hf/%s/%s/%s/%s", o->cache, name->owner, name->repo,
                              name->revision, path));
@@ -74,7 +117,7 @@ static kvasir_status add_entry(const fetch_options *o, const fetch_name *name, c
     const char *oid = json_string_value(json_object_get(lfs, "oid"));
     json_int_t size = json_integer_value(json_object_get(lfs ? lfs : entry, "size"));
     if (!path || !type || strcmp(type, "file") != 0 || !is_gguf(path)) return KVASIR_OK;
-    if (!safe(path) || size < 0)
+    if (!fetch_safe_path(path) || size < 0)
         return fail(KVASIR_E_FORMAT, "the hub lists a file that cannot be: %s", quoted(path, strlen(path)));
     if (out->n == FETCH_MAX_FILES)
         return fail(KVASIR_E_FORMAT, "the repository has more than %d files", FETCH_MAX_FILES);
@@ -94,16 +137,14 @@ static int by_path(const void *a, const void *b)
     return strcmp(((const fetch_file *)a)->path, ((const fetch_file *)b)->path);
 }
 
-kvasir_status fetch_repository(const fetch_options *o, const fetch_name *name, fetch_list *out)
+/* One page of a listing; *url becomes the address of the next one, or "". */
+static kvasir_status add_page(const fetch_options *o, const fetch_name *name, char url[FETCH_URL_BYTES],
+                              fetch_list *out)
 {
-    char url[FETCH_URL_BYTES], *text;
+    char *text;
     size_t n;
     http_reply reply;
     json_error_t why;
-    *out = (fetch_list){0};
-    TRY(put_text(sizeof url, "URL",
-                 snprintf(url, sizeof url, "%s/api/models/%s/%s/tree/%s?recursive=true", o->endpoint, name->owner,
-                          name->repo, name->revision)));
     TRY(http_text(o, url, LISTING_BYTES, &text, &n, &reply));
     json_t *list = json_loadb(text, n, 0, &why);
     kvasir_status status = KVASIR_OK;
@@ -113,6 +154,24 @@ kvasir_status fetch_repository(const fetch_options *o, const fetch_name *name, f
         status = add_entry(o, name, json_array_get(list, i), out);
     json_decref(list);
     mem_free(text);
+    if (status == KVASIR_OK && reply.next[0] && !fetch_same_host(reply.next, o->endpoint))
+        status = fail(KVASIR_E_FORMAT, "%s: the list goes on at another host", quoted(url, strlen(url)));
+    (void)snprintf(url, FETCH_URL_BYTES, "%s", reply.next);
+    return status;
+}
+
+kvasir_status fetch_repository(const fetch_options *o, const fetch_name *name, fetch_list *out)
+{
+    char url[FETCH_URL_BYTES];
+    *out = (fetch_list){0};
+    TRY(put_text(sizeof url, "URL",
+                 snprintf(url, sizeof url, "%s/api/models/%s/%s/tree/%s?recursive=true", o->endpoint, name->owner,
+                          name->repo, name->revision)));
+    kvasir_status status = KVASIR_OK;
+    for (int page = 0; status == KVASIR_OK && url[0]; page++)
+        status = page < MAX_PAGES ? add_page(o, name, url, out)
+                                  : fail(KVASIR_E_FORMAT, "hf:%s/%s: the list of files has more than %d pages",
+                                         name->owner, name->repo, MAX_PAGES);
     if (status != KVASIR_OK) {
         fetch_list_free(out);
         return status;
@@ -223,7 +282,7 @@ static kvasir_status choose_url(const fetch_options *o, const char *url, fetch_l
     size_t n = strcspn(url, "?#");
     (void)snprintf(plain, sizeof plain, "%.*s", (int)n, url);
     const char *last = strrchr(plain, '/');
-    if (!last || !safe(last + 1))
+    if (!last || !fetch_safe_path(last + 1))
         return fail(KVASIR_E_ARGUMENT, "%s: the URL does not end in a file's name", quoted(url, strlen(url)));
     int part, parts = 1;
     size_t at = 0;
@@ -247,34 +306,80 @@ static kvasir_status choose_url(const fetch_options *o, const char *url, fetch_l
     return KVASIR_OK;
 }
 
-/* A file named outright that is in the cache needs no network. */
-static bool named_and_there(const fetch_options *o, const fetch_name *name, fetch_file *f)
+/* ---- choices made before ---- */
+
+/* Beside a repository's files: {"q4_k_m": ["path", ...], ...}, what a name stood for when the hub was asked. */
+static void choices_path(const fetch_options *o, const fetch_name *name, char to[FETCH_PATH_BYTES])
 {
-    return is_gguf(name->what) && first_part(name->what) && safe(name->what) && !o->force &&
-           fill(o, name, name->what, f) == KVASIR_OK && fetch_is_there(f);
+    (void)snprintf(to, FETCH_PATH_BYTES, "%s/hf/%s/%s/%s/.chosen.json", o->cache, name->owner, name->repo,
+                   name->revision);
+}
+
+static void choice_key(const fetch_name *name, char to[FETCH_NAME_BYTES])
+{
+    size_t n = strlen(name->what);
+    for (size_t i = 0; i <= n; i++) to[i] = (char)tolower((unsigned char)name->what[i]);
+}
+
+static json_t *load_choices(const char *path)
+{
+    struct stat s;
+    if (stat(path, &s) != 0 || s.st_size > CHOICES_BYTES) return NULL;
+    json_t *all = json_load_file(path, 0, NULL);
+    if (json_is_object(all)) return all;
+    json_decref(all);
+    return NULL;
+}
+
+/* All files of an earlier choice, if they are all there with their records; else false and an empty list. */
+static bool same_as_before(const fetch_options *o, const fetch_name *name, fetch_list *out)
+{
+    char path[FETCH_PATH_BYTES], key[FETCH_NAME_BYTES];
+    choices_path(o, name, path);
+    choice_key(name, key);
+    json_t *all = load_choices(path);
+    const json_t *files = json_object_get(all, key);
+    size_t n = json_array_size(files);
+    if (n > 0 && n <= FETCH_MAX_PARTS) out->file = mem_alloc(n, sizeof *out->file);
+    bool good = out->file != NULL;
+    for (size_t i = 0; good && i < n; i++) {
+        const char *one = json_string_value(json_array_get(files, i));
+        fetch_file *f = &out->file[out->n++];
+        good = one && fetch_safe_path(one) && is_gguf(one) && fill(o, name, one, f) == KVASIR_OK && take_record(f);
+    }
+    json_decref(all);
+    if (!good) fetch_list_free(out);
+    return good;
+}
+
+/* Failing is no harm: the hub is asked again the next time. */
+static void remember(const fetch_options *o, const fetch_name *name, const fetch_list *chosen)
+{
+    char path[FETCH_PATH_BYTES], key[FETCH_NAME_BYTES];
+    choices_path(o, name, path);
+    choice_key(name, key);
+    json_t *all = load_choices(path), *files = json_array();
+    if (!all) all = json_object();
+    for (int i = 0; i < chosen->n; i++) (void)json_array_append_new(files, json_string(chosen->file[i].path));
+    (void)json_object_set_new(all, key, files);
+    (void)fetch_save_json(all, path);
 }
 
 kvasir_status fetch_choose(const fetch_options *o, const fetch_name *name, fetch_list *out)
 {
     fetch_list all;
-    fetch_file f;
-    int first = 0, part, parts;
-    size_t at;
+    int first = 0;
     kvasir_status status;
     *out = (fetch_list){0};
     if (name->url) {
         status = choose_url(o, name->url, out);
     } else {
-        if (named_and_there(o, name, &f) && !fetch_split(f.path, &part, &parts, &at)) {
-            out->file = mem_alloc(1, sizeof f);
-            if (!out->file) return fail_memory(sizeof f);
-            out->file[out->n++] = f;
-            return KVASIR_OK;
-        }
+        if (!o->force && same_as_before(o, name, out)) return KVASIR_OK;
         TRY(fetch_repository(o, name, &all));
         status = which(name, &all, &first);
         if (status == KVASIR_OK) status = with_parts(&all, first, out);
         fetch_list_free(&all);
+        if (status == KVASIR_OK) remember(o, name, out);
     }
     if (status != KVASIR_OK) fetch_list_free(out);
     return status;

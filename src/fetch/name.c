@@ -43,6 +43,19 @@ static kvasir_status part(const char *whole, const char *what, const char *s, si
     return KVASIR_OK;
 }
 
+bool fetch_safe_path(const char *path)
+{
+    if (strlen(path) >= FETCH_NAME_BYTES) return false;
+    for (const char *p = path;; p++) {
+        size_t n = strcspn(p, "/");
+        if (n == 0 || p[0] == '.') return false;
+        for (size_t i = 0; i < n; i++)
+            if (iscntrl((unsigned char)p[i]) || strchr("\\?#\"", p[i])) return false;
+        p += n;
+        if (*p == '\0') return true;
+    }
+}
+
 kvasir_status fetch_parse(const char *text, fetch_name *out)
 {
     *out = (fetch_name){0};
@@ -60,14 +73,9 @@ kvasir_status fetch_parse(const char *text, fetch_name *out)
     (void)snprintf(out->revision, sizeof out->revision, "main");
     if (*end == '@') TRY(part(text, "revision", end + 1, strcspn(end + 1, ":"), out->revision));
     if (!colon) return KVASIR_OK;
-    for (const char *p = colon + 1;;) { /* folders, then a file */
-        size_t n = strcspn(p, "/");
-        char one[FETCH_NAME_BYTES];
-        TRY(part(text, "file", p, n, one));
-        if (p[n] == '\0') break;
-        p += n + 1;
-    }
-    if (strlen(colon + 1) >= sizeof out->what) return part(text, "file", "", 0, out->what);
+    if (!fetch_safe_path(colon + 1))
+        return fail(KVASIR_E_ARGUMENT, "%s: %s is no file of a repository and no quantisation",
+                    quoted(text, strlen(text)), quoted(colon + 1, strlen(colon + 1)));
     (void)snprintf(out->what, sizeof out->what, "%s", colon + 1);
     return KVASIR_OK;
 }
@@ -93,6 +101,24 @@ bool fetch_split(const char *path, int *part_number, int *n_parts, size_t *at)
     return s[0] == '-' && number(s + 1, 5, part_number) && strncmp(s + 6, "-of-", 4) == 0 &&
            number(s + 10, 5, n_parts) && strcmp(s + 15, ".gguf") == 0 && *part_number >= 1 &&
            *part_number <= *n_parts && *n_parts <= FETCH_MAX_PARTS;
+}
+
+bool fetch_link_next(const char *text, char *to, size_t room)
+{
+    while ((text = strchr(text, '<')) != NULL) {
+        size_t n = strcspn(++text, ">");
+        const char *from = text, *next = "rel=\"next\"";
+        if (from[n] == '\0') return false;
+        text += n + 1;
+        size_t about = strcspn(text, "<"); /* its parameters; a comma may stand in the next address, too */
+        for (size_t i = 0; i + strlen(next) <= about; i++)
+            if (strncasecmp(text + i, next, strlen(next)) == 0 && n < room) {
+                memcpy(to, from, n);
+                to[n] = '\0';
+                return true;
+            }
+    }
+    return false;
 }
 
 static bool whole_number(const char **s, uint64_t *out)

@@ -3,6 +3,7 @@ import hashlib
 import http.server
 import json
 import os
+import pty
 import re
 import signal
 import socket
@@ -46,7 +47,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         path = self.path.split("?")[0]
         self.server.seen.append((path, self.headers.get("Authorization"), self.headers.get("Range")))
-        target = self.server.files.get(path)
+        target = self.server.files.get(self.path) or self.server.files.get(path)
         if target is None:
             return self.answer(404, b"nothing here")
         if isinstance(target, tuple):  # (status, body, headers)
@@ -110,6 +111,18 @@ def server():
 
 
 @pytest.fixture
+def elsewhere():
+    """Another host."""
+    s = Server(("127.0.0.1", 0), Handler)
+    s.files, s.seen, s.let_go = {}, [], threading.Event()
+    s.url = f"http://127.0.0.1:{s.server_address[1]}"
+    threading.Thread(target=s.serve_forever, daemon=True).start()
+    yield s
+    s.shutdown()
+    s.server_close()
+
+
+@pytest.fixture
 def env(tmp_path, server):
     return dict(os.environ, KVASIR_CACHE=str(tmp_path / "cache"), KVASIR_HF_ENDPOINT=server.url, KVASIR_HF_TOKEN="",
                 NO_PROXY="*")
@@ -155,6 +168,11 @@ def test_to_and_sha256(server, env, tmp_path):
     assert pull(env, server.url + "/m.gguf", "--to", to, "--sha256", right.upper()) == to and to.read_bytes() == BIG
     text = pull(env, server.url + "/m.gguf", "--sha256", "0" * 64, code=3)
     assert right in text and "thrown away" in text and not parts(env)
+    assert right in pull(env, server.url + "/m.gguf", "--to", to, "--sha256", "0" * 64, code=3)
+    assert to.read_bytes() == BIG, "what was there stays until something right has come"
+    server.files["/other.gguf"] = Served(BIG[:100])
+    assert "--force" in pull(env, server.url + "/other.gguf", "--to", to, code=2) and to.read_bytes() == BIG
+    assert pull(env, server.url + "/other.gguf", "--to", to, "--force").read_bytes() == BIG[:100]
     assert "64 hexadecimal" in pull(env, server.url + "/m.gguf", "--sha256", "12", code=2)
 
 
@@ -188,8 +206,11 @@ def test_errors_that_pass_and_that_stay(server, env):
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
     assert "onnect" in pull(env, f"http://127.0.0.1:{port}/m.gguf", code=1)
-    server.files["/empty.gguf"] = Served(b"", ranges=False)
-    assert "empty" in pull(env, server.url + "/empty.gguf", code=1)
+    for ranges in (False, True):
+        server.files["/none.gguf"] = Served(b"", ranges=ranges)
+        assert "it is empty" in pull(env, server.url + "/none.gguf", code=1)
+    server.files["/none.gguf"] = (416, b"", [("Content-Range", "bytes */0")])
+    assert "it is empty" in pull(env, server.url + "/none.gguf", code=1)
 
 
 def test_lies_about_length(server, env):
@@ -293,6 +314,44 @@ def test_redirect_keeps_the_token(server, env, tmp_path):
     pull(env, server.url + "/f.gguf", code=1)
 
 
+def test_the_hub_token_is_for_the_hub(server, env, tmp_path, elsewhere):
+    elsewhere.files["/m.gguf"] = Served(Path(tiny("llama-tied")).read_bytes())
+    env = dict(env, KVASIR_HF_TOKEN="secret")
+    pull(env, elsewhere.url + "/m.gguf")
+    # The endpoint is a beginning of the URL, and yet another host (another port).
+    like = dict(env, KVASIR_HF_ENDPOINT="http://127.0.0.1", KVASIR_CACHE=str(tmp_path / "second"))
+    pull(like, elsewhere.url + "/m.gguf")
+    run(dict(like, KVASIR_CACHE=str(tmp_path / "third")), "run", elsewhere.url + "/m.gguf", "--raw", "-p", "a", "-n", "1")
+    user = elsewhere.url.replace("http://", server.url + "@")  # "http://127.0.0.1:1@127.0.0.1:2" is the second host
+    pull(dict(env, KVASIR_CACHE=str(tmp_path / "fourth")), user + "/m.gguf")
+    assert len(elsewhere.seen) >= 8 and not [auth for _, auth, _ in elsewhere.seen if "Bearer" in (auth or "")]
+    elsewhere.seen.clear()
+    (tmp_path / "token").write_text("mine")
+    pull(env, elsewhere.url + "/m.gguf", "--force", "--token-file", tmp_path / "token")
+    assert {auth for _, auth, _ in elsewhere.seen} == {"Bearer mine"}, "a token that is given with a URL is for it"
+
+
+def test_speed_after_an_interruption(server, env):
+    """What was there already is no speed: the line of a second try that gets nothing yet must not show any."""
+    f = server.files["/m.gguf"] = Served(BIG, plan=lambda turn, _: "stall" if turn >= 4 else None)
+    process = subprocess.Popen([KVASIR, "pull", server.url + "/m.gguf", "--connections", "1"], env=env, stderr=subprocess.PIPE)
+    while len(f.asked) < 4:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    master, slave = pty.openpty()
+    process = subprocess.Popen([KVASIR, "pull", server.url + "/m.gguf", "--connections", "1"], env=env, stderr=slave)
+    os.close(slave)
+    text = b""
+    while text.count(b"16.0 MiB of") < 3:
+        text += os.read(master, 1000)
+    process.kill()
+    process.wait()
+    os.close(master)
+    speeds = re.findall(rb"16\.0 MiB of [^,]*, (\S+ \S+)/s", text)
+    assert speeds and set(speeds) <= {b"%d B" % n for n in range(1024)}, text
+
+
 # ---- from a hub -----------------------------------------------------------------------------------------------------
 
 def listing(files):
@@ -326,6 +385,65 @@ def test_hub(server, env, repo):
     assert "404" in pull(env, "hf:who/else", code=1)
     seen = len(server.seen)
     assert pull(env, "hf:who/what:m-Q8_0.gguf").exists() and len(server.seen) == seen, "named and there: no question"
+
+
+@pytest.mark.parametrize("name", ["hf:who/what", "hf:who/what:q8_0", "hf:who/what:Q8_0", "hf:who/what:F16",
+                                  "hf:who/what:big/m-F16-00001-of-00002.gguf"])
+def test_what_is_there_needs_no_hub(server, env, repo, name):
+    path = pull(env, name)
+    seen = len(server.seen)
+    document = json.loads(run(env, "pull", name, "--json").stdout)
+    assert document["path"] == str(path) and len(server.seen) == seen
+    for f in document["files"]:
+        assert f["there"] and f["bytes"] == len(repo[f["file"]]) and f["sha256"] == hashlib.sha256(repo[f["file"]]).hexdigest()
+    pull(env, name, "--force")
+    assert len(server.seen) > seen
+    path.unlink()
+    seen = len(server.seen)
+    assert pull(env, name) == path and path.exists() and len(server.seen) > seen
+
+
+def test_hub_choice_that_was_tampered_with(server, env, repo):
+    pull(env, "hf:who/what:q8_0")
+    record, = Path(env["KVASIR_CACHE"]).rglob(".chosen.json")
+    outside = record.parents[4] / "x.gguf"
+    outside.write_bytes(b"GGUF")
+    for bad in ("{", "[]", '{"q8_0": 1}', '{"q8_0": []}', '{"q8_0": ["../../../../x.gguf"]}', '{"q8_0": [1]}',
+                json.dumps({"q8_0": [str(outside)]})):
+        record.write_text(bad)
+        assert pull(env, "hf:who/what:q8_0").name == "m-Q8_0.gguf"
+
+
+def test_hub_listing_in_pages(server, env, elsewhere):
+    tree = "/api/models/who/what/tree/main"
+    status, first = listing({f"f{i}-Q2_K.gguf": BIG[:10] for i in range(3)})
+    _, second = listing({"m-Q4_K_M.gguf": BIG[:200]})
+    server.files["/who/what/resolve/main/m-Q4_K_M.gguf"] = Served(BIG[:200])
+    link = f'<{server.url}{tree}?recursive=true&cursor=abc>; rel="next"'
+    server.files[tree + "?recursive=true"] = (status, first, [("Link", link)])
+    server.files[tree + "?recursive=true&cursor=abc"] = (status, second)
+    assert pull(env, "hf:who/what").read_bytes() == BIG[:200]
+    assert len(run(env, "pull", "hf:who/what", "--list").stdout.splitlines()) == 4
+    server.files[tree + "?recursive=true&cursor=abc"] = (status, second, [("Link", link)])
+    assert "pages" in pull(env, "hf:who/what:q2_k", code=3), "pages without an end"
+    server.files[tree + "?recursive=true"] = (status, first, [("Link", f'<{elsewhere.url}/x>; rel="next"')])
+    assert "another host" in pull(dict(env, KVASIR_HF_TOKEN="secret"), "hf:who/what:q2_k", code=3)
+    assert not elsewhere.seen
+
+
+def test_hub_names_that_URLs_have_to_escape(server, env):
+    name, escaped = "dir one/m\u00e9+1 Q4_K_M.gguf", "dir%20one/m%C3%A9%2B1%20Q4_K_M.gguf"
+    server.files["/api/models/who/what/tree/main"] = listing({name: BIG[:300]})
+    server.files["/who/what/resolve/main/" + escaped] = Served(BIG[:300])
+    path = pull(env, "hf:who/what")
+    assert path.read_bytes() == BIG[:300] and str(path).endswith(name)
+    assert pull(env, "hf:who/what:" + name) == path
+
+
+def test_hub_says_401_for_what_it_does_not_have(server, env):
+    server.files["/api/models/who/what/tree/main"] = (401, b"Invalid username or password.")
+    text = pull(env, "hf:who/what", code=1)
+    assert "KVASIR_HF_TOKEN" in text and "no such" in text
 
 
 def test_hub_revision(server, env):
@@ -407,6 +525,18 @@ def test_plan_reads_the_headers_of_all_parts(server, env, tmp_path):
     assert document["weights_bytes"] == 256 * 1000 * 2 + 256 * 256 * 1000 * 34 // 32
     assert sum(f.sent for f in server.files.values()) <= 2 * (MIB + 1)
     assert "no ranges" in run(env, "inspect", no_ranges(server), code=3).stderr
+
+
+
+def test_what_is_no_model_is_found_out_at_once(server, env):
+    f = server.files["/page.gguf"] = Served(b"<html>" + bytes(20 * MIB))
+    assert "not a GGUF" in run(env, "inspect", server.url + "/page.gguf", code=3).stderr
+    assert f.sent <= MIB + 1
+    old = server.files["/old.gguf"] = Served(b"GGUF\1\0\0\0" + bytes(20 * MIB))
+    assert "version 1" in run(env, "inspect", server.url + "/old.gguf", code=3).stderr
+    assert old.sent <= MIB + 1
+    cut = server.files["/cut.gguf"] = Served(Path(tiny("llama-tied")).read_bytes()[:3000])
+    assert "byte 3000" in run(env, "inspect", server.url + "/cut.gguf", code=3).stderr and cut.sent == 3001
 
 
 def no_ranges(server):

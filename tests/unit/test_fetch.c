@@ -17,9 +17,12 @@ static void test_names(void **state)
     assert_int_equal(fetch_parse("hf:o/r", &n), KVASIR_OK);
     assert_string_equal(n.revision, "main");
     assert_string_equal(n.what, "");
-    static const char *const wrong[] = {"hf:",       "hf:o",        "hf:o/",       "hf:/r",    "hf:../r",
-                                        "hf:o/..",   "hf:o/r:../x", "hf:o/r:a//b", "hf:o/r:",  "hf:o/r@",
-                                        "hf:o/r:/a", "hf:o/r:a/.b", "hf:o/-r",     "hf:o o/r", "hf:o/r/s"};
+    assert_int_equal(fetch_parse("hf:o/r:a folder/m+\u00e9%.gguf", &n), KVASIR_OK);
+    assert_string_equal(n.what, "a folder/m+\u00e9%.gguf");
+    static const char *const wrong[] = {"hf:o/r:a/../b", "hf:o/r:a/",   "hf:o/r:a\\b", "hf:o/r:a\nb", "hf:o/r:a?b",
+                                        "hf:",           "hf:o",        "hf:o/",       "hf:/r",       "hf:../r",
+                                        "hf:o/..",       "hf:o/r:../x", "hf:o/r:a//b", "hf:o/r:",     "hf:o/r@",
+                                        "hf:o/r:/a",     "hf:o/r:a/.b", "hf:o/-r",     "hf:o o/r",    "hf:o/r/s"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_int_equal(fetch_parse(wrong[i], &n), KVASIR_E_ARGUMENT);
     char longest[2 * FETCH_NAME_BYTES];
@@ -28,6 +31,39 @@ static void test_names(void **state)
     memcpy(longest, "hf:", 3);
     longest[5] = '/';
     assert_int_equal(fetch_parse(longest, &n), KVASIR_E_ARGUMENT);
+}
+
+static void test_same_host(void **state)
+{
+    (void)state;
+    assert_true(fetch_same_host("https://hub.example/a/b?c", "https://HUB.example:443"));
+    assert_true(fetch_same_host("http://127.0.0.1:8080/a", "http://127.0.0.1:8080"));
+    static const char *const other[] = {"https://hub.example.evil.org/a", "https://hub.example@evil.org/a",
+                                        "https://hub.example:8443/a",     "http://hub.example/a",
+                                        "https://evil.org/hub.example",   "hub.example",
+                                        "https://hub.example:x/",         ""};
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++)
+        assert_false(fetch_same_host(other[i], "https://hub.example"));
+}
+
+static void test_links(void **state)
+{
+    char to[40];
+    (void)state;
+    assert_true(
+        fetch_link_next(" <https://h/a?b,c>; rel=\"prev\", <https://h/d?e=f>; rel=\"next\"\r\n", to, sizeof to));
+    assert_string_equal(to, "https://h/d?e=f");
+    assert_true(fetch_link_next("<x>;title=\"t\"; REL=\"NEXT\", <y>; rel=\"last\"", to, sizeof to));
+    assert_string_equal(to, "x");
+    static const char *const none[] = {"",
+                                       "<",
+                                       "<x",
+                                       "<x>",
+                                       "<x; rel=\"next\"",
+                                       "<x>; rel=\"last\"",
+                                       "rel=\"next\"",
+                                       "<0123456789012345678901234567890123456789>; rel=\"next\""};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) assert_false(fetch_link_next(none[i], to, sizeof to));
 }
 
 static void test_splits(void **state)
@@ -67,7 +103,8 @@ static void test_content_range(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_names), cmocka_unit_test(test_splits),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_names), cmocka_unit_test(test_same_host),
+                                       cmocka_unit_test(test_links), cmocka_unit_test(test_splits),
                                        cmocka_unit_test(test_content_range)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
