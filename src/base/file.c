@@ -91,3 +91,19 @@ void file_want(const file *f, uint64_t offset, uint64_t n)
 {
     if (f->fd >= 0) (void)posix_fadvise(f->fd, (off_t)offset, (off_t)n, POSIX_FADV_WILLNEED);
 }
+
+kvasir_status file_make_folders(const char *path)
+{
+    size_t n = strlen(path);
+    char *part = mem_text(path, n);
+    kvasir_status status = part ? KVASIR_OK : fail_memory(n + 1);
+    for (char *s = part && n ? strchr(part + 1, '/') : NULL; status == KVASIR_OK && s; s = strchr(s + 1, '/')) {
+        *s = '\0';
+        if (mkdir(part, 0777) != 0 && errno != EEXIST)
+            status =
+                fail(KVASIR_E_IO, "%s: the folder cannot be made: %s", quoted(part, strlen(part)), strerror(errno));
+        *s = '/';
+    }
+    mem_free(part);
+    return status;
+}

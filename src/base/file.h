@@ -25,4 +25,7 @@ kvasir_status file_read(const file *f, uint64_t offset, void *to, size_t n);
 /* Tells the kernel that [offset, offset+n) is wanted soon. A hint only. */
 void file_want(const file *f, uint64_t offset, uint64_t n);
 
+/* Makes the folders that a path lies in, not its last part. KVASIR_E_IO names the one that cannot be made. */
+kvasir_status file_make_folders(const char *path);
+
 #endif

@@ -200,6 +200,21 @@ kvasir_status write_json(const json_t *document, const char *path)
     return status;
 }
 
+kvasir_status user_path(const char *variable, const char *fallback, const char *tail, char *to, size_t n)
+{
+    const char *base = getenv(variable), *home = getenv("HOME");
+    int length;
+    if (base && base[0] == '/')
+        length = snprintf(to, n, "%s/%s", base, tail);
+    else if (home && home[0] == '/')
+        length = snprintf(to, n, "%s/%s/%s", home, fallback, tail);
+    else
+        return fail(KVASIR_E_ARGUMENT, "neither %s nor HOME says where files are kept", variable);
+    if (length < 0 || (size_t)length >= n)
+        return fail(KVASIR_E_ARGUMENT, "the path of %s is longer than %zu bytes", tail, n - 1);
+    return KVASIR_OK;
+}
+
 static const char *skip_separators(const char *s, const char *end)
 {
     while (s < end && (isspace((unsigned char)*s) || *s == ',')) s++;

@@ -1,6 +1,7 @@
 #include "cli/config_file.h"
 #include "cli/remote.h"
 #include "base/cpu.h"
+#include "base/file.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -20,36 +21,20 @@ static const char *base_name(const char *path)
 
 kvasir_status config_default_path(const char *model, char *to, size_t n)
 {
-    const char *folder = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME"), *name = base_name(model);
-    const char *dot = strrchr(name, '.');
-    int length = dot && dot != name ? (int)(dot - name) : (int)strlen(name), used;
-    if (folder && *folder == '/')
-        used = snprintf(to, n, "%s/kvasir/tuned/%.*s.json", folder, length, name);
-    else if (home && *home)
-        used = snprintf(to, n, "%s/.config/kvasir/tuned/%.*s.json", home, length, name);
-    else
-        return fail(KVASIR_E_ARGUMENT, "there is no home folder for configurations: name a file");
-    return used >= 0 && (size_t)used < n ? KVASIR_OK : fail(KVASIR_E_ARGUMENT, "the configuration's path is too long");
-}
-
-static void make_folders(const char *path)
-{
-    char part[4096];
-    size_t n = strlen(path);
-    if (n >= sizeof part) return;
-    memcpy(part, path, n + 1);
-    for (char *s = strchr(part + 1, '/'); s; s = strchr(s + 1, '/')) {
-        *s = 0;
-        (void)mkdir(part, 0777); /* what cannot be made shows when the file is written */
-        *s = '/';
-    }
+    char tail[512];
+    const char *name = base_name(model), *dot = strrchr(name, '.');
+    int length = dot && dot != name ? (int)(dot - name) : (int)strlen(name);
+    int used = snprintf(tail, sizeof tail, "kvasir/tuned/%.*s.json", length, name);
+    if (used < 0 || (size_t)used >= sizeof tail) return fail(KVASIR_E_ARGUMENT, "the configuration's path is too long");
+    return user_path("XDG_CONFIG_HOME", ".config", tail, to, n);
 }
 
 kvasir_status config_write(const char *path, const json_t *document)
 {
     char own[4096];
     const char *model = json_string_value(json_object_get(json_object_get(document, "model"), "path"));
-    if (model && config_default_path(model, own, sizeof own) == KVASIR_OK && strcmp(own, path) == 0) make_folders(path);
+    if (model && config_default_path(model, own, sizeof own) == KVASIR_OK && strcmp(own, path) == 0)
+        (void)file_make_folders(path); /* what cannot be made shows when the file is written */
     return write_json(document, path);
 }
 
@@ -203,23 +188,23 @@ static void take_all(const json_t *d, engine_args *e, const char **kv, const cha
 
 int config_apply(const char *model, engine_args *e, const char **kv, const char **draft)
 {
-    char file[FETCH_PATH_BYTES], own[4096];
+    char found[FETCH_PATH_BYTES], own[4096];
     const char *path = e->config;
     json_t *d = NULL;
     if (!path) return EXIT_DONE;
-    int code = model_path(model, file);
+    int code = model_path(model, found);
     if (code != EXIT_DONE) return code;
     kvasir_status status = KVASIR_OK;
     if (strcmp(path, "auto") == 0) {
-        status = config_default_path(file, own, sizeof own);
+        status = config_default_path(found, own, sizeof own);
         path = own;
         struct stat st;
         if (status == KVASIR_OK && stat(own, &st) != 0 && errno == ENOENT)
-            status = fail(KVASIR_E_ARGUMENT, "--config auto: there is no %s; kvasir tune %s makes it", own, file);
+            status = fail(KVASIR_E_ARGUMENT, "--config auto: there is no %s; kvasir tune %s makes it", own, found);
     }
     if (status == KVASIR_OK) status = config_read(path, &d);
     if (status != KVASIR_OK) return failed(status);
-    note_differences(path, d, file);
+    note_differences(path, d, found);
     take_all(d, e, kv, draft);
     json_decref(d);
     return EXIT_DONE;

@@ -34,9 +34,6 @@ kvasir_status machine_find_text(const char *name, char *where, size_t n, char **
 kvasir_status machine_default_path(char *to, size_t n);
 /* A folder for files that may be lost: $XDG_CACHE_HOME/kvasir, or ~/.cache/kvasir. */
 kvasir_status machine_cache_folder(char *to, size_t n);
-/* Makes the folders that a path lies in (not its last part). */
-kvasir_status make_folders(const char *path);
-
 /* ---- machine_table.c ---- */
 
 /* Prints a profile for people. */

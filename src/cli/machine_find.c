@@ -29,22 +29,6 @@ const machine_shipped machines_shipped[] = {
 
 /* ---- folders ---- */
 
-/* $variable/tail, or $HOME/fallback/tail. The base directory specification has relative paths ignored. */
-static kvasir_status user_path(const char *variable, const char *fallback, const char *tail, char *to, size_t n)
-{
-    const char *base = getenv(variable), *home = getenv("HOME");
-    int length;
-    if (base && base[0] == '/')
-        length = snprintf(to, n, "%s/%s", base, tail);
-    else if (home && home[0] == '/')
-        length = snprintf(to, n, "%s/%s/%s", home, fallback, tail);
-    else
-        return fail(KVASIR_E_ARGUMENT, "neither %s nor HOME says where files are kept", variable);
-    if (length < 0 || (size_t)length >= n)
-        return fail(KVASIR_E_ARGUMENT, "the path of %s is longer than %zu bytes", tail, n - 1);
-    return KVASIR_OK;
-}
-
 kvasir_status machine_default_path(char *to, size_t n)
 {
     return user_path("XDG_CONFIG_HOME", ".config", "kvasir/machine.json", to, n);
@@ -53,18 +37,6 @@ kvasir_status machine_default_path(char *to, size_t n)
 kvasir_status machine_cache_folder(char *to, size_t n)
 {
     return user_path("XDG_CACHE_HOME", ".cache", "kvasir", to, n);
-}
-
-kvasir_status make_folders(const char *path)
-{
-    char part[PATH_BYTES];
-    for (const char *s = strchr(path + 1, '/'); s; s = strchr(s + 1, '/')) {
-        int length = snprintf(part, sizeof part, "%.*s", (int)(s - path), path);
-        if (length < 0 || (size_t)length >= sizeof part)
-            return fail(KVASIR_E_ARGUMENT, "%s: the path is longer than %zu bytes", path, sizeof part - 1);
-        if (mkdir(part, 0777) != 0 && errno != EEXIST) return fail(KVASIR_E_IO, "%s: %s", part, strerror(errno));
-    }
-    return KVASIR_OK;
 }
 
 /* ---- finding ---- */

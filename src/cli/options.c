@@ -39,6 +39,15 @@ int cli_next_word(const char **list, char *to, size_t n)
     return 1;
 }
 
+int cli_next_item(const char **list, char *to, size_t n)
+{
+    if (!*list) return 0;
+    size_t length = strcspn(*list, ",");
+    (void)snprintf(to, n, "%.*s", (int)(length < n ? length : n), *list);
+    *list = (*list)[length] ? *list + length + 1 : NULL;
+    return 1;
+}
+
 kvasir_status cli_parse_size(const char *text, uint64_t *out)
 {
     static const char *const suffixes[][4] = {{"", "b", "B", NULL},

@@ -86,4 +86,8 @@ void cli_each_option(const cli_command *c, cli_option_fn fn, void *user);
 /* The next of the space-separated words in *list into `to` (n bytes); 0 at the end. */
 int cli_next_word(const char **list, char *to, size_t n);
 
+/* The next of the words between commas in *list, 0 at the end; *list NULL: none. Too long ones are cut, which makes them
+   wrong. */
+int cli_next_item(const char **list, char *to, size_t n);
+
 #endif

@@ -51,15 +51,11 @@ static kvasir_status read_sweep(plan_speed *s, const char *path)
 static int read_depths(plan_speed *s, const char *list)
 {
     char word[64];
-    for (const char *p = list; *p; p += strspn(p, ",")) {
-        size_t n = strcspn(p, ",");
-        uint64_t depth;
-        if (n >= sizeof word) return usage_error("--depths: a number is too long");
-        memcpy(word, p, n);
-        word[n] = '\0';
-        p += n;
+    while (cli_next_item(&list, word, sizeof word)) {
+        uint64_t depth = 0;
+        if (!*word) continue;
         if (cli_parse_size(word, &depth) != KVASIR_OK || depth > 1 << 27)
-            return usage_error("--depths: %s", kvasir_message());
+            return usage_error("--depths wants numbers of tokens like 0,8K,64K, not '%s'", quoted(word, strlen(word)));
         if (s->n_depths == PLAN_DEPTHS) return usage_error("--depths: more than %d", PLAN_DEPTHS);
         s->depth[s->n_depths++] = (int)depth;
     }

@@ -1,6 +1,7 @@
 /* kvasir probe: measures this machine, and shows profiles of machines. */
 #include "cli/machine_file.h"
 #include "cli/session.h"
+#include "base/file.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -141,7 +142,7 @@ static kvasir_status prepare_out(const probe_args *a, char *to, size_t n)
 {
     if (!a->out) {
         TRY(machine_default_path(to, n));
-        TRY(make_folders(to));
+        TRY(file_make_folders(to));
     } else {
         int length = snprintf(to, n, "%s", a->out);
         if (length < 0 || (size_t)length >= n)
@@ -155,7 +156,7 @@ static const char *disk_folder(const probe_args *a, char *to, size_t n)
 {
     if (a->folder) return a->folder;
     kvasir_status status = machine_cache_folder(to, n);
-    if (status == KVASIR_OK) status = make_folders(to);
+    if (status == KVASIR_OK) status = file_make_folders(to);
     if (status == KVASIR_OK && mkdir(to, 0777) != 0 && errno != EEXIST)
         status = fail(KVASIR_E_IO, "%s: %s", to, strerror(errno));
     if (status == KVASIR_OK && access(to, W_OK | X_OK) != 0) status = fail(KVASIR_E_IO, "%s: %s", to, strerror(errno));

@@ -106,17 +106,6 @@ static kvasir_status adjust(const pull_args *a, fetch_list *l)
     return KVASIR_OK;
 }
 
-static kvasir_status get(remote *r, fetch_list *l)
-{
-    for (int i = 0; i < l->n; i++) {
-        r->bar = progress_start("fetching", "B");
-        kvasir_status status = fetch_get(&r->options, &l->file[i]);
-        progress_end(&r->bar);
-        TRY(status);
-    }
-    return KVASIR_OK;
-}
-
 static int pull_main(void *args)
 {
     const pull_args *a = args;
@@ -135,12 +124,9 @@ static int pull_main(void *args)
     if (a->list) return list(a, &r, &name);
     status = fetch_choose(&r.options, &name, &files);
     if (status == KVASIR_OK) status = adjust(a, &files);
-    if (status == KVASIR_OK) status = get(&r, &files);
-    if (status == KVASIR_E_CANCELLED) {
-        note("stopped; the same command goes on from here");
-        code = EXIT_STOPPED;
-    } else if (status != KVASIR_OK) {
-        code = failed(status);
+    if (status == KVASIR_OK) status = remote_get(&r, &files);
+    if (status != KVASIR_OK) {
+        code = remote_failed(&r, status);
     } else if (a->output.json) {
         code = print_files(&files, files.file[0].local);
     } else {

@@ -38,16 +38,13 @@ static void on_begin(void *user, const char *what, uint64_t done)
     r->bar.before = done;
 }
 
-/* KVASIR_CACHE, or kvasir/models in the user's folder for caches. */
-static int find_cache(char *to, size_t n)
+/* KVASIR_CACHE, or kvasir/models in the user's folder for caches. Half of the room is for what is put behind it. */
+static kvasir_status find_cache(char *to, size_t n)
 {
-    const char *own = setting("KVASIR_CACHE"), *xdg = setting("XDG_CACHE_HOME"), *home = setting("HOME");
-    int length = own    ? snprintf(to, n, "%s", own)
-                 : xdg  ? snprintf(to, n, "%s/kvasir/models", xdg)
-                 : home ? snprintf(to, n, "%s/.cache/kvasir/models", home)
-                        : -1;
-    if (length < 0) return usage_error("there is no place for models: set KVASIR_CACHE to a folder");
-    return (size_t)length < n / 2 ? EXIT_DONE : usage_error("the path of the cache folder is too long");
+    const char *own = setting("KVASIR_CACHE");
+    if (!own) return user_path("XDG_CACHE_HOME", ".cache", "kvasir/models", to, n / 2);
+    int length = snprintf(to, n / 2, "%s", own);
+    return length >= 0 && (size_t)length < n / 2 ? KVASIR_OK : fail(KVASIR_E_ARGUMENT, "KVASIR_CACHE is too long");
 }
 
 /* The first word of a file. */
@@ -68,7 +65,8 @@ int remote_open(remote *r, const char *token_file)
 {
     const char *endpoint = setting("KVASIR_HF_ENDPOINT"), *token = setting("KVASIR_HF_TOKEN");
     *r = (remote){.bar = progress_start("fetching", "B"), .own_token = token_file != NULL};
-    int code = find_cache(r->cache, sizeof r->cache);
+    kvasir_status status = find_cache(r->cache, sizeof r->cache);
+    int code = status == KVASIR_OK ? EXIT_DONE : failed(status);
     if (code == EXIT_DONE && token_file) code = read_token(token_file, r->token, sizeof r->token);
     if (code != EXIT_DONE) return code;
     if (!token_file && token) (void)snprintf(r->token, sizeof r->token, "%s", token);
@@ -93,7 +91,7 @@ kvasir_status remote_parse(remote *r, const char *what, fetch_name *out)
     return KVASIR_OK;
 }
 
-static int given_up(remote *r, kvasir_status status)
+int remote_failed(remote *r, kvasir_status status)
 {
     progress_end(&r->bar);
     if (status == KVASIR_E_CANCELLED) {
@@ -110,13 +108,12 @@ static kvasir_status choose(remote *r, const char *what, fetch_list *files)
     return fetch_choose(&r->options, &name, files);
 }
 
-static kvasir_status get_all(remote *r, fetch_list *files)
+kvasir_status remote_get(remote *r, fetch_list *files)
 {
     for (int i = 0; i < files->n; i++) {
-        if (!fetch_is_there(&files->file[i])) note("fetching %s", files->file[i].url);
-        r->bar = progress_start("fetching", "B");
-        TRY(fetch_get(&r->options, &files->file[i]));
+        kvasir_status status = fetch_get(&r->options, &files->file[i]);
         progress_end(&r->bar);
+        TRY(status);
     }
     return KVASIR_OK;
 }
@@ -133,10 +130,12 @@ int model_path(const char *what, char *to)
     int code = remote_open(&r, NULL);
     if (code != EXIT_DONE) return code;
     kvasir_status status = choose(&r, what, &files);
-    if (status == KVASIR_OK) status = get_all(&r, &files);
+    for (int i = 0; i < files.n; i++)
+        if (!fetch_is_there(&files.file[i])) note("fetching %s", files.file[i].url);
+    if (status == KVASIR_OK) status = remote_get(&r, &files);
     if (status == KVASIR_OK) (void)snprintf(to, FETCH_PATH_BYTES, "%s", files.file[0].local);
     fetch_list_free(&files);
-    return status == KVASIR_OK ? EXIT_DONE : given_up(&r, status);
+    return status == KVASIR_OK ? EXIT_DONE : remote_failed(&r, status);
 }
 
 /* ---- headers alone ---- */
@@ -202,5 +201,5 @@ int model_header_path(const char *what, char *to, int *header_only)
         status = get_headers(&r, &files, to);
     }
     fetch_list_free(&files);
-    return status == KVASIR_OK ? EXIT_DONE : given_up(&r, status);
+    return status == KVASIR_OK ? EXIT_DONE : remote_failed(&r, status);
 }

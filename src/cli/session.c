@@ -153,14 +153,13 @@ static int many_rows(const kvasir_model_info *info)
 
 int session_open_model(const char *path, const engine_args *e, const output_args *o, session *s)
 {
-    double started;
     *s = (session){.ctx = e->ctx, .verbose = o->verbose};
     output_apply(o);
     catch_interrupts();
     kv_type_text(e, s->kv, sizeof s->kv);
     int code = model_path(path, s->path);
     if (code != EXIT_DONE) return code;
-    started = clock_now();
+    double started = clock_now();
     kvasir_status status = kvasir_model_open(s->path, NULL, &s->model);
     if (status != KVASIR_OK) return failed_model(status);
     s->info = kvasir_model_get_info(s->model);
@@ -169,6 +168,22 @@ int session_open_model(const char *path, const engine_args *e, const output_args
     if (status != KVASIR_OK) return failed(status);
     s->load_s = clock_now() - started;
     return EXIT_DONE;
+}
+
+kvasir_status session_text_ids(const session *s, const char *text, size_t n_text, size_t need, int32_t **ids, size_t *n)
+{
+    const kvasir_model_info *info = s->info;
+    int32_t *own = NULL;
+    *ids = NULL;
+    TRY(kvasir_tokenize(s->model, text, n_text, 1, 0, &own, n));
+    if (info->adds_eos && *n > 0 && own[*n - 1] == info->eos) --*n;
+    size_t start = info->adds_bos && *n > 0 && own[0] == info->bos, again = *n - start;
+    if (again > 0) {
+        *ids = mem_alloc(need, sizeof **ids);
+        for (size_t i = 0; *ids && i < need; i++) (*ids)[i] = own[i < *n ? i : start + (i - *n) % again];
+    }
+    kvasir_free(own);
+    return again == 0 || *ids ? KVASIR_OK : fail_memory(need * sizeof **ids);
 }
 
 int session_load(const engine_args *e, int max_logits, session *s)

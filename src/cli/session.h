@@ -60,6 +60,11 @@ void session_close(session *s);
    saying what is wrong. */
 int session_sequence(const session *s, const char *kv, kvasir_seq **out);
 
+/* The first `need` tokens of a text, without an end-of-sequence token; a text that is shorter begins again behind its BOS. *n is
+   what it has of its own. *ids is the caller's (mem_free); NULL where the text has no tokens. */
+kvasir_status session_text_ids(const session *s, const char *text, size_t n_text, size_t need, int32_t **ids,
+                               size_t *n);
+
 /* KV types from --kv, -ctk and -ctv: "K:V" or one name for both. */
 void kv_type_text(const engine_args *e, char *to, size_t n);
 /* --cpu, or KVASIR_CPU when it was not given. The only place that reads the variable. */

@@ -17,17 +17,6 @@ extern const size_t sweep_text_bytes;
 
 /* ---- lists ---- */
 
-/* The next of the words between commas; 0 at the end. Too long ones are cut, which makes them wrong. */
-static int next_item(const char **list, char *to, size_t n)
-{
-    if (!*list) return 0;
-    const char *comma = strchr(*list, ',');
-    size_t length = comma ? (size_t)(comma - *list) : strlen(*list);
-    (void)snprintf(to, n, "%.*s", (int)min_size(length, n), *list);
-    *list = comma ? comma + 1 : NULL;
-    return 1;
-}
-
 static kvasir_status add_depth(sweep_plan *p, int depth)
 {
     int at = p->n_depths;
@@ -44,7 +33,7 @@ static kvasir_status add_depth(sweep_plan *p, int depth)
 static kvasir_status add_depths(sweep_plan *p, const char *list)
 {
     char word[32];
-    while (next_item(&list, word, sizeof word)) {
+    while (cli_next_item(&list, word, sizeof word)) {
         uint64_t depth = 0;
         if (cli_parse_size(word, &depth) != KVASIR_OK || depth > MAX_DEPTH)
             return fail(KVASIR_E_ARGUMENT, "--depths wants numbers of tokens like 0,2k,8k, not '%s'",
@@ -66,7 +55,7 @@ static kvasir_status add_type(sweep_plan *p, const char *type)
 static kvasir_status add_types(sweep_plan *p, const char *list)
 {
     char word[SWEEP_TYPE_BYTES];
-    while (next_item(&list, word, sizeof word)) TRY(add_type(p, word));
+    while (cli_next_item(&list, word, sizeof word)) TRY(add_type(p, word));
     return KVASIR_OK;
 }
 
@@ -189,23 +178,17 @@ static void hash_name(uint64_t h, char to[SWEEP_HASH_BYTES])
 static kvasir_status make_ids(const session *s, const char *path, const char *text, size_t n_text, int depth,
                               int behind, int32_t **out)
 {
-    const kvasir_model_info *info = s->info;
-    int32_t *ids = NULL;
     size_t n = 0, need = (size_t)depth + (size_t)behind;
-    TRY(kvasir_tokenize(s->model, text, n_text, 1, 0, &ids, &n));
-    if (info->adds_eos && n > 0 && ids[n - 1] == info->eos) n--;
-    size_t start = info->adds_bos && n > 0 && ids[0] == info->bos, again = n - start;
-    kvasir_status status = KVASIR_OK;
-    if ((n < need && path) || again == 0)
+    kvasir_status status = session_text_ids(s, text, n_text, need, out, &n);
+    if (status == KVASIR_OK && ((n < need && path) || !*out)) {
         status = fail(KVASIR_E_ARGUMENT,
                       "%s has %zu tokens; a depth of %d and the %d tokens that are measured behind it need %zu",
                       path ? path : "the text", n, depth, behind, need);
-    if (status == KVASIR_OK && !(*out = mem_alloc(need, sizeof **out))) status = fail_memory(need * sizeof **out);
-    if (status == KVASIR_OK) {
-        for (size_t i = 0; i < need; i++) (*out)[i] = ids[i < n ? i : start + (i - n) % again];
-        if (n < need) note("the built-in text has %zu tokens and is repeated; -f FILE gives another", n);
+        mem_free(*out);
+        *out = NULL;
     }
-    kvasir_free(ids);
+    if (status == KVASIR_OK && n < need)
+        note("the built-in text has %zu tokens and is repeated; -f FILE gives another", n);
     return status;
 }
 

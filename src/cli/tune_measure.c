@@ -207,11 +207,17 @@ static kvasir_status measure(tune *t, tune_step step, side *a, side *b, int *rou
     return KVASIR_OK;
 }
 
-static int judge(tune_step step, const side *a, const side *b, int rounds)
+/* Rounds in which b was faster. */
+static int count_wins(const side *a, const side *b, int rounds)
 {
     int wins = 0;
     for (int i = 0; i < rounds; i++) wins += b->job[i] < a->job[i];
-    return b->best_job < a->best_job * (1 - margins[step]) && 2 * wins > rounds;
+    return wins;
+}
+
+static int judge(tune_step step, const side *a, const side *b, int rounds)
+{
+    return b->best_job < a->best_job * (1 - margins[step]) && 2 * count_wins(a, b, rounds) > rounds;
 }
 
 /* ---- evidence ----------------------------------------------------------------------------------------- */
@@ -271,12 +277,11 @@ static void say(const tune *t, tune_step step, const json_t *e, tune_point a, tu
 
 static json_t *evidence(tune_step step, const side *a, const side *b, int rounds)
 {
-    int wins = 0;
-    for (int i = 0; i < rounds; i++) wins += b->job[i] < a->job[i];
     return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:f, s:i, s:i, s:b, s:n}", "step", tune_step_names[step], "a",
                      side_json(a, rounds), "b", side_json(b, rounds), "a_s", json_number(a->best_job), "b_s",
                      json_number(b->best_job), "gain", json_number(1 - b->best_job / a->best_job), "margin",
-                     margins[step], "rounds", rounds, "wins", wins, "taken", judge(step, a, b, rounds), "error");
+                     margins[step], "rounds", rounds, "wins", count_wins(a, b, rounds), "taken",
+                     judge(step, a, b, rounds), "error");
 }
 
 static json_t *no_evidence(tune_step step, const side *a, const side *b)

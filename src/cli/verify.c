@@ -122,21 +122,12 @@ kvasir_status verify_fill(verify *w, kvasir_seq *seq, int to, const char *label,
 
 /* ---- options ---- */
 
-static int next_item(const char **list, char *to, size_t n)
-{
-    if (!*list) return 0;
-    size_t length = strcspn(*list, ",");
-    (void)snprintf(to, n, "%.*s", (int)min_size(length, n), *list);
-    *list = (*list)[length] ? *list + length + 1 : NULL;
-    return 1;
-}
-
 static kvasir_status read_steps(verify *w)
 {
     const char *list = w->args->steps;
     char word[32];
     for (int i = 0; i < VERIFY_STEPS; i++) w->wanted[i] = !list;
-    while (next_item(&list, word, sizeof word)) {
+    while (cli_next_item(&list, word, sizeof word)) {
         int found = 0;
         for (int i = 0; i < VERIFY_STEPS; i++)
             if (strcmp(word, verify_step_name((verify_step)i)) == 0) found = w->wanted[i] = 1;
@@ -167,7 +158,7 @@ static kvasir_status read_depths(verify *w)
 {
     const char *list = w->args->depths;
     char word[32];
-    while (next_item(&list, word, sizeof word)) {
+    while (cli_next_item(&list, word, sizeof word)) {
         uint64_t depth = 0;
         if (cli_parse_size(word, &depth) != KVASIR_OK || depth < 1 || depth > MAX_DEPTH)
             return fail(KVASIR_E_ARGUMENT, "--depths wants numbers of tokens like 2k,10k, not '%s'",
@@ -216,23 +207,15 @@ static kvasir_status check_depths(verify *w)
 /* The text's first w->ctx tokens; a short one begins again where it ends. */
 static kvasir_status take_text(verify *w)
 {
-    const kvasir_model_info *info = w->s.info;
     char *file = NULL;
     size_t n_text = sweep_text_bytes, n = 0, need = (size_t)w->ctx;
-    int32_t *ids = NULL;
     if (w->args->text) TRY(read_text(w->args->text, &file, &n_text));
-    kvasir_status status = kvasir_tokenize(w->s.model, file ? file : (const char *)sweep_text, n_text, 1, 0, &ids, &n);
+    kvasir_status status = session_text_ids(&w->s, file ? file : (const char *)sweep_text, n_text, need, &w->ids, &n);
     free(file);
-    if (status != KVASIR_OK) return status;
-    if (info->adds_eos && n > 0 && ids[n - 1] == info->eos) n--;
-    size_t start = info->adds_bos && n > 0 && ids[0] == info->bos;
-    if (n == start)
+    if (status == KVASIR_OK && !w->ids)
         status = fail(KVASIR_E_ARGUMENT, "%s has no text to read", w->args->text ? w->args->text : "the built-in text");
-    if (status == KVASIR_OK && !(w->ids = mem_alloc(need, sizeof *w->ids))) status = fail_memory(need * sizeof *w->ids);
-    for (size_t i = 0; i < need && status == KVASIR_OK; i++) w->ids[i] = ids[i < n ? i : start + (i - n) % (n - start)];
     if (status == KVASIR_OK && n < need)
         note("the text has %zu tokens and is repeated up to %zu; perplexity of what is repeated means little", n, need);
-    kvasir_free(ids);
     return status;
 }
 

@@ -9,10 +9,13 @@
 
 enum { DEFAULT_BATCH = 512 };
 
-/* Half the width of the interval, as a factor on both sides: what bench/plan_error.py found to hold nine of ten. */
-#define WIDTH_SWEEP   1.12
-#define WIDTH_PROBE   1.25
-#define WIDTH_MACHINE 1.60
+/* What a prediction stands on, and half the width of its interval, as a factor on both sides: what bench/plan_error.py found
+   to hold nine of ten. */
+typedef struct basis {
+    const char *name;
+    double width;
+} basis;
+static const basis by_sweep = {"sweep", 1.12}, by_probe = {"probe", 1.25}, by_machine = {"machine", 1.60};
 
 static kvasir_estimate around(double value, double width)
 {
@@ -99,15 +102,13 @@ kvasir_status kvasir_predict(const kvasir_model *m, const kvasir_machine *machin
     }
     speed_shape_of(m->gguf, &m->hparams, &shape);
     kvasir_status status = learn(&shape, &s, o, &f);
-    double width = f.measured ? WIDTH_SWEEP : speed_from_kernels(&s) ? WIDTH_PROBE : WIDTH_MACHINE;
+    const basis *on = f.measured ? &by_sweep : speed_from_kernels(&s) ? &by_probe : &by_machine;
     *out = (kvasir_speed){.depth = depth,
-                          .decode_s = around(apply(speed_decode(&shape, &s, depth), f.decode), width),
-                          .prefill_s = around(apply(speed_prefill(&shape, &s, 0, depth), f.prefill), width),
-                          .batch_s = around(apply(speed_prefill(&shape, &s, depth, s.chunk), f.prefill), width),
+                          .decode_s = around(apply(speed_decode(&shape, &s, depth), f.decode), on->width),
+                          .prefill_s = around(apply(speed_prefill(&shape, &s, 0, depth), f.prefill), on->width),
+                          .batch_s = around(apply(speed_prefill(&shape, &s, depth, s.chunk), f.prefill), on->width),
                           .floor_s = speed_floor(&shape, &s, &layout, depth),
-                          .basis = f.measured               ? "sweep"
-                                   : speed_from_kernels(&s) ? "probe"
-                                                            : "machine"};
+                          .basis = on->name};
     kv_layout_free(&layout);
     return status;
 }

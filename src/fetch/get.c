@@ -1,5 +1,6 @@
 /* One file, from the first question to its place in the cache. */
 #include "base/checked.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "fetch/http.h"
 #include "fetch/sha256.h"
@@ -32,18 +33,6 @@ typedef struct job {
 static kvasir_status io_error(const char *path, const char *doing)
 {
     return fail(KVASIR_E_IO, "%s: %s: %s", quoted(path, strlen(path)), doing, strerror(errno));
-}
-
-/* Makes the folders above a path. */
-static kvasir_status make_folders(const char *path)
-{
-    char folder[FETCH_PATH_BYTES + 64];
-    (void)snprintf(folder, sizeof folder, "%s", path);
-    for (char *p = folder + 1; (p = strchr(p, '/')) != NULL; *p++ = '/') {
-        *p = '\0';
-        if (mkdir(folder, 0755) != 0 && errno != EEXIST) return io_error(folder, "the folder cannot be made");
-    }
-    return KVASIR_OK;
 }
 
 static void say(const fetch_options *o, const char *format, const char *what)
@@ -101,7 +90,7 @@ kvasir_status fetch_save_json(json_t *document, const char *path)
 {
     char next[FETCH_PATH_BYTES + 64];
     (void)snprintf(next, sizeof next, "%s.%ld", path, (long)getpid()); /* two commands may write at once */
-    kvasir_status status = make_folders(next);
+    kvasir_status status = file_make_folders(next);
     if (status == KVASIR_OK && (json_dump_file(document, next, JSON_INDENT(1)) != 0 || rename(next, path) != 0)) {
         status = io_error(path, "cannot be written");
         (void)unlink(next);
@@ -265,7 +254,7 @@ kvasir_status fetch_get(const fetch_options *o, fetch_file *f)
     (void)snprintf(j.part, sizeof j.part, "%s.part", f->local);
     (void)snprintf(j.state, sizeof j.state, "%s.part.json", f->local);
     (void)snprintf(j.lock, sizeof j.lock, "%s.lock", f->local);
-    TRY(make_folders(f->local));
+    TRY(file_make_folders(f->local));
     kvasir_status status = take_lock(&j);
     if (status == KVASIR_OK) status = fetch_locked(&j);
     if (status == KVASIR_OK) (void)unlink(j.lock);
@@ -283,7 +272,7 @@ kvasir_status fetch_header(const fetch_options *o, const fetch_file *f, const ch
     if (!server.ranged || !server.total)
         return fail(KVASIR_E_UNSUPPORTED, "%s: the server has no ranges; kvasir pull fetches the whole file",
                     quoted(f->url, strlen(f->url)));
-    TRY(make_folders(path));
+    TRY(file_make_folders(path));
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0) return io_error(path, "cannot be made");
     kvasir_status status = KVASIR_OK;

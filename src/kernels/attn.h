@@ -126,10 +126,10 @@ typedef struct attn_queries {
     float *m, *s;           /* n each */
     float *o;               /* n rows, ldo floats apart */
     size_t ldo;
-    const float
-        *turned;  /* q as attn_kernels.turn gives it, or NULL; read where K is q8 or q4, which goes faster so with
-                            ATTN_TURN_FROM queries or more */
-    float *start; /* with it: room for as many floats as there are queries, in sixteens */
+    /* q as attn_kernels.turn gives it, or NULL, and room for as many floats as there are queries, in sixteens. Read where K
+       is q8 or q4, which goes faster so with ATTN_TURN_FROM queries or more. */
+    const float *turned;
+    float *start;
 } attn_queries;
 
 /* Queries in whole sixteens. */

@@ -7,9 +7,9 @@ enum {
     STREAM_PANELS = 16, /* of a GEMV's tile */
     HEAD_DIM = 128,
     SMALL_DIM = 64,
-    GROUP = 6, /* query heads of a kv-head */
-    QUERIES = 192,
-    FEW_QUERIES = 64, /* of a prompt, in one call */
+    GROUP = 6,     /* query heads of a kv-head */
+    QUERIES = 192, /* of a prompt, in one call */
+    FEW_QUERIES = 64,
     DECODE_PAGES = 16,
     CACHED_PAGES = 4 /* K and V of them stay in the second cache */
 };

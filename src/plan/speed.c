@@ -31,14 +31,6 @@ enum { KEY = 64 };
 
 /* ---- the model ---- */
 
-static bool named(const gguf_tensor *t, const char *part)
-{
-    size_t n = strlen(part);
-    for (size_t i = 0; i + n <= t->name.n; i++)
-        if (memcmp(t->name.s + i, part, n) == 0) return true;
-    return false;
-}
-
 static speed_weight *weight_of(speed_shape *m, quant_type type)
 {
     for (int i = 0; i < m->n_weights; i++)
@@ -49,7 +41,7 @@ static speed_weight *weight_of(speed_shape *m, quant_type type)
 
 void speed_shape_of(const gguf *g, const hparams *h, speed_shape *out)
 {
-    const bool has_output = gguf_find_tensor(g, "output.weight") != NULL;
+    const char *const head = gguf_find_tensor(g, "output.weight") ? "output.weight" : "token_embd.weight";
     const double used = h->n_expert > 0 ? (double)h->n_expert_used / h->n_expert : 1;
     *out = (speed_shape){.n_layer = h->n_layer,
                          .n_embd = h->n_embd,
@@ -57,14 +49,12 @@ void speed_shape_of(const gguf *g, const hparams *h, speed_shape *out)
                          .n_head_kv = h->n_head_kv,
                          .head_dim = h->head_dim,
                          .n_ff = h->n_ff * max_int(h->n_expert_used, 1),
-                         .n_vocab = h->n_vocab,
                          .window = h->window};
     for (int i = 0; i < gguf_n_tensors(g); i++) {
         const gguf_tensor *t = gguf_tensor_at(g, i);
         if (t->n_dims < 2 || t->n_rows < 2) continue;
         speed_weight *w = weight_of(out, t->type);
-        if (named(t, has_output ? "output.weight" : "token_embd.weight") && t->name.s[0] != 'b')
-            w->head_bytes += (double)t->bytes;
+        if (strcmp(t->name.s, head) == 0) w->head_bytes += (double)t->bytes;
         if (strncmp(t->name.s, "blk.", 4) != 0) continue;
         double share = t->n_dims == 3 ? used : 1;
         w->bytes += share * (double)t->bytes;
@@ -118,9 +108,9 @@ static double limit(const speed_setup *s, int threads, limit_of *of)
 {
     const kvasir_machine_team *below = NULL, *above = NULL;
     const char *level = level_of(s);
+    const bool any_level = of == read_of || of == barrier_of; /* measured once, since it is the same at all */
     for (int i = 0; i < s->machine->n_teams; i++) {
         const kvasir_machine_team *t = &s->machine->team[i];
-        bool any_level = of == read_of || of == barrier_of; /* measured once, since it is the same at all */
         if (of(t) <= 0 || !(any_level || same_level(t->level, level))) continue;
         if (t->threads <= threads && (!below || t->threads > below->threads)) below = t;
         if (t->threads >= threads && (!above || t->threads < above->threads)) above = t;

@@ -18,7 +18,7 @@ typedef struct speed_weight {
 } speed_weight;
 
 typedef struct speed_shape {
-    int n_layer, n_embd, n_head, n_head_kv, head_dim, n_ff, n_vocab; /* n_ff: of all experts that a token uses */
+    int n_layer, n_embd, n_head, n_head_kv, head_dim, n_ff; /* n_ff: of all experts that a token uses */
     speed_weight weight[QUANT_TYPES];
     int n_weights;
     int n_full, n_windowed, window; /* layers by what they see */
