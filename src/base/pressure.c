@@ -53,6 +53,12 @@ bool pressure_stalled(const char *psi, uint64_t *out)
     return s && s < end && number(s + strlen("total="), out);
 }
 
+bool pressure_storage(const char *io, uint64_t *read, uint64_t *written)
+{
+    const char *r = line_after(io, "read_bytes: "), *w = line_after(io, "write_bytes: ");
+    return r && w && number(r, read) && number(w, written);
+}
+
 bool pressure_cgroup(const char *cgroup, char *to, size_t n)
 {
     const char *s = line_after(cgroup, "0::");

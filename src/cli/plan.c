@@ -149,7 +149,8 @@ static void print_streams(const kvasir_plan_model *m)
         (void)printf("  %5d  %-12s state, %s\n", m->states[i].layer, m->states[i].name, bytes_text(m->states[i].bytes));
 }
 
-static void print_model(const kvasir_plan *p, const kvasir_plan_model *m, const plan_speed *s, int verbose)
+static void print_model(const kvasir_plan *p, const kvasir_plan_model *m, const plan_speed *s, const quality *q,
+                        int verbose)
 {
     const kvasir_model_info *i = kvasir_model_get_info(m->model);
     (void)printf("%s\n  %-*s %s, %s parameters%s\n", i->path, LABEL, "architecture", shown(i->architecture),
@@ -162,6 +163,7 @@ static void print_model(const kvasir_plan *p, const kvasir_plan_model *m, const 
         (void)printf("  %-*s %10s\n", LABEL, "buffers", "unknown");
     if (m->kv_known) print_contexts(m);
     plan_speed_print(s, p, m);
+    plan_quality_print(q, m);
     if (verbose) print_streams(m);
 }
 
@@ -200,11 +202,11 @@ static void print_peer(const kvasir_plan_peer *peer)
     (void)printf("\n");
 }
 
-static int print_text(const kvasir_plan *p, const plan_speed *s, int verbose)
+static int print_text(const kvasir_plan *p, const plan_speed *s, const quality *q, int verbose)
 {
     for (int i = 0; i < p->n_models; i++) {
         if (i) (void)printf("\n");
-        print_model(p, &p->models[i], s, verbose);
+        print_model(p, &p->models[i], s, &q[i], verbose);
     }
     print_line("program", p->program_bytes, "itself, with headers and tokenizers");
     (void)printf("  %-*s %10s  of %s: %s\n\nWhy\n", LABEL, "total", bytes_text(p->total_bytes), bytes_text(p->budget),
@@ -291,7 +293,27 @@ static int be_fast(const plan_speed *s, kvasir_plan_options *o, kvasir_model *co
     return EXIT_DONE;
 }
 
-static int make_plan(const plan_args *a, kvasir_model *const *models, const plan_speed *s)
+static int report(const plan_args *a, const kvasir_plan *p, const plan_speed *s, const quality *q)
+{
+    for (int i = 0; i < p->n_models; i++) plan_quality_warn(&q[i], &p->models[i]);
+    int code =
+        a->output.json ? print_json(plan_document(p, s, q)) : print_text(p, s, q, a->output.verbose);
+    return judge(p, code);
+}
+
+/* What is known of the models' quality, and in `unusable` the types that failed with any of them. */
+static void read_quality(kvasir_model *const *models, int n, quality *q, char *unusable)
+{
+    size_t used = 0, room = (size_t)n * QUALITY_LIST_BYTES;
+    for (int i = 0; i < n; i++) {
+        char list[QUALITY_LIST_BYTES];
+        quality_read(kvasir_model_get_info(models[i]), &q[i]);
+        if (*quality_unusable(&q[i], list))
+            used += (size_t)snprintf(unusable + used, room - used, "%s%s", used ? "," : "", list);
+    }
+}
+
+static int make_plan(const plan_args *a, kvasir_model *const *models, const plan_speed *s, quality *q, char *unusable)
 {
     char kv[64];
     kvasir_plan *p = NULL;
@@ -300,6 +322,7 @@ static int make_plan(const plan_args *a, kvasir_model *const *models, const plan
     kvasir_plan_options o = {.ctx = e->ctx,
                              .want_ctx = a->want_ctx,
                              .kv = e->kv || e->kv_k || e->kv_v ? kv : NULL,
+                             .unusable = unusable,
                              .budget = a->budget,
                              .reserve = a->reserve,
                              .users = a->users,
@@ -308,11 +331,11 @@ static int make_plan(const plan_args *a, kvasir_model *const *models, const plan
                              .max_batch = e->chunk,
                              .peer = a->peer};
     if (a->speed.machine) of_machine(s->machine, &o);
+    read_quality(models, a->models.n, q, unusable);
     kvasir_status status = kvasir_plan_make((const kvasir_model *const *)models, a->models.n, &o, &p);
     if (status != KVASIR_OK) return failed(status);
     int code = be_fast(s, &o, models, a->models.n, &p);
-    if (code == EXIT_DONE)
-        code = judge(p, a->output.json ? print_json(plan_document(p, s)) : print_text(p, s, a->output.verbose));
+    if (code == EXIT_DONE) code = report(a, p, s, q);
     if (p) kvasir_plan_free(p);
     return code;
 }
@@ -323,15 +346,20 @@ static int plan_main(void *args)
     if (a->engine.ctx && a->want_ctx)
         return usage_error("--ctx fixes the context, --want-ctx lets it be chosen: one of them");
     output_apply(&a->output);
-    kvasir_model **models = mem_alloc((size_t)a->models.n, sizeof *models);
-    if (!models) return failed(fail_memory((size_t)a->models.n * sizeof *models));
+    size_t n = (size_t)a->models.n;
+    kvasir_model **models = mem_alloc(n, sizeof *models);
+    quality *q = mem_alloc(n, sizeof *q);
+    char *unusable = mem_alloc(n, QUALITY_LIST_BYTES);
     plan_speed speed = {0};
-    int code = plan_speed_open(&a->speed, a->engine.cpu, &speed);
+    int code = models && q && unusable ? EXIT_DONE : failed(fail_memory(n * sizeof *q));
+    if (code == EXIT_DONE) code = plan_speed_open(&a->speed, a->engine.cpu, &speed);
     if (code == EXIT_DONE) code = open_models(a, models);
-    if (code == EXIT_DONE) code = make_plan(a, models, &speed);
+    if (code == EXIT_DONE) code = make_plan(a, models, &speed, q, unusable);
     plan_speed_close(&speed);
-    for (int i = 0; i < a->models.n; i++) kvasir_model_close(models[i]);
+    for (int i = 0; models && i < a->models.n; i++) kvasir_model_close(models[i]);
     mem_free(models);
+    mem_free(q);
+    mem_free(unusable);
     return code;
 }
 

@@ -2,6 +2,7 @@
 #ifndef KVASIR_CLI_PLAN_H
 #define KVASIR_CLI_PLAN_H
 
+#include "cli/quality_file.h"
 #include "cli/session.h"
 
 enum { PLAN_DEPTHS = 32, PLAN_SAMPLES = 512, PLAN_TYPE_BYTES = 16 };
@@ -41,7 +42,14 @@ double plan_speed_spilled(const plan_speed *s, const kvasir_plan *p, const kvasi
 void plan_speed_print(const plan_speed *s, const kvasir_plan *p, const kvasir_plan_model *m);
 json_t *plan_speed_json(const plan_speed *s, const kvasir_plan *p, const kvasir_plan_model *m);
 
+/* What is known of the quality of the model's KV types: rows beside f16, and what is not known of the chosen one. */
+void plan_quality_print(const quality *q, const kvasir_plan_model *m);
+/* Says on stderr that the type that was asked for has failed when it was measured. */
+void plan_quality_warn(const quality *q, const kvasir_plan_model *m);
+json_t *plan_quality_json(const quality *q);
+
 /* The document; for one model its fields stand at the top, for several in "models", with "totals". */
-json_t *plan_document(const kvasir_plan *p, const plan_speed *s);
+/* `q` has one entry for each model. */
+json_t *plan_document(const kvasir_plan *p, const plan_speed *s, const quality *q);
 
 #endif

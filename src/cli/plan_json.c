@@ -88,7 +88,7 @@ static json_t *json_chosen(const kvasir_plan *p, const kvasir_plan_model *m)
                      p->max_batch, "why", json_texts(p->why, p->n_why));
 }
 
-static json_t *json_model(const kvasir_plan *p, const kvasir_plan_model *m, const plan_speed *s)
+static json_t *json_model(const kvasir_plan *p, const kvasir_plan_model *m, const plan_speed *s, const quality *q)
 {
     const kvasir_model_info *i = kvasir_model_get_info(m->model);
     json_t *d = json_pack("{s:o, s:o, s:o, s:b, s:i}", "model", json_text_or_null(i->path), "architecture",
@@ -104,8 +104,8 @@ static json_t *json_model(const kvasir_plan *p, const kvasir_plan_model *m, cons
                                               bytes_or_null(m->workspace_bytes > 0, m->buffer_bytes), "total_bytes",
                                               json_bytes(m->total_bytes)));
     (void)json_object_update_new(
-        d, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "speed", plan_speed_json(s, p, m), "weights",
-                     json_weights(m), "streams", json_streams(m), "states", json_states(m), "max_ctx", json_max_ctx(m),
+        d, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "speed", plan_speed_json(s, p, m), "quality",
+                     plan_quality_json(q), "weights", json_weights(m), "streams", json_streams(m), "states", json_states(m), "max_ctx", json_max_ctx(m),
                      "spill_depth", m->spill_depth ? json_integer(m->spill_depth) : json_null(), "chosen",
                      json_chosen(p, m), "peer", json_peer(m->peer)));
     return d;
@@ -120,16 +120,16 @@ static json_t *json_totals(const kvasir_plan *p)
                      p->prefix, "would_fit", json_texts(p->remedies, p->n_remedies));
 }
 
-json_t *plan_document(const kvasir_plan *p, const plan_speed *s)
+json_t *plan_document(const kvasir_plan *p, const plan_speed *s, const quality *q)
 {
     json_t *d = json_document("plan");
     if (p->n_models == 1) {
-        (void)json_object_update_new(d, json_model(p, &p->models[0], s));
+        (void)json_object_update_new(d, json_model(p, &p->models[0], s, q));
         (void)json_object_update_new(d, json_totals(p));
         return d;
     }
     json_t *models = json_array();
-    for (int i = 0; i < p->n_models; i++) (void)json_array_append_new(models, json_model(p, &p->models[i], s));
+    for (int i = 0; i < p->n_models; i++) (void)json_array_append_new(models, json_model(p, &p->models[i], s, &q[i]));
     (void)json_object_set_new(d, "models", models);
     (void)json_object_set_new(d, "totals", json_totals(p));
     return d;

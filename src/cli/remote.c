@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { CONNECTIONS = 4, RETRIES = 6, STALL_SECONDS = 30 };
 
@@ -171,18 +172,51 @@ static kvasir_status any(void *user, const char *path, bool *whole)
     return KVASIR_OK;
 }
 
-static kvasir_status get_headers(remote *r, const fetch_list *files, char *to)
+/* headers/NAME beside the file, with `part` before the name. */
+static kvasir_status header_path(const fetch_file *f, const char *part, char *to)
 {
-    for (int i = files->n - 1; i >= 0; i--) { /* the first one last: it opens with the others beside it */
-        const fetch_file *f = &files->file[i];
-        const char *last = strrchr(f->local, '/');
-        char path[2 * FETCH_PATH_BYTES];
-        int n = snprintf(path, sizeof path, "%.*s/headers%s", (int)(last - f->local), f->local, last);
-        if (n >= FETCH_PATH_BYTES) return fail(KVASIR_E_ARGUMENT, "the path of the cache folder is too long");
-        if (i == 0) memcpy(to, path, (size_t)n + 1);
-        TRY(fetch_header(&r->options, f, path, i > 0 ? any : reads, NULL));
+    const char *last = strrchr(f->local, '/');
+    int n = snprintf(to, FETCH_PATH_BYTES, "%.*s/headers%s%s", (int)(last - f->local), f->local, part, last);
+    return n < FETCH_PATH_BYTES ? KVASIR_OK : fail(KVASIR_E_ARGUMENT, "the path of the cache folder is too long");
+}
+
+/* In a folder of this process: another command may be reading or fetching the same headers. The first one last: it opens with
+   the others beside it. */
+static kvasir_status fetch_headers(remote *r, const fetch_list *files, const char *part)
+{
+    char path[FETCH_PATH_BYTES];
+    for (int i = files->n - 1; i >= 0; i--) {
+        TRY(header_path(&files->file[i], part, path));
+        TRY(fetch_header(&r->options, &files->file[i], path, i > 0 ? any : reads, NULL));
     }
     return KVASIR_OK;
+}
+
+/* Moves them to where they are found next time, or with !keep away. */
+static kvasir_status settle_headers(const fetch_list *files, const char *part, bool keep, char *to)
+{
+    char from[FETCH_PATH_BYTES] = "";
+    kvasir_status status = KVASIR_OK;
+    for (int i = files->n - 1; i >= 0; i--) {
+        if (header_path(&files->file[i], part, from) != KVASIR_OK || header_path(&files->file[i], "", to) != KVASIR_OK)
+            continue;
+        if (keep && rename(from, to) != 0) status = fail(KVASIR_E_IO, "%s: %s", to, strerror(errno));
+        if (!keep || status != KVASIR_OK) (void)unlink(from);
+    }
+    char *last = strrchr(from, '/');
+    if (last) *last = '\0';
+    (void)rmdir(from);
+    return status;
+}
+
+static kvasir_status get_headers(remote *r, const fetch_list *files, char *to)
+{
+    char part[32];
+    (void)snprintf(part, sizeof part, "/%ld", (long)getpid());
+    kvasir_status status = fetch_headers(r, files, part);
+    if (status == KVASIR_OK) return settle_headers(files, part, true, to);
+    (void)settle_headers(files, part, false, to);
+    return status;
 }
 
 int model_header_path(const char *what, char *to, int *header_only)

@@ -1,6 +1,7 @@
 /* What a sweep is to measure: depths, KV types, the text. */
 #include "cli/sweep.h"
 #include "base/checked.h"
+#include "base/hash.h"
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -154,21 +155,6 @@ static kvasir_status check_depths(sweep *w)
 
 /* ---- the text ---- */
 
-/* FNV-1a: it is to tell files apart, not to withstand anybody. */
-static uint64_t hash_bytes(uint64_t h, const void *data, size_t n)
-{
-    const unsigned char *s = data;
-    for (size_t i = 0; i < n; i++) h = (h ^ s[i]) * 0x100000001b3u;
-    return h;
-}
-
-static uint64_t hash_text(uint64_t h, const char *s)
-{
-    return s ? hash_bytes(h, s, strlen(s) + 1) : h;
-}
-
-static const uint64_t hash_start = 0xcbf29ce484222325u;
-
 static void hash_name(uint64_t h, char to[SWEEP_HASH_BYTES])
 {
     (void)snprintf(to, SWEEP_HASH_BYTES, "%016llx", (unsigned long long)h);
@@ -199,7 +185,7 @@ kvasir_status sweep_text_ids(const session *s, const char *path, int depth, int 
     size_t n = sweep_text_bytes;
     if (path) TRY(read_text(path, &text, &n));
     const char *from = text ? text : (const char *)sweep_text;
-    hash_name(hash_bytes(hash_start, from, n), hash);
+    hash_name(hash_bytes(HASH_START, from, n), hash);
     kvasir_status status = make_ids(s, path, from, n, depth, behind, ids);
     free(text);
     return status;
@@ -219,7 +205,7 @@ kvasir_status sweep_fingerprint(const session *s, char to[SWEEP_HASH_BYTES])
 {
     const kvasir_model *m = s->model;
     const kvasir_model_info *info = s->info;
-    uint64_t h = hash_bytes(hash_start, &info->file_bytes, sizeof info->file_bytes);
+    uint64_t h = hash_bytes(HASH_START, &info->file_bytes, sizeof info->file_bytes);
     for (int i = 0; i < info->n_tensors; i++) {
         kvasir_tensor_info t;
         TRY(kvasir_model_tensor(m, i, &t));

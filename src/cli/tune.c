@@ -74,6 +74,7 @@ static kvasir_status plan(const tune *t, const char *kv, int batch, kvasir_plan 
     kvasir_plan_options o = {.ctx = t->ctx,
                              .want_ctx = t->args->want_ctx,
                              .kv = kv,
+                             .unusable = t->unusable,
                              .budget = t->budget,
                              .reserve = t->args->reserve,
                              .n_threads = t->cores,
@@ -106,7 +107,7 @@ static kvasir_status choose_context(tune *t)
 
 /* Which types hold the context inside the boundary, the first of them, and what it leaves to the pool with the largest
    chunk that fits beside it. */
-static kvasir_status find_fits(tune *t)
+static kvasir_status find_fits(tune *t, const quality *q)
 {
     uint64_t boundary = t->budget - min_size(t->budget, t->reserve + t->margin);
     t->now = (tune_point){.type = -1, .threads = t->cores, .chunk = chunks[DEFAULT_CHUNK]};
@@ -115,8 +116,9 @@ static kvasir_status find_fits(tune *t)
         if (plan(t, tune_types[i], chunks[DEFAULT_CHUNK], &p) != KVASIR_OK)
             continue; /* no such type for its head size */
         const kvasir_plan_model *m = &p->models[0];
-        t->fit[i] = (tune_fit){p->total_bytes, m->kv_bytes + m->state_bytes, p->fits};
-        if (p->fits && t->now.type < 0) t->now.type = i;
+        const quality_record *r = quality_find(q, tune_types[i]);
+        t->fit[i] = (tune_fit){p->total_bytes, m->kv_bytes + m->state_bytes, p->fits, r && !r->holds};
+        if (p->fits && !t->fit[i].fails && t->now.type < 0) t->now.type = i;
         kvasir_plan_free(p);
     }
     if (t->now.type < 0) return fail(KVASIR_E_MEMORY, "no KV type holds %d tokens in %s", t->ctx, bytes_text(boundary));
@@ -140,7 +142,9 @@ static void print_memory(const tune *t)
     for (int i = 0; i < TUNE_TYPES; i++)
         if (t->fit[i].total_bytes)
             (void)printf("  %-8s %10s in all, KV %10s  %s\n", tune_types[i], bytes_text(t->fit[i].total_bytes),
-                         bytes_text(t->fit[i].kv_bytes), t->fit[i].fits ? "fits" : "does not fit");
+                         bytes_text(t->fit[i].kv_bytes), !t->fit[i].fits  ? "does not fit"
+                         : t->fit[i].fails ? "left out: kvasir verify found that it costs too much quality"
+                                           : "fits");
     (void)printf("Speed behind %s tokens: seconds of reading %d and generating %d\n", count_text((uint64_t)t->depth),
                  TUNE_READ, TUNE_GENERATE);
     (void)fflush(stdout);
@@ -165,7 +169,7 @@ static kvasir_status step_kv(tune *t)
     for (int i = t->now.type + 1, better = 1; i < TUNE_TYPES && better; i++) {
         tune_point other = t->now;
         other.type = i;
-        if (t->fit[i].fits) TRY(tune_compare(t, TUNE_KV, other, &better));
+        if (t->fit[i].fits && !t->fit[i].fails) TRY(tune_compare(t, TUNE_KV, other, &better));
     }
     tune_free_bases(t, t->now.type);
     return KVASIR_OK;
@@ -252,8 +256,11 @@ static int report(const tune *t, double seconds)
 
 static kvasir_status prepare(tune *t)
 {
+    quality q;
+    quality_read(t->s.info, &q);
+    (void)quality_unusable(&q, t->unusable);
     TRY(choose_context(t));
-    TRY(find_fits(t));
+    TRY(find_fits(t, &q));
     TRY(choose_depth(t));
     TRY(sweep_fingerprint(&t->s, t->fingerprint));
     return sweep_text_ids(&t->s, t->args->text, t->depth, t->behind, &t->ids, t->text_hash);

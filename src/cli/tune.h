@@ -3,6 +3,7 @@
 #ifndef KVASIR_CLI_TUNE_H
 #define KVASIR_CLI_TUNE_H
 
+#include "cli/quality_file.h"
 #include "cli/sweep.h"
 
 typedef struct tune_args {
@@ -33,7 +34,7 @@ extern const char *const tune_types[TUNE_TYPES];
 /* What the plan says of a KV type at the context. */
 typedef struct tune_fit {
     uint64_t total_bytes, kv_bytes;
-    int fits;
+    int fits, fails; /* fails: kvasir verify measured that the type costs too much quality */
 } tune_fit;
 
 typedef struct tune {
@@ -42,6 +43,7 @@ typedef struct tune {
     char out[4096];
     int ctx, depth, behind, repeat, cores, max_batch;
     uint64_t budget, reserve, margin, kv_room; /* kv_room: what the boundary leaves to the pool */
+    char unusable[QUALITY_LIST_BYTES]; /* types that fail */
     tune_fit fit[TUNE_TYPES];
     tune_point now;               /* the best that is known */
     kvasir_seq *base[TUNE_TYPES]; /* depth - 1 tokens of the text; NULL: not filled */

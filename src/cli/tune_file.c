@@ -53,9 +53,10 @@ static json_t *memory_json(const tune *t)
 {
     json_t *list = json_array();
     for (int i = 0; i < TUNE_TYPES; i++)
-        (void)json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:b}", "kv", tune_types[i], "total_bytes",
+        (void)json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:b, s:b}", "kv", tune_types[i], "total_bytes",
                                                     json_bytes(t->fit[i].total_bytes), "kv_bytes",
-                                                    json_bytes(t->fit[i].kv_bytes), "fits", t->fit[i].fits));
+                                                    json_bytes(t->fit[i].kv_bytes), "fits", t->fit[i].fits,
+                                                    "quality_fails", t->fit[i].fails));
     return list;
 }
 

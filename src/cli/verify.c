@@ -1,5 +1,6 @@
 /* kvasir verify: options, and the order of things. */
 #include "cli/machine_file.h"
+#include "cli/sweep.h"
 #include "cli/verify.h"
 #include "base/checked.h"
 #include "base/clock.h"
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { BEHIND = 64, QUICK_BEHIND = 16, MAX_DEPTH = 1 << 27, LEAST_CTX = 128 };
 static const int default_depths[] = {2 << 10, 10 << 10, 100 << 10}, quick_depths[] = {256, 1 << 10};
@@ -263,6 +265,7 @@ static int list_parts(const verify *w, part *parts)
     if (fills) add_part(parts, &n, "kv and memory: full at", w->ctx, verify_full, 0);
     add_part(parts, &n, "its end", 0, close_main, 0);
     if (w->wanted[VERIFY_SPEED]) add_part(parts, &n, "speed: two clients at", w->depth[0], verify_clients, 0);
+    if (w->wanted[VERIFY_SPEED]) add_part(parts, &n, "speed: storage", 0, verify_storage, 0);
     if (!w->wanted[VERIFY_QUALITY]) return n;
     add_part(parts, &n, "quality: divergence and perplexity", 0, verify_text, 0);
     for (int i = 0; i < w->n_depths; i++) add_part(parts, &n, "quality: needle in", w->depth[i], verify_needle, i);
@@ -277,6 +280,7 @@ static kvasir_status run_parts(verify *w)
     part parts[VERIFY_MAX_PARTS];
     kvasir_status status = KVASIR_OK, worst = KVASIR_OK;
     int n = list_parts(w, parts);
+    w->has_storage = watch_storage(&w->storage[0], &w->storage[1]);
     for (int i = 0; i < n; i++) {
         int is_ours = parts[i].run == open_main || parts[i].run == close_main;
         if (status == KVASIR_OK || parts[i].run == close_main) {
@@ -305,14 +309,36 @@ static void name_failed(const verify *w, int n_failed)
                           w->checks[i].why);
 }
 
-static int report(const verify *w, kvasir_status measured)
+/* Whole and not quick, what the type costs is kept for kvasir plan, which chooses types. */
+static kvasir_status keep_quality(verify *w)
+{
+    char path[1024];
+    time_t now = time(NULL);
+    struct tm utc;
+    quality_record *q = &w->quality;
+    if (!w->wanted[VERIFY_QUALITY] || w->args->quick || w->n_missing > 0) return KVASIR_OK;
+    q->holds = 1;
+    for (int i = 0; i < w->n_checks; i++)
+        if (w->checks[i].step == VERIFY_QUALITY && w->checks[i].verdict == 0) q->holds = 0;
+    const char *colon = strchr(w->s.kv, ':');
+    char k[QUALITY_TYPE_BYTES];
+    (void)snprintf(k, sizeof k, "%.*s", (int)strcspn(w->s.kv, ":"), w->s.kv);
+    sweep_type_text(k, colon ? colon + 1 : k, q->kv);
+    if (gmtime_r(&now, &utc)) (void)strftime(q->date, sizeof q->date, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    TRY(quality_store(w->s.info, q, path, sizeof path));
+    note("kept in %s, where kvasir plan finds it", path);
+    return KVASIR_OK;
+}
+
+static int report(verify *w, kvasir_status measured)
 {
     int n_failed = 0;
     for (int i = 0; i < w->n_checks; i++) n_failed += w->checks[i].verdict == 0;
     int code = measured != KVASIR_OK ? failed(measured) : n_failed ? EXIT_CHECK : EXIT_DONE;
     for (int i = 0; i < w->n_missing; i++) note("not measured: %s", w->missing[i]);
     if (n_failed) name_failed(w, n_failed);
-    kvasir_status status = w->args->html ? verify_write_html(w, w->args->html) : KVASIR_OK;
+    kvasir_status status = measured == KVASIR_OK ? keep_quality(w) : KVASIR_OK;
+    if (status == KVASIR_OK && w->args->html) status = verify_write_html(w, w->args->html);
     if (status != KVASIR_OK) {
         int write_code = failed(status);
         if (code == EXIT_DONE || code == EXIT_CHECK) code = write_code;
@@ -352,6 +378,7 @@ static int verify_main(void *args)
     verify *w = mem_alloc(1, sizeof *w);
     if (!w) return failed(fail_memory(sizeof *w));
     w->args = args;
+    w->quality = (quality_record){.kld = NAN, .same_top = NAN, .forced_kld = NAN, .forced_same_top = NAN};
     int code = run(w);
     kvasir_seq_free(w->seq);
     mem_free(w->ids);
@@ -370,7 +397,9 @@ const cli_command verify_command = {
         "Loads a model and measures what kvasir plan and the library promise: the KV cache by stream and resident "
         "memory, speed at depths for one client and two, and what the KV type costs in quality beside f16. Each row "
         "has what was predicted, what was measured, and a verdict.\n\nThe exit status is 5 where a row fails, and the "
-        "rows are named. After Ctrl-C what was measured is reported, and what is missing is named.",
+        "rows are named. After Ctrl-C what was measured is reported, and what is missing is named. What a "
+        "KV type costs in quality is kept, unless --quick, for kvasir plan, which shows it and does "
+        "not choose a type that failed.",
     .examples = verify_examples,
     .groups = verify_groups,
     .size = sizeof(verify_args),

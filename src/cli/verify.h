@@ -3,6 +3,7 @@
 #ifndef KVASIR_CLI_VERIFY_H
 #define KVASIR_CLI_VERIFY_H
 
+#include "cli/quality_file.h"
 #include "cli/session.h"
 #include "cli/watch.h"
 
@@ -57,6 +58,9 @@ typedef struct verify {
     kvasir_seq *seq;  /* filled part by part; NULL before and after */
     double fill_s;    /* that filling it has taken */
     double single_ms; /* decode of one client at the depth that two are measured at; 0: not measured */
+    uint64_t storage[2]; /* bytes read from storage and written to it before the first part */
+    int has_storage;
+    quality_record quality; /* what the rows of quality say, for kvasir plan */
     watch watch;
 } verify;
 
@@ -84,6 +88,7 @@ kvasir_status verify_loaded(verify *w, int arg);
 kvasir_status verify_full(verify *w, int arg);
 kvasir_status verify_depth(verify *w, int index); /* of w->depth */
 kvasir_status verify_clients(verify *w, int arg);
+kvasir_status verify_storage(verify *w, int arg);
 kvasir_status verify_text(verify *w, int arg);
 kvasir_status verify_needle(verify *w, int index); /* of w->depth */
 kvasir_status verify_forced(verify *w, int arg);

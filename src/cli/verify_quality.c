@@ -148,6 +148,12 @@ kvasir_status verify_text(verify *w, int arg)
     close_couple(&c);
     if (status != KVASIR_OK) return status;
     double own = exp(t.nll[0] / t.n), ref = exp(t.nll[1] / t.n), high = ref * l.ppl_ratio;
+    quality_record *q = &w->quality;
+    q->tokens = t.n;
+    q->kld = t.kld / t.n;
+    q->same_top = (double)t.same_top / t.n;
+    q->ppl = own;
+    q->ppl_ref = ref;
     TRY(add_limit(w, "divergence from f16, mean", "nats", 0, NAN, l.kld, t.kld / t.n, "the type's limit"));
     TRY(add_limit(w, "perplexity", "ppl", ref, NAN, high, own, "not above f16's by more than the type's limit"));
     return add_limit(w, "same best token as f16", "share", 1, l.same_top, NAN, (double)t.same_top / t.n,
@@ -256,6 +262,9 @@ static kvasir_status try_place(verify *w, needle *k, couple *c, int depth, int p
     if (status != KVASIR_OK) return status;
     TRY(score_words(w, k, c, score));
     int found = is_best(score[0], right), wanted = is_best(score[1], right);
+    w->quality.needles += wanted;
+    w->quality.needles_found += wanted && found;
+    w->quality.deepest = max_int(w->quality.deepest, depth);
     return add_limit(w, name, "answers", wanted, wanted ? 1 : NAN, NAN, found,
                      wanted ? "f16 finds it" : "f16 does not find it");
 }
@@ -297,6 +306,9 @@ kvasir_status verify_forced(verify *w, int arg)
     progress_end(&bar);
     close_couple(&c);
     if (status != KVASIR_OK) return status;
+    w->quality.forced = t.n;
+    w->quality.forced_kld = t.kld / t.n;
+    w->quality.forced_same_top = (double)t.same_top / t.n;
     (void)snprintf(name, sizeof name, "forced decode of %s, divergence", count_text((uint64_t)steps));
     TRY(add_limit(w, name, "nats", 0, NAN, l.kld, t.kld / t.n, "the type's limit"));
     (void)snprintf(name, sizeof name, "forced decode of %s, same best", count_text((uint64_t)steps));

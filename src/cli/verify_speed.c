@@ -207,3 +207,35 @@ kvasir_status verify_clients(verify *w, int arg)
     kvasir_seq_free(two[1]);
     return status;
 }
+
+/* ---- storage ---- */
+
+/* Since the model was loaded: from a file only rows of what stays there (of the embedding, say) may have come, and nothing is
+   written: there is no log, and no cache is kept on disk unless it is asked for. What the terminal's output is redirected to counts
+   as well, hence a little room. */
+kvasir_status verify_storage(verify *w, int arg)
+{
+    static const double room = 0x1p20;
+    kvasir_plan *p = NULL;
+    uint64_t now[2], in_file = 0;
+    (void)arg;
+    if (!w->has_storage || !watch_storage(&now[0], &now[1])) return KVASIR_OK;
+    TRY(verify_plan(w, w->ctx, 1, 0, &p));
+    for (int i = 0; i < p->models[0].n_weights; i++)
+        if (!p->models[0].weights[i].in_memory) in_file += p->models[0].weights[i].file_bytes;
+    kvasir_plan_free(p);
+    static const char *const names[2] = {"read from disk since loading", "written to disk, logs included"};
+    static const char *const whys[2] = {"no more than the tensors that stay in the file", "nothing is logged or kept"};
+    for (int i = 0; i < 2; i++) {
+        verify_check c = {.step = VERIFY_SPEED,
+                          .unit = "bytes",
+                          .predicted = 0,
+                          .low = 0,
+                          .high = room + (i == 0 ? (double)in_file : 0),
+                          .measured = (double)(now[i] - w->storage[i]),
+                          .why = whys[i]};
+        (void)snprintf(c.name, sizeof c.name, "%s", names[i]);
+        TRY(verify_add(w, &c));
+    }
+    return KVASIR_OK;
+}

@@ -38,6 +38,12 @@ static watch_counters read_counters(const watch *w)
     return c;
 }
 
+int watch_storage(uint64_t *read, uint64_t *written)
+{
+    char text[FILE_BYTES];
+    return pressure_storage(read_start("/proc/self/io", text), read, written);
+}
+
 void watch_step(watch *w, int tokens, int depth, double seconds)
 {
     double now = clock_now();

@@ -52,5 +52,7 @@ void watch_text(int signals, char *to, size_t n);
 /* A step of `seconds` has brought `tokens` tokens and the sequence to `depth`. About once a second it reads the system's
    counters, and prints a warning at most once a minute. */
 void watch_step(watch *w, int tokens, int depth, double seconds);
+/* Bytes that the process has read from storage and written to it so far; 0 where the system does not say. */
+int watch_storage(uint64_t *read, uint64_t *written);
 
 #endif

@@ -124,6 +124,22 @@ static bool level_fits(const planning *p, int level, int cap)
     return peak <= p->kv_room;
 }
 
+/* Whether a list with commas has a name. */
+static bool is_listed(const char *list, const char *name)
+{
+    size_t n = strlen(name);
+    for (; list && *list; list += strcspn(list, ","), list += *list == ',')
+        if (strcspn(list, ",") == n && memcmp(list, name, n) == 0) return true;
+    return false;
+}
+
+/* Measured, it costs too much. A type that was asked for is the user's choice. */
+static bool left_out(const planning *p, int level)
+{
+    char type[16];
+    return !p->o->kv && is_listed(p->o->unusable, level_text(p, level, type, sizeof type));
+}
+
 /* The largest common limit on the contexts with which a level fits; 0: none. */
 static int longest_cap(const planning *p, int level)
 {
@@ -172,6 +188,10 @@ static kvasir_status try_levels(planning *p, int *last, bool *found)
             TRY(plan_say(p, p->why, &plan->n_why, "KV in %s is not possible: a head size does not allow it", type));
             continue;
         }
+        if (left_out(p, level)) {
+            TRY(plan_say(p, p->why, &plan->n_why, "KV in %s is left out: measured, it costs too much quality", type));
+            continue;
+        }
         *last = level;
         uint64_t bytes = need(p, level, INT32_MAX);
         *found = level_fits(p, level, INT32_MAX);
@@ -192,9 +212,11 @@ static kvasir_status choose_kv(planning *p)
     if (fixed_bytes(p) <= p->room)
         TRY(try_levels(p, &last, &found));
     else
-        while (last >= 0 && !holds(p, last))
+        while (last >= 0 && (!holds(p, last) || left_out(p, last)))
             last--; /* no type helps; the smallest shows how much is missing at least */
-    if (last < 0) return fail(KVASIR_E_ARGUMENT, "no KV type holds the head sizes of these models together");
+    if (last < 0)
+        return fail(KVASIR_E_ARGUMENT, "no KV type holds the head sizes of these models together%s",
+                    p->o->unusable && *p->o->unusable ? " and has not failed when its quality was measured" : "");
     if (found) return KVASIR_OK;
     int cap = p->o->ctx ? 0 : longest_cap(p, last);
     level_text(p, last, type, sizeof type);
@@ -235,7 +257,7 @@ static kvasir_status say_shorter(planning *p)
         bool fits = status == KVASIR_OK && plan_kv_max_tokens(&kv, p->kv_room, plan->users, plan->prefix) >= m->ctx;
         if (status == KVASIR_OK) plan_kv_free(&kv);
         arena_free(&scratch);
-        if (fits && p->level[p->chosen][0] < smaller[i])
+        if (fits && p->level[p->chosen][0] < smaller[i] && !is_listed(p->o->unusable, kv_type_name(smaller[i])))
             return plan_say(p, p->remedies, &plan->n_remedies, "KV in %s at %d tokens", kv_type_name(smaller[i]),
                             m->ctx);
     }

@@ -43,6 +43,24 @@ static kvasir_status part(const char *whole, const char *what, const char *s, si
     return KVASIR_OK;
 }
 
+/* A branch may have slashes in its name (refs/pr/1): they are kept escaped, as URLs want them, which makes one folder of it. */
+static kvasir_status revision(const char *whole, const char *s, size_t n, char *to)
+{
+    char piece[FETCH_NAME_BYTES];
+    size_t used = 0;
+    for (const char *end = s + n; s <= end; s++) {
+        size_t length = 0;
+        while (s + length < end && s[length] != '/') length++;
+        TRY(part(whole, "revision", s, length, piece));
+        int added = snprintf(to + used, FETCH_NAME_BYTES - used, "%s%s", used ? "%2F" : "", piece);
+        used += (size_t)added;
+        if (used >= FETCH_NAME_BYTES)
+            return fail(KVASIR_E_ARGUMENT, "%s: the revision is too long", quoted(whole, strlen(whole)));
+        s += length;
+    }
+    return KVASIR_OK;
+}
+
 bool fetch_safe_path(const char *path)
 {
     if (strlen(path) >= FETCH_NAME_BYTES) return false;
@@ -71,7 +89,7 @@ kvasir_status fetch_parse(const char *text, fetch_name *out)
     TRY(part(text, "owner", owner, (size_t)(slash - owner), out->owner));
     TRY(part(text, "repository", repo, (size_t)(end - repo), out->repo));
     (void)snprintf(out->revision, sizeof out->revision, "main");
-    if (*end == '@') TRY(part(text, "revision", end + 1, strcspn(end + 1, ":"), out->revision));
+    if (*end == '@') TRY(revision(text, end + 1, strcspn(end + 1, ":"), out->revision));
     if (!colon) return KVASIR_OK;
     if (!fetch_safe_path(colon + 1))
         return fail(KVASIR_E_ARGUMENT, "%s: %s is no file of a repository and no quantisation",

@@ -2,9 +2,12 @@
 
 KVASIR_BIN names the binary (default build/src/cli/kvasir), KVASIR_MODELS the folder of real models (default
 ~/.cache/kvasir/models; tests that need one are skipped without it)."""
+import atexit
 import json
 import os
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,10 +17,14 @@ BIN = os.environ.get("KVASIR_BIN", str(SOURCE / "build/src/cli/kvasir"))
 MODELS = Path(os.environ.get("KVASIR_MODELS", "~/.cache/kvasir/models")).expanduser()
 TEMPLATE = str(Path(__file__).parent / "chat.jinja")
 COMMANDS = ["run", "inspect", "tokenize", "template", "eval", "plan", "probe", "tune", "verify", "sweep", "bench", "pull"]
+SETTINGS = tempfile.mkdtemp(prefix="kvasir-settings-")
+atexit.register(shutil.rmtree, SETTINGS, ignore_errors=True)
 
 
 def environment(**more):
+    """The user's own profile, configurations and measurements are neither read nor written."""
     env = {k: v for k, v in os.environ.items() if k not in ("KVASIR_CPU", "NO_COLOR")}
+    env["XDG_CONFIG_HOME"] = SETTINGS
     env.update(more)
     return env
 

@@ -81,7 +81,17 @@ SWEEP_COMPARE = {
 OPTIONAL_INT = (int, type(None))
 OPTIONAL_TEXT = (str, type(None))
 ESTIMATE = {"est": NUMBER, "lo": NUMBER, "hi": NUMBER, "basis": str}
+QUALITY_TYPE = {
+    "kv": str, "date": str, "holds": bool, "kld": OPTIONAL_NUMBER, "same_top": OPTIONAL_NUMBER, "ppl": OPTIONAL_NUMBER,
+    "ppl_ref": OPTIONAL_NUMBER, "tokens": int, "forced_kld": OPTIONAL_NUMBER, "forced_same_top": OPTIONAL_NUMBER, "forced": int,
+    "needles": int, "needles_found": int, "deepest": int,
+}
+QUALITY = {
+    "schema": str, "version": str, "model": {"name": OPTIONAL_TEXT, "architecture": str, "parameters": int, "tensor_bytes": int},
+    "types": [QUALITY_TYPE],
+}
 PLAN_MODEL = {
+    "quality": [{**QUALITY_TYPE, "shipped": bool}],
     "speed": [{"depth": int, "kv": str, "decode_tps": ESTIMATE, "prefill_s": ESTIMATE, "batch_tps": ESTIMATE, "floor_ms": NUMBER}],
     "model": str, "architecture": str, "name": str, "runs": bool, "ctx_train": int, "weights_bytes": int, "kv_bytes": OPTIONAL_INT,
     "kv_shared_bytes": OPTIONAL_INT, "kv_sequence_bytes": OPTIONAL_INT, "state_bytes": OPTIONAL_INT,
@@ -125,7 +135,7 @@ CONFIG = {
     "depth": int,
     "options": {"ctx": int, "want_ctx": int, "budget_bytes": int, "reserve_bytes": int, "depth": int, "repeat": int,
                 "threads": int, "text_hash": str},
-    "memory": [{"kv": str, "total_bytes": int, "kv_bytes": int, "fits": bool}],
+    "memory": [{"kv": str, "total_bytes": int, "kv_bytes": int, "fits": bool, "quality_fails": bool}],
     "evidence": [{"step": str, "a": TUNE_SIDE, "b": TUNE_SIDE, "a_s": OPTIONAL_NUMBER, "b_s": OPTIONAL_NUMBER,
                   "gain": OPTIONAL_NUMBER, "margin": NUMBER, "rounds": int, "wins": int, "taken": bool,
                   "error": OPTIONAL_TEXT}],

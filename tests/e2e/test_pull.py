@@ -450,6 +450,10 @@ def test_hub_revision(server, env):
     server.files["/api/models/who/what/tree/v2"] = listing({"only.gguf": BIG[:100]})
     server.files["/who/what/resolve/v2/only.gguf"] = Served(BIG[:100])
     assert pull(env, "hf:who/what@v2").read_bytes() == BIG[:100]
+    server.files["/api/models/who/what/tree/refs%2Fpr%2F1"] = listing({"only.gguf": BIG[:200]})
+    server.files["/who/what/resolve/refs%2Fpr%2F1/only.gguf"] = Served(BIG[:200])
+    path = pull(env, "hf:who/what@refs/pr/1")
+    assert path.read_bytes() == BIG[:200] and path.parent.name == "refs%2Fpr%2F1"
 
 
 def test_wrong_bytes(server, env, repo):
@@ -510,6 +514,23 @@ def test_inspect_reads_the_header_alone(server, env):
     planned = json.loads(run(env, "plan", server.url + "/t.gguf", "--ctx", "64", "--json").stdout)
     assert planned["models"][0]["fits"] if "models" in planned else planned["fits"]
     assert f.sent <= 2 * (MIB + 1)
+
+
+def test_headers_at_once(server, env):
+    """Eight commands for one header: each reads a whole one, and nothing is left over."""
+    data = Path(tiny("llama-tied")).read_bytes() + bytes(3 * MIB)
+    server.files["/t.gguf"] = Served(data)
+    started = [subprocess.Popen([KVASIR, "inspect", server.url + "/t.gguf", "--json"], env=env, stdout=subprocess.PIPE)
+               for _ in range(8)]
+    for process in started:
+        out, _ = process.communicate()
+        assert process.returncode == 0 and json.loads(out)["file_bytes"] == len(data)
+    assert [p.name for p in Path(env["KVASIR_CACHE"]).rglob("*") if p.is_file()] == ["t.gguf"]
+    server.files["/cut.gguf"] = Served(data[:3000])
+    run(env, "inspect", server.url + "/cut.gguf", code=3)
+    assert [p.name for p in Path(env["KVASIR_CACHE"]).rglob("*") if p.is_file()] == ["t.gguf"]
+    assert not [p for p in Path(env["KVASIR_CACHE"]).rglob("headers/*") if p.is_dir()]
+
 
 def test_plan_reads_the_headers_of_all_parts(server, env, tmp_path):
     import gguf

@@ -55,6 +55,8 @@ def test_speed_without_profile(llama):
     shared, own = speed["KV of two clients at 116, prefix shared"], speed["KV of two clients at 132, nothing shared"]
     plan = kvasir_json("plan", llama, "--ctx", "116", "--users", "2", "--prefix", "100", "--kv", "f16")
     assert shared["measured"] == plan["kv_bytes"] and shared["ok"] and own["ok"] and shared["measured"] < own["measured"]
+    for name in ("read from disk since loading", "written to disk, logs included"):
+        assert speed[name]["ok"] and speed[name]["predicted"] == 0
     again = speed["second client ready, 100 tokens shared"]
     assert again["measured"] < again["predicted"] and again["ok"]
 

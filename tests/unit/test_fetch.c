@@ -14,6 +14,10 @@ static void test_names(void **state)
     assert_string_equal(n.repo, "a.repo_1");
     assert_string_equal(n.revision, "v1.2");
     assert_string_equal(n.what, "sub/file-Q4.gguf");
+    assert_int_equal(fetch_parse("hf:o/r@refs/pr/1:a/b", &n), KVASIR_OK);
+    assert_string_equal(n.repo, "r");
+    assert_string_equal(n.revision, "refs%2Fpr%2F1");
+    assert_string_equal(n.what, "a/b");
     assert_int_equal(fetch_parse("hf:o/r", &n), KVASIR_OK);
     assert_string_equal(n.revision, "main");
     assert_string_equal(n.what, "");
@@ -22,7 +26,8 @@ static void test_names(void **state)
     static const char *const wrong[] = {"hf:o/r:a/../b", "hf:o/r:a/",   "hf:o/r:a\\b", "hf:o/r:a\nb", "hf:o/r:a?b",
                                         "hf:",           "hf:o",        "hf:o/",       "hf:/r",       "hf:../r",
                                         "hf:o/..",       "hf:o/r:../x", "hf:o/r:a//b", "hf:o/r:",     "hf:o/r@",
-                                        "hf:o/r:/a",     "hf:o/r:a/.b", "hf:o/-r",     "hf:o o/r",    "hf:o/r/s"};
+                                        "hf:o/r:/a",     "hf:o/r:a/.b", "hf:o/-r",     "hf:o o/r",    "hf:o/r/s",
+                                        "hf:o/r@a//b",   "hf:o/r@/a",   "hf:o/r@a/",   "hf:o/r@a/../b"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_int_equal(fetch_parse(wrong[i], &n), KVASIR_E_ARGUMENT);
     char longest[2 * FETCH_NAME_BYTES];
@@ -30,6 +35,9 @@ static void test_names(void **state)
     longest[sizeof longest - 1] = '\0';
     memcpy(longest, "hf:", 3);
     longest[5] = '/';
+    assert_int_equal(fetch_parse(longest, &n), KVASIR_E_ARGUMENT);
+    memcpy(longest, "hf:o/r@", 7);
+    for (size_t i = 8; i + 1 < sizeof longest; i += 2) longest[i] = '/';
     assert_int_equal(fetch_parse(longest, &n), KVASIR_E_ARGUMENT);
 }
 

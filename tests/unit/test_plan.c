@@ -380,13 +380,52 @@ static void test_options(void **state)
     kvasir_model_close(m);
 }
 
+/* Types that failed are not chosen, whatever that costs in context; those that are asked for are. */
+static void test_unusable(void **state)
+{
+    gguf_builder b = gqa_of("llama");
+    kvasir_model *m = open_header(&b);
+    const kvasir_model *const list[] = {m};
+    kvasir_plan *p = NULL;
+    kvasir_plan_options o = {.budget = UINT64_C(1) << 30};
+    assert_ok(kvasir_plan_make(list, 1, &o, &p));
+    uint64_t fixed = p->total_bytes - p->models[0].kv_bytes + p->margin, kv = p->models[0].kv_bytes;
+    assert_string_equal(p->models[0].kv_k, "f16");
+    kvasir_plan_free(p);
+    static const struct {
+        const char *unusable, *k, *v;
+        int whole; /* the context is not shortened */
+    } cases[] = {
+        {NULL, "q4", "q4", 1},          {"", "q4", "q4", 1},       {"q8,q8:q4", "q4", "q4", 1}, {"q4", "q8", "q4", 0},
+        {"q8:q4,q4", "q8", "q8", 0},    {"q", "q4", "q4", 1},      {"xq4,q4x,:", "q4", "q4", 1},
+        {"q4,q8,q8:q4", "f16", "f16", 0},
+    };
+    o.budget = fixed + kv / 3;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        o.unusable = cases[i].unusable;
+        assert_ok(kvasir_plan_make(list, 1, &o, &p));
+        assert_true(p->fits);
+        assert_string_equal(p->models[0].kv_k, cases[i].k);
+        assert_string_equal(p->models[0].kv_v, cases[i].v);
+        assert_int_equal(p->models[0].ctx == 4096, cases[i].whole);
+        kvasir_plan_free(p);
+    }
+    o.kv = "q4";
+    assert_ok(kvasir_plan_make(list, 1, &o, &p));
+    assert_string_equal(p->models[0].kv_k, "q4");
+    kvasir_plan_free(p);
+    o = (kvasir_plan_options){.budget = o.budget, .unusable = "f16,q8,q8:q4,q4"};
+    assert_int_equal(kvasir_plan_make(list, 1, &o, &p), KVASIR_E_ARGUMENT);
+    kvasir_model_close(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gqa),           cmocka_unit_test(test_windows), cmocka_unit_test(test_gemma4),
         cmocka_unit_test(test_hybrid),        cmocka_unit_test(test_mla),     cmocka_unit_test(test_compressed),
         cmocka_unit_test(test_shared_prefix), cmocka_unit_test(test_engine),  cmocka_unit_test(test_weights_by_type),
-        cmocka_unit_test(test_hostile),       cmocka_unit_test(test_options),
+        cmocka_unit_test(test_hostile),       cmocka_unit_test(test_options), cmocka_unit_test(test_unusable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

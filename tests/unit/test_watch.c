@@ -20,6 +20,11 @@ static void test_parsers(void **state)
     assert_true(pressure_stalled("some avg10=0.00 avg60=0.10 avg300=0.00 total=12345\nfull avg10=0.00 total=7\n", &n) &&
                 n == 12345);
     assert_false(pressure_stalled("some avg10=0.00\nfull avg10=0.00 total=7\n", &n));
+    uint64_t more = 0;
+    const char *io = "rchar: 1\nread_bytes: 4096\nwrite_bytes: 8192\ncancelled_write_bytes: 3\n";
+    assert_true(pressure_storage(io, &n, &more) && n == 4096 && more == 8192);
+    assert_false(pressure_storage("read_bytes: 4096\n", &n, &more));
+    assert_false(pressure_storage("read_bytes: -1\nwrite_bytes: 0\n", &n, &more));
     assert_true(pressure_cgroup("1:name=x:/y\n0::/user.slice/a\n", path, sizeof path));
     assert_string_equal(path, "/user.slice/a");
     assert_false(pressure_cgroup("1:name=x:/y\n", path, sizeof path));

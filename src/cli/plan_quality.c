@@ -1,0 +1,57 @@
+/* The quality in a plan: what kvasir verify has measured of the KV types. */
+#include "base/status.h"
+#include "cli/plan.h"
+#include "cli/sweep.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static void chosen_type(const kvasir_plan_model *m, char to[SWEEP_TYPE_BYTES])
+{
+    sweep_type_text(m->kv_k, m->kv_v, to);
+}
+
+static void print_record(const quality_record *r)
+{
+    char more[64] = "";
+    if (r->needles)
+        (void)snprintf(more, sizeof more, ", needles %d of %d to %s tokens", r->needles_found, r->needles,
+                       count_text((uint64_t)r->deepest));
+    (void)printf("    %-6s %s: divergence %.4f, same best token %.1f%%, perplexity %.3f for %.3f%s\n", r->kv,
+                 r->holds ? "holds" : "FAILS", r->kld, 100 * r->same_top, r->ppl, r->ppl_ref, more);
+    (void)printf("           measured %s%.10s\n", r->shipped ? "where kvasir is made, " : "here, ", r->date);
+}
+
+void plan_quality_print(const quality *q, const kvasir_plan_model *m)
+{
+    char type[SWEEP_TYPE_BYTES];
+    if (!m->kv_known || !m->runs) return;
+    chosen_type(m, type);
+    int missing = strcmp(type, "f16") != 0 && strcmp(type, "f32") != 0 && !quality_find(q, type);
+    if (q->n || missing) (void)printf("  quality beside f16, from kvasir verify\n");
+    for (int i = 0; i < q->n; i++) print_record(&q->type[i]);
+    if (missing) (void)printf("    %-6s not measured: kvasir verify MODEL --steps quality --kv %s does\n", type, type);
+}
+
+void plan_quality_warn(const quality *q, const kvasir_plan_model *m)
+{
+    char type[SWEEP_TYPE_BYTES];
+    if (!m->kv_known) return;
+    chosen_type(m, type);
+    const quality_record *r = quality_find(q, type);
+    if (r && !r->holds)
+        note("KV in %s has failed when kvasir verify measured its quality with this model (divergence %.4f)", type,
+             r->kld);
+}
+
+json_t *plan_quality_json(const quality *q)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < q->n; i++) {
+        json_t *r = quality_record_json(&q->type[i]);
+        (void)json_object_set_new(r, "shipped", json_boolean(q->type[i].shipped));
+        (void)json_array_append_new(list, r);
+    }
+    return list;
+}

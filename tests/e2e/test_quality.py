@@ -1,0 +1,101 @@
+"""What kvasir verify keeps of the quality of KV types, and what plan and tune make of it."""
+import json
+from pathlib import Path
+
+import pytest
+
+import shapes
+from conftest import SOURCE, kvasir, kvasir_json, real_model
+
+WHOLE = ["--steps", "quality", "--ctx", "512", "--depths", "200", "-t", "1"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, llama):
+    """Settings in which q8 was measured and holds, and q4 was and fails: the model's weights are random."""
+    folder = tmp_path_factory.mktemp("settings")
+    for kind, code in (("q8:q8", 0), ("q4", 5), ("q8", 0)):
+        kvasir("verify", llama, *WHOLE, "--kv", kind, code=code, XDG_CONFIG_HOME=str(folder))
+    return {"XDG_CONFIG_HOME": str(folder)}
+
+
+def document(home):
+    path, = Path(home["XDG_CONFIG_HOME"]).glob("kvasir/quality/*.json")
+    return path, json.loads(path.read_text())
+
+
+def test_kept(home, llama):
+    _, d = document(home)
+    shapes.check(d, shapes.QUALITY)
+    assert d["schema"] == "kvasir.quality/1" and d["model"]["architecture"] == "llama"
+    assert [(t["kv"], t["holds"]) for t in d["types"]] == [("q4", False), ("q8", True)], "one for each type, the newest"
+    q4, q8 = d["types"]
+    assert 0 < q8["kld"] < q4["kld"] and q4["same_top"] < q8["same_top"] <= 1 and q8["ppl_ref"] == q4["ppl_ref"]
+    assert q8["tokens"] == 255 and q8["forced"] > 200 and q8["needles_found"] <= q8["needles"] <= 3 and q8["deepest"] == 200
+
+
+def test_plan_says(home, llama):
+    """Both types are shown, and the one that failed is chosen for no budget."""
+    plan = kvasir_json("plan", llama, **home)
+    shapes.check(plan, shapes.PLAN)
+    assert [(q["kv"], q["holds"], q["shipped"]) for q in plan["quality"]] == [("q4", False, False), ("q8", True, False)]
+    text = kvasir("plan", llama, **home).stdout.decode()
+    assert "FAILS: divergence" in text and "holds: divergence" in text
+    small = ["--budget", plan["total_bytes"] - plan["kv_bytes"] + (64 << 20) + plan["kv_bytes"] // 3]
+    without = kvasir_json("plan", llama, *small)
+    assert (without["chosen"]["kv_k"], without["chosen"]["kv_v"], without["quality"]) == ("q4", "q4", [])
+    chosen = kvasir_json("plan", llama, *small, **home)["chosen"]
+    assert (chosen["kv_k"], chosen["kv_v"]) == ("q8", "q4") and chosen["ctx"] < without["chosen"]["ctx"]
+    assert "KV in q4 is left out: measured, it costs too much quality" in chosen["why"]
+    asked = kvasir("plan", llama, "--kv", "q4", **home)
+    assert b"KV in q4 has failed" in asked.stderr, "who asks for it is warned"
+    unknown = kvasir("plan", llama, "--kv", "q8:q4", **home).stdout
+    assert b"q8:q4  not measured: kvasir verify MODEL --steps quality --kv q8:q4 does" in unknown
+
+
+def test_tune_leaves_out(home, llama, tmp_path):
+    out = tmp_path / "c.json"
+    done = kvasir("tune", llama, "--ctx", "700", "--repeat", "1", "-t", "1", "--out", out, **home)
+    assert b"left out: kvasir verify found that it costs too much quality" in done.stdout
+    config = json.loads(out.read_text())
+    assert [m["quality_fails"] for m in config["memory"]] == [False, False, False, True]
+    assert "q4" not in [side["kv"] for e in config["evidence"] for side in (e["a"], e["b"])]
+
+
+def test_quick_is_not_kept(llama, tmp_path):
+    kvasir("verify", llama, "--quick", *WHOLE, "--kv", "q8", XDG_CONFIG_HOME=str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"schema": "kvasir.config/1"}', '{"schema": "kvasir.quality/1", "types": 7}', "",
+                                  '{"schema": "kvasir.quality/1", "types": [{"kv": 3}, {"kv": "%s"}, 9]}' % ("q" * 5000)])
+def test_bad_file(text, home, llama):
+    """A file that says nothing is no reason to fail, and is replaced by the next measurement."""
+    path, good = document(home)
+    try:
+        path.write_text(text)
+        done = kvasir("plan", llama, "--json", **home)
+        assert json.loads(done.stdout)["quality"] == []
+        assert (b"is not used" in done.stderr) == (not text.startswith('{"schema": "kvasir.quality/1"'))
+        kvasir("verify", llama, *WHOLE, "--kv", "q8", **home)
+        assert [t["kv"] for t in json.loads(path.read_text())["types"]] == ["q8"]
+    finally:
+        path.write_text(json.dumps(good))
+
+
+def test_no_folder(llama, tmp_path):
+    (tmp_path / "kvasir").write_text("")
+    done = kvasir("verify", llama, *WHOLE, "--kv", "q8", code=1, XDG_CONFIG_HOME=str(tmp_path))
+    assert b"kvasir/quality/" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["smollm2-135m-q4_1", "gemma3-270m-q4_k_m", "qwen2.5-coder-1.5b-q4_k_m"])
+def test_shipped(name):
+    """What comes with the command is whole, is found for its model, and q4 is usable with all of them."""
+    d = json.loads((SOURCE / "share/quality" / (name.replace("2.5", "2_5").replace("1.5", "1_5") + ".json")).read_text())
+    shapes.check(d, shapes.QUALITY)
+    assert {t["kv"] for t in d["types"]} == {"q8", "q8:q4", "q4"} and all(t["holds"] for t in d["types"])
+    assert all(t["forced"] == 1000 and t["tokens"] >= 2000 and t["needles_found"] == t["needles"] for t in d["types"])
+    plan = kvasir_json("plan", real_model(name + ".gguf"))
+    assert {q["kv"]: q["kld"] for q in plan["quality"]} == {t["kv"]: t["kld"] for t in d["types"]}
+    assert all(q["shipped"] for q in plan["quality"])
