@@ -2,51 +2,77 @@
    which the bytes of the step (kvasir_seq_step_bytes) can be read at all (kvasir_read_bandwidth). A ratio of 1 cannot be
    beaten, except by models that stay in a cache. One JSON object per type, depth and line.
 
-     decode_floor MODEL.gguf TEXT [--threads N] [--decode 64] [--depths 0,4096] [--repeat 3] [--kv f16,q8,q4] */
+   Memory is shared with other machines and half as fast a minute later. So each sample has its own floor: the better of the
+   bandwidths right before and behind it. "ratio" is the median over --repeat samples, "best" the least; ms, gb_per_s and
+   floor_ms are those of the sample in the median's place.
+
+     decode_floor MODEL.gguf TEXT [--threads N] [--decode 64] [--depths 0,4096] [--repeat 5] [--kv f16,q8,q4] */
 #include "measure.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
-/* The bandwidth is measured in turn with the types: it is another one a minute later. */
-static double best_of(bench *b, int depth, double best[MAX_TYPES])
+enum { MOST = 64 };
+
+typedef struct sample {
+    double ms, bandwidth, floor_ms, ratio;
+} sample;
+
+static double bandwidth(const bench *b)
 {
     const kvasir_engine_options all = {.n_threads = b->o->threads, .cpu = b->o->cpu};
-    double bandwidth = 0, now;
-    for (int i = 0; i < b->n_types; i++) best[i] = 0;
+    double now;
+    must(kvasir_read_bandwidth(&all, 0.3, &now));
+    return now;
+}
+
+/* The types take turns, forwards and backwards. */
+static void take_samples(bench *b, int depth, sample out[MAX_TYPES][MOST])
+{
+    double before = bandwidth(b);
     for (int turn = 0; turn < b->o->repeat; turn++) {
-        must(kvasir_read_bandwidth(&all, 0.5, &now));
-        if (now > bandwidth) bandwidth = now;
         for (int i = 0; i < b->n_types; i++) {
-            measure_use(b, i);
-            double rate = measure_rate(b, depth, b->o->decode, 1);
-            if (rate > best[i]) best[i] = rate;
+            int type = turn % 2 == 0 ? i : b->n_types - 1 - i;
+            sample *s = &out[type][turn];
+            measure_use(b, type);
+            s->ms = 1000 / measure_rate(b, depth, b->o->decode, 1);
+            must(kvasir_seq_truncate(b->seq, depth));
+            double bytes = (double)kvasir_seq_step_bytes(b->seq), after = bandwidth(b);
+            s->bandwidth = after > before ? after : before;
+            s->floor_ms = 1000 * bytes / s->bandwidth;
+            s->ratio = s->ms / s->floor_ms;
+            before = after;
         }
     }
-    return bandwidth;
+}
+
+static int by_ratio(const void *a, const void *b)
+{
+    double x = ((const sample *)a)->ratio, y = ((const sample *)b)->ratio;
+    return (x > y) - (x < y);
 }
 
 static void at_depth(bench *b, int depth)
 {
-    double best[MAX_TYPES], bandwidth = best_of(b, depth, best); /* bytes per second */
+    static sample all[MAX_TYPES][MOST];
+    take_samples(b, depth, all);
     for (int i = 0; i < b->n_types; i++) {
-        measure_use(b, i);
-        must(kvasir_seq_truncate(b->seq, depth));
-        uint64_t bytes = kvasir_seq_step_bytes(b->seq);
-        double ms = 1000 / best[i], floor_ms = 1000 * (double)bytes / bandwidth;
+        qsort(all[i], (size_t)b->o->repeat, sizeof **all, by_ratio);
+        const sample *s = &all[i][b->o->repeat / 2];
         (void)printf("{\"test\":\"decode floor\",\"n\":%d,\"depth\":%d,\"kv\":\"%s\",\"threads\":%d,"
-                     "\"level\":\"%s\",\"ms\":%.4f,\"step_bytes\":%llu,\"gb_per_s\":%.3f,\"floor_ms\":%.4f,"
-                     "\"ratio\":%.4f}\n",
-                     b->o->decode, depth, b->kv, b->info.n_threads, b->info.cpu_level, ms, (unsigned long long)bytes,
-                     bandwidth * 1e-9, floor_ms, ms / floor_ms);
+                     "\"level\":\"%s\",\"ms\":%.4f,\"gb_per_s\":%.3f,\"floor_ms\":%.4f,\"ratio\":%.4f,\"best\":%.4f}\n",
+                     b->o->decode, depth, b->types[i], b->info.n_threads, b->info.cpu_level, s->ms, s->bandwidth * 1e-9,
+                     s->floor_ms, s->ratio, all[i][0].ratio);
     }
 }
 
 int main(int argc, char **argv)
 {
-    options o = {.depths = "0", .kv = "f16", .decode = 64, .repeat = 3};
+    options o = {.depths = "0", .kv = "f16", .decode = 64, .repeat = 5};
     bench b;
     parse(argc, argv, &o);
     if (o.decode == 0) give_up("--decode 0: nothing to measure");
+    if (o.repeat > MOST) give_up("--repeat is too much");
     measure_open(&o, &b);
     measure_depths(&b, o.kv, at_depth);
     measure_close(&b);

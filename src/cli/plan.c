@@ -296,8 +296,7 @@ static int be_fast(const plan_speed *s, kvasir_plan_options *o, kvasir_model *co
 static int report(const plan_args *a, const kvasir_plan *p, const plan_speed *s, const quality *q)
 {
     for (int i = 0; i < p->n_models; i++) plan_quality_warn(&q[i], &p->models[i]);
-    int code =
-        a->output.json ? print_json(plan_document(p, s, q)) : print_text(p, s, q, a->output.verbose);
+    int code = a->output.json ? print_json(plan_document(p, s, q)) : print_text(p, s, q, a->output.verbose);
     return judge(p, code);
 }
 

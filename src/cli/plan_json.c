@@ -103,11 +103,12 @@ static json_t *json_model(const kvasir_plan *p, const kvasir_plan_model *m, cons
                                               bytes_or_null(m->workspace_bytes > 0, m->workspace_bytes), "buffer_bytes",
                                               bytes_or_null(m->workspace_bytes > 0, m->buffer_bytes), "total_bytes",
                                               json_bytes(m->total_bytes)));
-    (void)json_object_update_new(
-        d, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "speed", plan_speed_json(s, p, m), "quality",
-                     plan_quality_json(q), "weights", json_weights(m), "streams", json_streams(m), "states", json_states(m), "max_ctx", json_max_ctx(m),
-                     "spill_depth", m->spill_depth ? json_integer(m->spill_depth) : json_null(), "chosen",
-                     json_chosen(p, m), "peer", json_peer(m->peer)));
+    (void)json_object_update_new(d, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "speed",
+                                              plan_speed_json(s, p, m), "quality", plan_quality_json(q), "weights",
+                                              json_weights(m), "streams", json_streams(m), "states", json_states(m),
+                                              "max_ctx", json_max_ctx(m), "spill_depth",
+                                              m->spill_depth ? json_integer(m->spill_depth) : json_null(), "chosen",
+                                              json_chosen(p, m), "peer", json_peer(m->peer)));
     return d;
 }
 

@@ -76,7 +76,8 @@ static int read_record(const json_t *d, quality_record *r)
     const char *kv = json_string_value(json_object_get(d, "kv"));
     const char *date = json_string_value(json_object_get(d, "date"));
     const json_t *holds = json_object_get(d, "holds");
-    if (!kv || strlen(kv) >= sizeof r->kv || strspn(kv, "fq0123468:") != strlen(kv) || !json_is_boolean(holds)) return 0;
+    if (!kv || strlen(kv) >= sizeof r->kv || strspn(kv, "fq0123468:") != strlen(kv) || !json_is_boolean(holds))
+        return 0;
     *r = (quality_record){.kld = number_of(d, "kld"),
                           .same_top = number_of(d, "same_top"),
                           .ppl = number_of(d, "ppl"),
@@ -181,8 +182,8 @@ kvasir_status quality_store(const kvasir_model_info *m, const quality_record *r,
             (void)json_array_append_new(types, quality_record_json(&known.type[i]));
     (void)json_array_append_new(types, quality_record_json(r));
     d = json_document("quality");
-    (void)json_object_update_new(
-        d, json_pack("{s:s, s:o, s:o}", "version", kvasir_version(), "model", model_json(m), "types", types));
+    (void)json_object_update_new(d, json_pack("{s:s, s:o, s:o}", "version", kvasir_version(), "model", model_json(m),
+                                              "types", types));
     (void)file_make_folders(path); /* what cannot be made shows when the file is written */
     kvasir_status status = write_json(d, path);
     json_decref(d);

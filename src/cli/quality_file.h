@@ -13,10 +13,10 @@ typedef struct quality_record {
     char kv[QUALITY_TYPE_BYTES], date[QUALITY_DATE_BYTES]; /* "q8:q4", UTC */
     double kld, same_top, ppl, ppl_ref;                    /* over the text; nats, share */
     double forced_kld, forced_same_top;                    /* over the forced decode */
-    int tokens, forced, needles, needles_found;            /* tokens scored, decoded; needles that f16 finds, that the type does */
-    int deepest;                                           /* tokens in front of the farthest needle's question */
-    int holds;                                             /* every row was within its limit */
-    int shipped;                                           /* it came with the command */
+    int tokens, forced, needles, needles_found; /* tokens scored, decoded; needles that f16 finds, that the type does */
+    int deepest;                                /* tokens in front of the farthest needle's question */
+    int holds;                                  /* every row was within its limit */
+    int shipped;                                /* it came with the command */
 } quality_record;
 
 typedef struct quality {

@@ -142,7 +142,8 @@ static void print_memory(const tune *t)
     for (int i = 0; i < TUNE_TYPES; i++)
         if (t->fit[i].total_bytes)
             (void)printf("  %-8s %10s in all, KV %10s  %s\n", tune_types[i], bytes_text(t->fit[i].total_bytes),
-                         bytes_text(t->fit[i].kv_bytes), !t->fit[i].fits  ? "does not fit"
+                         bytes_text(t->fit[i].kv_bytes),
+                         !t->fit[i].fits   ? "does not fit"
                          : t->fit[i].fails ? "left out: kvasir verify found that it costs too much quality"
                                            : "fits");
     (void)printf("Speed behind %s tokens: seconds of reading %d and generating %d\n", count_text((uint64_t)t->depth),

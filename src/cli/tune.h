@@ -43,7 +43,7 @@ typedef struct tune {
     char out[4096];
     int ctx, depth, behind, repeat, cores, max_batch;
     uint64_t budget, reserve, margin, kv_room; /* kv_room: what the boundary leaves to the pool */
-    char unusable[QUALITY_LIST_BYTES]; /* types that fail */
+    char unusable[QUALITY_LIST_BYTES];         /* types that fail */
     tune_fit fit[TUNE_TYPES];
     tune_point now;               /* the best that is known */
     kvasir_seq *base[TUNE_TYPES]; /* depth - 1 tokens of the text; NULL: not filled */

@@ -55,9 +55,9 @@ typedef struct verify {
     int n_checks, room;
     char missing[VERIFY_MAX_PARTS][VERIFY_LABEL]; /* parts that were not measured */
     int n_missing;
-    kvasir_seq *seq;  /* filled part by part; NULL before and after */
-    double fill_s;    /* that filling it has taken */
-    double single_ms; /* decode of one client at the depth that two are measured at; 0: not measured */
+    kvasir_seq *seq;     /* filled part by part; NULL before and after */
+    double fill_s;       /* that filling it has taken */
+    double single_ms;    /* decode of one client at the depth that two are measured at; 0: not measured */
     uint64_t storage[2]; /* bytes read from storage and written to it before the first part */
     int has_storage;
     quality_record quality; /* what the rows of quality say, for kvasir plan */

@@ -92,6 +92,7 @@ static op_stream stream_of(const kv_stream *s)
     for (int f = 0; f < OP_FORMS; f++) {
         out.offset[f] = s->offset[f];
         out.page_bytes[f] = s->page_bytes[f];
+        out.head_stride[f] = s->head_stride[f];
         out.format[f] = kv_attn_format(s->type, (kv_format)f);
     }
     return out;

@@ -13,9 +13,10 @@ static const uint32_t ON_FREE_LIST = UINT32_MAX;
 static kvasir_status see(const kv_class *c, const unsigned char *block, int page)
 {
     if (!block) WRONG("page %d is missing", page);
-    uintptr_t at = (uintptr_t)block - (uintptr_t)c->base;
-    if (at % c->block_bytes || at / c->block_bytes >= c->high) WRONG("page %d is no block of its class", page);
-    c->seen[at / c->block_bytes]++;
+    if (block < c->base || block >= kv_block_at(c, c->high)) WRONG("page %d is no block of its class", page);
+    uint32_t slot = kv_block_slot(c, block);
+    if (slot >= c->high || kv_block_at(c, slot) != block) WRONG("page %d is no block of its class", page);
+    c->seen[slot]++;
     return KVASIR_OK;
 }
 
@@ -82,6 +83,7 @@ static kvasir_status see_free(const kv_class *c)
         if (slot >= c->high) WRONG("block %u is on the free list and was never used", slot);
         if (c->seen[slot]) WRONG("block %u is free and in use, or free twice", slot);
         c->seen[slot] = ON_FREE_LIST;
+        if (i > 0 && slot < c->free[(i - 1) / 2]) WRONG("block %u is free and comes after a later one", slot);
     }
     for (uint32_t i = 0; i < c->high; i++) {
         uint32_t expected = c->seen[i] == ON_FREE_LIST ? 0 : c->seen[i];

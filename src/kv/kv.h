@@ -1,7 +1,9 @@
 /* The KV cache: what is stored (layout, pure), where (pool of blocks with a hard budget), and for whom (sequences).
 
-   stream: the K or the V rows of one layer. page: 64 tokens of one stream and one kv-head. block: the pages of every
-   stream of one group for the same 64 tokens; reference counted, the unit of sharing. group: the streams that are kept
+   stream: the K or the V rows of one layer. page: 64 tokens of one stream and one kv-head. piece: the K page and the V page of
+   one head of one layer, side by side. block: the pieces of every layer of one group for the same 64 tokens; reference
+   counted, the unit of sharing. Blocks lie in memory in runs: of each piece, those of `run` blocks side by side, so that
+   attention over neighbouring pages reads one long stretch. group: the streams that are kept
    for the same span of tokens: all (full attention) or the last `window` (sliding window); a model has one or two.
 
    Each stream has two page formats. An open page holds plain rows (f16, or f32 for the type f32); page 0 of a sequence and the page that
@@ -53,13 +55,16 @@ typedef struct kv_stream {
     int n_heads, head_dim, window, group;
     kv_type type;
     size_t page_bytes[KV_FORMATS]; /* one kv-head; a multiple of 64 */
-    size_t offset[KV_FORMATS];     /* of head 0's page in the group's block; head h's is at offset + h * page_bytes */
+    size_t offset[KV_FORMATS]; /* of head 0's page from the group's block; head h's is at offset + h * head_stride */
+    size_t head_stride[KV_FORMATS];
 } kv_stream;
 
 typedef struct kv_group {
     int window; /* 0: the full group */
     int n_streams;
-    size_t block_bytes[KV_FORMATS]; /* a multiple of 4096, so that a freed block's memory can go back to the system */
+    size_t block_bytes[KV_FORMATS]; /* a multiple of 4096, so that freed blocks' memory can go back to the system */
+    size_t piece_bytes[KV_FORMATS]; /* block_bytes where layers differ: the block then is one piece */
+    int run[KV_FORMATS];            /* blocks whose pieces lie side by side */
 } kv_group;
 
 typedef struct kv_layout {
@@ -102,7 +107,7 @@ int kv_layout_max_tokens(const kv_layout *l, uint64_t budget);
 typedef struct kv_pool kv_pool;
 
 /* A pool that never holds more than `budget` bytes of blocks. Address space is reserved, memory is taken as blocks
-   are written and given back when they are freed. Used from one thread. */
+   are written and given back when all blocks of a run are free. Used from one thread. */
 kvasir_status kv_pool_create(uint64_t budget, kv_pool **out);
 void kv_pool_free(kv_pool *p); /* all sequences and snapshots must be gone */
 uint64_t kv_pool_budget(const kv_pool *p);
@@ -179,7 +184,7 @@ kv_view kv_seq_view(const kv_seq *s, int layer);
 static inline void *kv_page(const kv_view *w, const kv_stream *s, int page, int head)
 {
     int format = w->closed[page];
-    return w->block[page] + s->offset[format] + (size_t)head * s->page_bytes[format];
+    return w->block[page] + s->offset[format] + (size_t)head * s->head_stride[format];
 }
 
 #endif

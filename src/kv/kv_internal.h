@@ -18,14 +18,15 @@
 #include "base/checked.h"
 #include "kv/kv.h"
 
-/* All blocks of one size: an address range cut into slots, of which the first `high` have been in use at some
- * time. */
+/* All blocks of one size and shape: an address range cut into runs of slots, of which the first `high` have been in use at some
+   time. Within a run, piece by piece, those of its slots lie side by side. */
 typedef struct kv_class {
-    size_t block_bytes;
+    size_t block_bytes, piece_bytes;
+    uint32_t run; /* slots */
     uint32_t slots, high, n_free;
     unsigned char *base;
     uint32_t *refs; /* by slot; 0: free */
-    uint32_t *free; /* a stack of free slots below `high` */
+    uint32_t *free; /* the free slots below `high`, a heap with the lowest first: so sequences stay together */
     uint32_t *seen; /* scratch of kv_check, zero in between */
 } kv_class;
 
@@ -86,17 +87,30 @@ static inline int kv_closing_page(bool packs, int n, int end)
 
 /* ---- pool.c */
 
-/* The class of blocks of this size, made when it is new. */
-kvasir_status kv_pool_class(kv_pool *p, size_t block_bytes, kv_class **out);
+/* The class of a group's blocks, made when it is new. */
+kvasir_status kv_pool_class(kv_pool *p, const kv_group *g, kv_format f, kv_class **out);
 /* Takes a block with one reference. The caller has checked the budget, which makes this infallible: a class
    has as many slots as the whole budget pays for. The bytes of a block hold anything. */
 unsigned char *kv_block_take(kv_pool *p, kv_class *c);
 void kv_block_ref(kv_class *c, const unsigned char *block);
 /* Drops a reference; the last one gives the memory and the budget back. */
 void kv_block_unref(kv_pool *p, kv_class *c, unsigned char *block);
+/* Copies what a block holds into another one of its class. */
+void kv_block_copy(const kv_class *c, unsigned char *to, const unsigned char *from);
+
+static inline size_t kv_run_bytes(const kv_class *c)
+{
+    return c->run * c->block_bytes;
+}
+/* A block's address is that of its first piece. */
+static inline unsigned char *kv_block_at(const kv_class *c, uint32_t slot)
+{
+    return c->base + slot / c->run * kv_run_bytes(c) + slot % c->run * c->piece_bytes;
+}
 static inline uint32_t kv_block_slot(const kv_class *c, const unsigned char *block)
 {
-    return (uint32_t)((size_t)(block - c->base) / c->block_bytes);
+    size_t at = (size_t)(block - c->base), run = kv_run_bytes(c);
+    return (uint32_t)(at / run) * c->run + (uint32_t)(at % run / c->piece_bytes);
 }
 
 /* ---- snapshot.c */

@@ -10,7 +10,9 @@ enum {
     MAX_HEADS = 4096,
     MAX_HEAD_DIM = 576, /* that of MLA's rows: 512 + 64 */
     PACK = ATTN_LANES,  /* heads that q8 and q4 hold are multiples of this */
-    BLOCK_ALIGN = 4096
+    BLOCK_ALIGN = 4096,
+    MOST_RUN = 16,       /* as many pages as attention takes in one go: ops.h */
+    RUN_BYTES = 16 << 20 /* a run becomes memory as a whole where the system gives large pages */
 };
 
 /* ---- types */
@@ -136,7 +138,7 @@ static kvasir_status collect_groups(const kv_layer *layers, int n_layers, kv_lay
     return KVASIR_OK;
 }
 
-static void add_stream(kv_layout *l, int layer, bool is_v, const kv_layer *in)
+static kv_stream *add_stream(kv_layout *l, int layer, bool is_v, const kv_layer *in)
 {
     kv_stream *s = &l->stream[l->n_streams++];
     *s = (kv_stream){.layer = layer,
@@ -146,12 +148,52 @@ static void add_stream(kv_layout *l, int layer, bool is_v, const kv_layer *in)
                      .window = in->window,
                      .type = is_v ? l->type_v : l->type_k};
     while (l->group[s->group].window != s->window) s->group++;
-    kv_group *g = &l->group[s->group];
-    g->n_streams++;
+    l->group[s->group].n_streams++;
+    for (int f = 0; f < KV_FORMATS; f++) s->page_bytes[f] = kv_page_bytes(s->type, (kv_format)f, is_v, s->head_dim);
+    return s;
+}
+
+/* A layer's streams, as they would lie in a block by itself. A group's piece_bytes become 0 where layers differ. */
+static void add_layer(kv_layout *l, int layer, const kv_layer *in)
+{
+    kv_stream *k = add_stream(l, layer, false, in), *v = add_stream(l, layer, true, in);
+    kv_group *g = &l->group[k->group];
     for (int f = 0; f < KV_FORMATS; f++) {
-        s->page_bytes[f] = kv_page_bytes(s->type, (kv_format)f, is_v, s->head_dim);
-        s->offset[f] = g->block_bytes[f];
-        g->block_bytes[f] += (size_t)s->n_heads * s->page_bytes[f];
+        size_t piece = k->page_bytes[f] + v->page_bytes[f];
+        if (g->block_bytes[f] == 0) g->piece_bytes[f] = piece;
+        if (g->piece_bytes[f] != piece) g->piece_bytes[f] = 0;
+        k->offset[f] = g->block_bytes[f];
+        v->offset[f] = g->block_bytes[f] + k->page_bytes[f];
+        k->head_stride[f] = v->head_stride[f] = piece;
+        g->block_bytes[f] += (size_t)in->n_head_kv * piece;
+    }
+}
+
+/* Few blocks are open where full pages are packed: a run would only be memory that nobody needs. */
+static int run_of(const kv_layout *l, const kv_group *g, kv_format f)
+{
+    if (g->piece_bytes[f] == 0 || (f == KV_OPEN && kv_packs(l))) return 1;
+    return max_int(1, (int)min_size(MOST_RUN, RUN_BYTES / g->block_bytes[f]));
+}
+
+/* Rounds the blocks, and draws their pieces apart so that those of a whole run find room between them. */
+static void settle_blocks(kv_layout *l)
+{
+    for (int i = 0; i < l->n_groups; i++) {
+        kv_group *g = &l->group[i];
+        for (int f = 0; f < KV_FORMATS; f++) {
+            g->block_bytes[f] = align_up(g->block_bytes[f], BLOCK_ALIGN);
+            g->run[f] = run_of(l, g, (kv_format)f);
+            if (g->piece_bytes[f] == 0) g->piece_bytes[f] = g->block_bytes[f];
+        }
+    }
+    for (int i = 0; i < l->n_streams; i++) {
+        kv_stream *s = &l->stream[i];
+        for (int f = 0; f < KV_FORMATS; f++) {
+            size_t run = (size_t)l->group[s->group].run[f], in_piece = s->is_v ? s[-1].page_bytes[f] : 0;
+            s->offset[f] = (s->offset[f] - in_piece) * run + in_piece;
+            s->head_stride[f] *= run;
+        }
     }
 }
 
@@ -173,13 +215,9 @@ kvasir_status kv_layout_make(const kv_layer *layers, int n_layers, kv_type k, kv
         out->k_stream[i] = -1;
         if (layers[i].n_head_kv == 0) continue;
         out->k_stream[i] = out->n_streams;
-        add_stream(out, i, false, &layers[i]);
-        add_stream(out, i, true, &layers[i]);
+        add_layer(out, i, &layers[i]);
     }
-    for (int g = 0; g < out->n_groups; g++) {
-        size_t *bytes = out->group[g].block_bytes;
-        for (int f = 0; f < KV_FORMATS; f++) bytes[f] = align_up(bytes[f], BLOCK_ALIGN);
-    }
+    settle_blocks(out);
     return KVASIR_OK;
 }
 

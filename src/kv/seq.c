@@ -53,7 +53,7 @@ static kvasir_status make_seq(kv_pool *p, const kv_layout *l, int max_tokens, kv
     kvasir_status status = alloc_tables(s);
     for (int g = 0; g < l->n_groups && status == KVASIR_OK; g++) {
         for (int f = 0; f < KV_FORMATS && status == KVASIR_OK; f++) {
-            status = kv_pool_class(p, l->group[g].block_bytes[f], &s->class[g][f]);
+            status = kv_pool_class(p, &l->group[g], (kv_format)f, &s->class[g][f]);
         }
     }
     if (status != KVASIR_OK) {
@@ -213,7 +213,7 @@ static void copy_tail(kv_seq *s, int g)
     kv_class *c = page_class(s, g, tail);
     unsigned char *shared = s->table[g][tail];
     s->table[g][tail] = kv_block_take(s->pool, c);
-    memcpy(s->table[g][tail], shared, c->block_bytes);
+    kv_block_copy(c, s->table[g][tail], shared);
     kv_block_unref(s->pool, c, shared);
 }
 

@@ -115,7 +115,7 @@ static int first_visible(const attn_shape *sh, int pos)
 
 static void *page_in(unsigned char *block, const op_stream *s, op_form form, int head_kv)
 {
-    return block + s->offset[form] + (size_t)head_kv * s->page_bytes[form];
+    return block + s->offset[form] + (size_t)head_kv * s->head_stride[form];
 }
 
 /* The open form of a page that is begun and filled in this step. */

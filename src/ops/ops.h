@@ -108,8 +108,9 @@ void op_moe(op *t, const acts *a, int n, const moe_weights *w, const moe_room *r
 /* Where one stream's pages lie in a block, and what they are, in either form. */
 typedef enum op_form { OP_OPEN, OP_CLOSED, OP_FORMS } op_form;
 typedef struct op_stream {
-    size_t offset[OP_FORMS];     /* of head 0's page in a block */
-    size_t page_bytes[OP_FORMS]; /* one head's page */
+    size_t offset[OP_FORMS];      /* of head 0's page in a block */
+    size_t page_bytes[OP_FORMS];  /* one head's page */
+    size_t head_stride[OP_FORMS]; /* from one head's page to the next head's */
     attn_format format[OP_FORMS];
 } op_stream;
 

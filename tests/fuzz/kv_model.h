@@ -93,7 +93,7 @@ static inline void model_close(const kv_view *view, const kv_stream *s, const mo
 {
     int first = q->length / KV_PAGE_TOKENS * KV_PAGE_TOKENS;
     for (int head = 0; head < s->n_heads; head++) {
-        void *rows = view->closing + s->offset[KV_CLOSED] + (size_t)head * s->page_bytes[KV_CLOSED];
+        void *rows = view->closing + s->offset[KV_CLOSED] + (size_t)head * s->head_stride[KV_CLOSED];
         for (int t = 0; t < KV_PAGE_TOKENS; t++)
             (void)model_head(s, KV_CLOSED, rows, t, head, q->stamp[first + t], true);
     }

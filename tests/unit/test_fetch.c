@@ -23,10 +23,10 @@ static void test_names(void **state)
     assert_string_equal(n.what, "");
     assert_int_equal(fetch_parse("hf:o/r:a folder/m+\u00e9%.gguf", &n), KVASIR_OK);
     assert_string_equal(n.what, "a folder/m+\u00e9%.gguf");
-    static const char *const wrong[] = {"hf:o/r:a/../b", "hf:o/r:a/",   "hf:o/r:a\\b", "hf:o/r:a\nb", "hf:o/r:a?b",
-                                        "hf:",           "hf:o",        "hf:o/",       "hf:/r",       "hf:../r",
-                                        "hf:o/..",       "hf:o/r:../x", "hf:o/r:a//b", "hf:o/r:",     "hf:o/r@",
-                                        "hf:o/r:/a",     "hf:o/r:a/.b", "hf:o/-r",     "hf:o o/r",    "hf:o/r/s",
+    static const char *const wrong[] = {"hf:o/r:a/../b", "hf:o/r:a/",   "hf:o/r:a\\b", "hf:o/r:a\nb",  "hf:o/r:a?b",
+                                        "hf:",           "hf:o",        "hf:o/",       "hf:/r",        "hf:../r",
+                                        "hf:o/..",       "hf:o/r:../x", "hf:o/r:a//b", "hf:o/r:",      "hf:o/r@",
+                                        "hf:o/r:/a",     "hf:o/r:a/.b", "hf:o/-r",     "hf:o o/r",     "hf:o/r/s",
                                         "hf:o/r@a//b",   "hf:o/r@/a",   "hf:o/r@a/",   "hf:o/r@a/../b"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_int_equal(fetch_parse(wrong[i], &n), KVASIR_E_ARGUMENT);

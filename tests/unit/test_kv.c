@@ -88,7 +88,9 @@ static void test_layout(void **state)
     assert_int_equal(l.n_streams, 56);
     assert_int_equal(l.n_groups, 1);
     assert_int_equal(l.k_stream[3], 6);
-    assert_int_equal(l.stream[7].offset[KV_OPEN], 3 * 65536 + 32768);
+    assert_int_equal(l.group[0].run[KV_OPEN], 9); /* of 1835008 bytes in 16 MiB */
+    assert_int_equal(l.stream[7].offset[KV_OPEN], 9 * 3 * 65536 + 16384);
+    assert_int_equal(l.stream[7].head_stride[KV_OPEN], 9 * 32768);
     assert_true(l.stream[7].is_v && l.stream[7].layer == 3);
     assert_true(kv_layout_bytes_per_token(&l) == 28672.0); /* 28 layers * 2 heads * (128 + 128) * 2 bytes */
     assert_int_equal(kv_layout_bytes(&l, 0), 0);
@@ -105,7 +107,11 @@ static void test_layout(void **state)
     size_t open = 1835008, closed = 974848; /* 56 * (8960 + 8448) = 974848, a multiple of 4096 */
     assert_int_equal(l.group[0].block_bytes[KV_OPEN], open);
     assert_int_equal(l.group[0].block_bytes[KV_CLOSED], closed);
-    assert_int_equal(l.stream[1].offset[KV_CLOSED], 2 * 8960);
+    assert_int_equal(l.group[0].run[KV_OPEN], 1);
+    assert_int_equal(l.group[0].run[KV_CLOSED], 16);
+    assert_int_equal(l.stream[1].offset[KV_OPEN], 16384);
+    assert_int_equal(l.stream[1].offset[KV_CLOSED], 8960);
+    assert_int_equal(l.stream[3].offset[KV_CLOSED], 16 * 2 * (8960 + 8448) + 8960);
     assert_int_equal(kv_layout_bytes(&l, 64), open);
     assert_int_equal(kv_layout_bytes(&l, 65), 2 * open);
     assert_int_equal(kv_layout_bytes(&l, 128), open + closed);
@@ -340,7 +346,7 @@ static void test_two_models(void **state)
     kv_layout_free(&m);
 }
 
-/* A context of 134 million tokens costs what is in it. */
+/* A context of 134 million tokens costs what is in it, and what its last run has room for. */
 static void test_resident(void **state)
 {
     (void)state;
@@ -351,18 +357,20 @@ static void test_resident(void **state)
     qwen(q);
     assert_ok(kv_layout_make(q, 28, KV_F16, KV_F16, &l));
     size_t slack = 6 << 20, before = mem_resident(); /* huge pages reach over the ends; a sanitizer keeps notes */
+    size_t run = (size_t)l.group[0].run[KV_OPEN] * l.group[0].block_bytes[KV_OPEN];
+    assert_true(run > 8 << 20 && run <= 16 << 20);
     assert_ok(kv_pool_create((uint64_t)1 << 40, &p));
     assert_ok(kv_seq_create(p, &l, KV_MAX_CONTEXT, &s));
     assert_true(mem_resident() < before + slack);
-    for (int n = 0; n < 640; n += 64) {
+    for (int n = 0; n < 1600; n += 64) {
         append(s, &l, 64, n);
         size_t now = mem_resident(), planned = (size_t)kv_layout_bytes(&l, n + 64);
-        assert_true(now < before + planned + planned / 7 + slack);
+        assert_true(now < before + planned + planned / 7 + run + slack);
         assert_true(now + slack > before + planned);
     }
     int kept;
     assert_ok(kv_seq_truncate(s, 64, &kept));
-    assert_true(mem_resident() < before + (5 << 20) + slack);
+    assert_true(mem_resident() < before + run + slack);
     append(s, &l, 128, 1);
     assert_int_equal(kv_pool_used(p), kv_layout_bytes(&l, 192));
     kv_seq_free(s);
@@ -371,15 +379,93 @@ static void test_resident(void **state)
     kv_layout_free(&l);
 }
 
+/* Neighbouring pages of a head lie side by side, K and V in turns, for as long as a run is. */
+static void test_runs(void **state)
+{
+    (void)state;
+    kv_layer q[28];
+    kv_layout l;
+    kv_pool *p;
+    kv_seq *s, *t;
+    qwen(q);
+    assert_ok(kv_layout_make(q, 28, KV_Q8, KV_Q4, &l));
+    const kv_group *g = &l.group[0];
+    assert_int_equal(g->run[KV_OPEN], 1);
+    assert_int_equal(g->run[KV_CLOSED], 16);
+    assert_ok(kv_pool_create((uint64_t)1 << 30, &p));
+    assert_ok(kv_seq_create(p, &l, 4096, &s));
+    append(s, &l, 64 * 20, 1); /* page 0 is open; 19 are closed: a run of 16 and 3 more */
+    for (int layer = 0; layer < 28; layer += 9) {
+        kv_view w = kv_seq_view(s, layer);
+        for (int head = 0; head < 2; head++) {
+            for (int page = 1; page < 16; page++) {
+                char *k = kv_page(&w, w.k, page, head), *v = kv_page(&w, w.v, page, head);
+                assert_ptr_equal(v, k + w.k->page_bytes[KV_CLOSED]);
+                assert_ptr_equal(kv_page(&w, w.k, page + 1, head), v + w.v->page_bytes[KV_CLOSED]);
+            }
+        }
+    }
+    /* What is freed is taken again from below, so that the next sequence is in one piece as well. */
+    kv_view w = kv_seq_view(s, 0);
+    unsigned char *lowest = w.block[1], *second = w.block[2];
+    append(s, &l, 64, 1);
+    assert_ok(kv_seq_create(p, &l, 4096, &t));
+    append(t, &l, 64 * 3, 2);
+    kv_seq_free(s);
+    assert_ok(kv_check(p));
+    append(t, &l, 64 * 2, 3);
+    w = kv_seq_view(t, 0);
+    assert_ptr_equal(w.block[3], lowest);
+    assert_ptr_equal(w.block[4], second);
+    kv_seq_free(t);
+    assert_int_equal(kv_pool_used(p), 0);
+    kv_pool_free(p);
+    kv_layout_free(&l);
+}
+
+/* Layers that differ in their head size make one piece of a block. */
+static void test_mixed_layers(void **state)
+{
+    (void)state;
+    const kv_layer layers[] = {{2, 64, 64, 0}, {4, 128, 128, 0}, {1, 64, 64, 0}},
+                   alike[] = {{2, 64, 64, 0}, {4, 64, 64, 0}};
+    kv_layout l;
+    assert_ok(kv_layout_make(layers, 3, KV_F16, KV_F16, &l));
+    assert_int_equal(l.group[0].run[KV_OPEN], 1);
+    assert_int_equal(l.group[0].piece_bytes[KV_OPEN], l.group[0].block_bytes[KV_OPEN]);
+    kv_pool *p;
+    kv_seq *s, *f;
+    int kept;
+    assert_ok(kv_pool_create((uint64_t)1 << 26, &p));
+    assert_ok(kv_seq_create(p, &l, 1000, &s));
+    append(s, &l, 100, 5);
+    assert_ok(kv_seq_fork(s, 100, &f, &kept));
+    append(f, &l, 1, 6); /* copies the block */
+    for (int layer = 0; layer < 3; layer++) {
+        kv_view a = kv_seq_view(s, layer), b = kv_seq_view(f, layer);
+        for (int head = 0; head < a.k->n_heads; head++) /* rows of V lie behind each other: 36 of them are the same */
+            assert_memory_equal(kv_page(&a, a.v, 1, head), kv_page(&b, b.v, 1, head), (size_t)(36 * 2 * a.v->head_dim));
+    }
+    kv_seq_free(s);
+    kv_seq_free(f);
+    kv_pool_free(p);
+    kv_layout_free(&l);
+    assert_ok(kv_layout_make(alike, 2, KV_F16, KV_F16, &l));
+    assert_int_equal(l.group[0].run[KV_OPEN], 16);
+    kv_layout_free(&l);
+}
+
 /* All bytes of the pages of one layer, for comparing. */
 static char *pages_of(const kv_seq *s, int layer, int page, size_t *bytes)
 {
     static char copy[1 << 16];
     kv_view view = kv_seq_view(s, layer);
-    size_t k = view.k->page_bytes[0] * (size_t)view.k->n_heads, v = view.v->page_bytes[0] * (size_t)view.v->n_heads;
-    memcpy(copy, kv_page(&view, view.k, page, 0), k);
-    memcpy(copy + k, kv_page(&view, view.v, page, 0), v);
-    *bytes = k + v;
+    size_t k = view.k->page_bytes[0], v = view.v->page_bytes[0], n = 0;
+    for (int head = 0; head < view.k->n_heads; head++, n += k + v) {
+        memcpy(copy + n, kv_page(&view, view.k, page, head), k);
+        memcpy(copy + n + k, kv_page(&view, view.v, page, head), v);
+    }
+    *bytes = n;
     return copy;
 }
 
@@ -685,6 +771,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_types),
         cmocka_unit_test(test_page_bytes),
+        cmocka_unit_test(test_runs),
+        cmocka_unit_test(test_mixed_layers),
         cmocka_unit_test(test_layout),
         cmocka_unit_test(test_layout_refuses),
         cmocka_unit_test(test_max_tokens),
