@@ -526,8 +526,8 @@ def test_headers_at_once(server, env):
         out, _ = process.communicate()
         assert process.returncode == 0 and json.loads(out)["file_bytes"] == len(data)
     assert [p.name for p in Path(env["KVASIR_CACHE"]).rglob("*") if p.is_file()] == ["t.gguf"]
-    server.files["/cut.gguf"] = Served(data[:3000])
-    run(env, "inspect", server.url + "/cut.gguf", code=3)
+    server.files["/page.gguf"] = Served(b"<html>" + bytes(MIB))
+    run(env, "inspect", server.url + "/page.gguf", code=3)
     assert [p.name for p in Path(env["KVASIR_CACHE"]).rglob("*") if p.is_file()] == ["t.gguf"]
     assert not [p for p in Path(env["KVASIR_CACHE"]).rglob("headers/*") if p.is_dir()]
 
