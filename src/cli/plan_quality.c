@@ -14,13 +14,13 @@ static void chosen_type(const kvasir_plan_model *m, char to[SWEEP_TYPE_BYTES])
 
 static void print_record(const quality_record *r)
 {
-    char more[64] = "";
+    char needles[48] = "-";
     if (r->needles)
-        (void)snprintf(more, sizeof more, ", needles %d of %d to %s tokens", r->needles_found, r->needles,
+        (void)snprintf(needles, sizeof needles, "%d of %d, %s", r->needles_found, r->needles,
                        count_text((uint64_t)r->deepest));
-    (void)printf("    %-6s %s: divergence %.4f, same best token %.1f%%, perplexity %.3f for %.3f%s\n", r->kv,
-                 r->holds ? "holds" : "FAILS", r->kld, 100 * r->same_top, r->ppl, r->ppl_ref, more);
-    (void)printf("           measured %s%.10s\n", r->shipped ? "where kvasir is made, " : "here, ", r->date);
+    (void)printf("    %-6s  %10.4f  %8.1f%%  %+9.1f%%  %-16s  %s; %s%.10s\n", r->kv, r->kld, 100 * r->same_top,
+                 100 * (r->ppl / r->ppl_ref - 1), needles, r->holds ? "holds" : "FAILS",
+                 r->shipped ? "by kvasir's makers, " : "here, ", r->date);
 }
 
 void plan_quality_print(const quality *q, const kvasir_plan_model *m)
@@ -29,7 +29,10 @@ void plan_quality_print(const quality *q, const kvasir_plan_model *m)
     if (!m->kv_known || !m->runs) return;
     chosen_type(m, type);
     int missing = strcmp(type, "f16") != 0 && strcmp(type, "f32") != 0 && !quality_find(q, type);
-    if (q->n || missing) (void)printf("  quality beside f16, from kvasir verify\n");
+    if (q->n || missing) (void)printf("  quality beside f16, as kvasir verify measured it\n");
+    if (q->n)
+        (void)printf("    %-6s  %10s  %9s  %10s  %-16s  %s\n", "KV", "divergence", "same best", "perplexity",
+                     "needles, to", "verdict");
     for (int i = 0; i < q->n; i++) print_record(&q->type[i]);
     if (missing) (void)printf("    %-6s not measured: kvasir verify MODEL --steps quality --kv %s does\n", type, type);
 }

@@ -40,7 +40,7 @@ def test_plan_says(home, llama):
     shapes.check(plan, shapes.PLAN)
     assert [(q["kv"], q["holds"], q["shipped"]) for q in plan["quality"]] == [("q4", False, False), ("q8", True, False)]
     text = kvasir("plan", llama, **home).stdout.decode()
-    assert "FAILS: divergence" in text and "holds: divergence" in text
+    assert "FAILS; here" in text and "holds; here" in text and "same best" in text
     small = ["--budget", plan["total_bytes"] - plan["kv_bytes"] + (64 << 20) + plan["kv_bytes"] * 2 // 5]
     without = kvasir_json("plan", llama, *small)
     assert (without["chosen"]["kv_k"], without["chosen"]["kv_v"], without["quality"]) == ("q4", "q4", [])
