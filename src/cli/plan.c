@@ -339,6 +339,18 @@ static int make_plan(const plan_args *a, kvasir_model *const *models, const plan
     return code;
 }
 
+/* The arrays have room for each of the models. */
+static int plan_all(const plan_args *a, kvasir_model **models, quality *q, char *unusable)
+{
+    plan_speed speed = {0};
+    int code = plan_speed_open(&a->speed, a->engine.cpu, &speed);
+    if (code == EXIT_DONE) code = open_models(a, models);
+    if (code == EXIT_DONE) code = make_plan(a, models, &speed, q, unusable);
+    plan_speed_close(&speed);
+    for (int i = 0; i < a->models.n; i++) kvasir_model_close(models[i]);
+    return code;
+}
+
 static int plan_main(void *args)
 {
     const plan_args *a = args;
@@ -349,13 +361,7 @@ static int plan_main(void *args)
     kvasir_model **models = mem_alloc(n, sizeof *models);
     quality *q = mem_alloc(n, sizeof *q);
     char *unusable = mem_alloc(n, QUALITY_LIST_BYTES);
-    plan_speed speed = {0};
-    int code = models && q && unusable ? EXIT_DONE : failed(fail_memory(n * sizeof *q));
-    if (code == EXIT_DONE) code = plan_speed_open(&a->speed, a->engine.cpu, &speed);
-    if (code == EXIT_DONE) code = open_models(a, models);
-    if (code == EXIT_DONE) code = make_plan(a, models, &speed, q, unusable);
-    plan_speed_close(&speed);
-    for (int i = 0; models && i < a->models.n; i++) kvasir_model_close(models[i]);
+    int code = models && q && unusable ? plan_all(a, models, q, unusable) : failed(fail_memory(n * sizeof *q));
     mem_free(models);
     mem_free(q);
     mem_free(unusable);
