@@ -15,7 +15,7 @@
 enum { MOST = 64 };
 
 typedef struct sample {
-    double ms, bandwidth, floor_ms, ratio;
+    double ms, bytes, bandwidth, floor_ms, ratio;
 } sample;
 
 static double bandwidth(const bench *b)
@@ -37,9 +37,10 @@ static void take_samples(bench *b, int depth, sample out[MAX_TYPES][MOST])
             measure_use(b, type);
             s->ms = 1000 / measure_rate(b, depth, b->o->decode, 1);
             must(kvasir_seq_truncate(b->seq, depth));
-            double bytes = (double)kvasir_seq_step_bytes(b->seq), after = bandwidth(b);
+            s->bytes = (double)kvasir_seq_step_bytes(b->seq);
+            double after = bandwidth(b);
             s->bandwidth = after > before ? after : before;
-            s->floor_ms = 1000 * bytes / s->bandwidth;
+            s->floor_ms = 1000 * s->bytes / s->bandwidth;
             s->ratio = s->ms / s->floor_ms;
             before = after;
         }
@@ -60,9 +61,10 @@ static void at_depth(bench *b, int depth)
         qsort(all[i], (size_t)b->o->repeat, sizeof **all, by_ratio);
         const sample *s = &all[i][b->o->repeat / 2];
         (void)printf("{\"test\":\"decode floor\",\"n\":%d,\"depth\":%d,\"kv\":\"%s\",\"threads\":%d,"
-                     "\"level\":\"%s\",\"ms\":%.4f,\"gb_per_s\":%.3f,\"floor_ms\":%.4f,\"ratio\":%.4f,\"best\":%.4f}\n",
-                     b->o->decode, depth, b->types[i], b->info.n_threads, b->info.cpu_level, s->ms, s->bandwidth * 1e-9,
-                     s->floor_ms, s->ratio, all[i][0].ratio);
+                     "\"level\":\"%s\",\"ms\":%.4f,\"step_bytes\":%.0f,\"gb_per_s\":%.3f,\"floor_ms\":%.4f,\"ratio\":%."
+                     "4f,\"best\":%.4f}\n",
+                     b->o->decode, depth, b->types[i], b->info.n_threads, b->info.cpu_level, s->ms, s->bytes,
+                     s->bandwidth * 1e-9, s->floor_ms, s->ratio, all[i][0].ratio);
     }
 }
 
