@@ -402,20 +402,19 @@ KVASIR_API kvasir_status kvasir_probe(const kvasir_probe_options *o, kvasir_mach
 /* ---- plan: memory, from headers alone ------------------------------------------------------------------------------ */
 
 typedef struct kvasir_plan_options {
-    int ctx;        /* tokens of each sequence; 0: chosen */
-    int want_ctx;   /* aimed for where ctx is 0; 0: what the model was trained for */
-    const char *kv; /* as in kvasir_seq_options; with a peer also its own types; NULL: chosen */
-    const char
-        *unusable;   /* types that are not chosen, with commas ("q4,q8:q4"): measured, they cost too much; NULL: none */
-    uint64_t budget; /* bytes for everything; 0: what is available now */
-    uint64_t reserve;   /* of them for other programs */
-    int users;          /* sequences of each model, 0: 1 */
-    int prefix;         /* tokens at their start that all of them share (forks of one sequence) */
-    int n_threads;      /* 0: one per usable core */
-    int max_batch;      /* as in kvasir_engine_options; of a peer: tokens of a micro-batch */
-    int n_logits;       /* rows of logits that a step asks for, 0: one for each user */
-    const char *peer;   /* "llama.cpp": its memory and command line as well; NULL: none */
-    uint64_t gpu_bytes; /* memory of a GPU that the peer may put layers into; 0: none */
+    int ctx;              /* tokens of each sequence; 0: chosen */
+    int want_ctx;         /* aimed for where ctx is 0; 0: what the model was trained for */
+    const char *kv;       /* as in kvasir_seq_options; with a peer also its own types; NULL: chosen */
+    const char *unusable; /* types that are not chosen ("q4,q8:q4"): measured, they cost too much; NULL: none */
+    uint64_t budget;      /* bytes for everything; 0: what is available now */
+    uint64_t reserve;     /* of them for other programs */
+    int users;            /* sequences of each model, 0: 1 */
+    int prefix;           /* tokens at their start that all of them share (forks of one sequence) */
+    int n_threads;        /* 0: one per usable core */
+    int max_batch;        /* as in kvasir_engine_options; of a peer: tokens of a micro-batch */
+    int n_logits;         /* rows of logits that a step asks for, 0: one for each user */
+    const char *peer;     /* "llama.cpp": its memory and command line as well; NULL: none */
+    uint64_t gpu_bytes;   /* memory of a GPU that the peer may put layers into; 0: none */
 } kvasir_plan_options;
 
 typedef struct kvasir_plan_weights {

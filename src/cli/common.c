@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- messages ----------------------------------------------------------------------------------------- */
@@ -198,6 +199,14 @@ kvasir_status write_json(const json_t *document, const char *path)
     free(text);
     mem_free(part);
     return status;
+}
+
+void date_text(char to[DATE_BYTES])
+{
+    time_t now = time(NULL);
+    struct tm utc;
+    to[0] = '\0';
+    if (gmtime_r(&now, &utc)) (void)strftime(to, DATE_BYTES, "%Y-%m-%dT%H:%M:%SZ", &utc);
 }
 
 kvasir_status user_path(const char *variable, const char *fallback, const char *tail, char *to, size_t n)

@@ -79,6 +79,9 @@ kvasir_status parse_ids(const char *text, size_t n, int32_t **ids, size_t *n_ids
 
 /* ---- output ------------------------------------------------------------------------------------------- */
 
+enum { DATE_BYTES = 32 };
+/* Now in UTC, "2026-01-15T09:05:07Z"; "" where the clock makes no date. */
+void date_text(char to[DATE_BYTES]);
 /* A JSON string; bytes that are not UTF-8 become U+FFFD. */
 json_t *json_text(const char *s, size_t n);
 json_t *json_text_or_null(const char *s);

@@ -23,6 +23,9 @@ typedef struct plan_speed {
     const char *cpu;
 } plan_speed;
 
+/* The types that a plan has chosen, "q8" or "q8:q4". */
+void plan_chosen_type(const kvasir_plan_model *m, char to[PLAN_TYPE_BYTES]);
+
 /* Reads the machine's profile and the sweep. 0, or the exit status after saying what is wrong. A machine that was not asked for
    and is not there is no error. */
 int plan_speed_open(const plan_speed_args *a, const char *cpu, plan_speed *out);

@@ -1,16 +1,8 @@
 /* The quality in a plan: what kvasir verify has measured of the KV types. */
-#include "base/status.h"
 #include "cli/plan.h"
-#include "cli/sweep.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-static void chosen_type(const kvasir_plan_model *m, char to[SWEEP_TYPE_BYTES])
-{
-    sweep_type_text(m->kv_k, m->kv_v, to);
-}
 
 static void print_record(const quality_record *r)
 {
@@ -25,9 +17,9 @@ static void print_record(const quality_record *r)
 
 void plan_quality_print(const quality *q, const kvasir_plan_model *m)
 {
-    char type[SWEEP_TYPE_BYTES];
+    char type[PLAN_TYPE_BYTES];
     if (!m->kv_known || !m->runs) return;
-    chosen_type(m, type);
+    plan_chosen_type(m, type);
     int missing = strcmp(type, "f16") != 0 && strcmp(type, "f32") != 0 && !quality_find(q, type);
     if (q->n || missing) (void)printf("  quality beside f16, as kvasir verify measured it\n");
     if (q->n)
@@ -39,9 +31,9 @@ void plan_quality_print(const quality *q, const kvasir_plan_model *m)
 
 void plan_quality_warn(const quality *q, const kvasir_plan_model *m)
 {
-    char type[SWEEP_TYPE_BYTES];
+    char type[PLAN_TYPE_BYTES];
     if (!m->kv_known) return;
-    chosen_type(m, type);
+    plan_chosen_type(m, type);
     const quality_record *r = quality_find(q, type);
     if (r && !r->holds)
         note("KV in %s has failed when kvasir verify measured its quality with this model (divergence %.4f)", type,

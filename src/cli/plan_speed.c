@@ -105,7 +105,7 @@ kvasir_status plan_speed_at(const plan_speed *s, const kvasir_plan *p, const kva
     return kvasir_predict(m->model, s->machine, &o, depth, out);
 }
 
-static void chosen_type(const kvasir_plan_model *m, char to[PLAN_TYPE_BYTES])
+void plan_chosen_type(const kvasir_plan_model *m, char to[PLAN_TYPE_BYTES])
 {
     sweep_type_text(m->kv_k, m->kv_v, to);
 }
@@ -128,7 +128,7 @@ int plan_speed_reach(const plan_speed *s, const kvasir_plan *p, const kvasir_pla
     char kv[PLAN_TYPE_BYTES];
     kvasir_speed v;
     int low = -1, high = m->ctx; /* `low` is fast enough, `high` + 1 is not */
-    chosen_type(m, kv);
+    plan_chosen_type(m, kv);
     if (plan_speed_at(s, p, m, kv, 0, &v) != KVASIR_OK || 1 / v.decode_s.value < s->min_tps) return -1;
     for (low = 0; low < high;) {
         int middle = low + (high - low + 1) / 2;
@@ -147,7 +147,7 @@ double plan_speed_spilled(const plan_speed *s, const kvasir_plan *p, const kvasi
     kvasir_speed v;
     kvasir_kv_info inside, beyond;
     if (!s->machine || s->machine->disk_bytes_per_s <= 0 || m->spill_depth <= 0 || !m->runs) return 0;
-    chosen_type(m, kv);
+    plan_chosen_type(m, kv);
     *depth = m->spill_depth + m->spill_depth / 10;
     if (plan_speed_at(s, p, m, kv, *depth, &v) != KVASIR_OK ||
         kvasir_model_kv(m->model, kv, m->spill_depth, &inside) != KVASIR_OK ||
@@ -193,7 +193,7 @@ void plan_speed_print(const plan_speed *s, const kvasir_plan *p, const kvasir_pl
     char kv[PLAN_TYPE_BYTES];
     kvasir_speed v;
     if (!s->machine || !m->kv_known) return;
-    chosen_type(m, kv);
+    plan_chosen_type(m, kv);
     if (plan_speed_at(s, p, m, kv, 0, &v) != KVASIR_OK) {
         (void)printf("  %-26s %s\n", "speed", kvasir_message());
         return;
@@ -239,7 +239,7 @@ json_t *plan_speed_json(const plan_speed *s, const kvasir_plan *p, const kvasir_
     json_t *list = json_array();
     char kv[PLAN_TYPE_BYTES];
     if (!s->machine || !m->kv_known) return list;
-    chosen_type(m, kv);
+    plan_chosen_type(m, kv);
     for (int i = 0; i < n; i++) {
         add_json(s, p, m, kv, depths[i], list);
         for (size_t t = 0; t < sizeof shown_types / sizeof *shown_types; t++)

@@ -6,13 +6,13 @@
 
 #include "cli/common.h"
 
-enum { QUALITY_TYPE_BYTES = 16, QUALITY_DATE_BYTES = 32, QUALITY_MOST = 32, QUALITY_LIST_BYTES = 512 };
+enum { QUALITY_TYPE_BYTES = 16, QUALITY_MOST = 32, QUALITY_LIST_BYTES = 512 };
 
 /* One KV type beside f16. A number that was not measured is NAN. */
 typedef struct quality_record {
-    char kv[QUALITY_TYPE_BYTES], date[QUALITY_DATE_BYTES]; /* "q8:q4", UTC */
-    double kld, same_top, ppl, ppl_ref;                    /* over the text; nats, share */
-    double forced_kld, forced_same_top;                    /* over the forced decode */
+    char kv[QUALITY_TYPE_BYTES], date[DATE_BYTES]; /* "q8:q4", UTC */
+    double kld, same_top, ppl, ppl_ref;            /* over the text; nats, share */
+    double forced_kld, forced_same_top;            /* over the forced decode */
     int tokens, forced, needles, needles_found; /* tokens scored, decoded; needles that f16 finds, that the type does */
     int deepest;                                /* tokens in front of the farthest needle's question */
     int holds;                                  /* every row was within its limit */

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 /* "q8:q4" or "q8" apart. */
 static void split_type(const char *type, char k[8], char v[8])
@@ -62,10 +61,8 @@ static json_t *memory_json(const tune *t)
 
 json_t *tune_document(const tune *t)
 {
-    char k[8], v[8], date[32] = "";
-    time_t now = time(NULL);
-    struct tm utc;
-    if (gmtime_r(&now, &utc)) (void)strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    char k[8], v[8], date[DATE_BYTES];
+    date_text(date);
     split_type(tune_types[t->now.type], k, v);
     json_t *d = json_document("config");
     (void)json_object_update_new(d, json_pack("{s:s, s:s, s:b, s:o, s:o}", "version", kvasir_version(), "date", date,

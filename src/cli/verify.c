@@ -1,6 +1,5 @@
 /* kvasir verify: options, and the order of things. */
 #include "cli/machine_file.h"
-#include "cli/sweep.h"
 #include "cli/verify.h"
 #include "base/checked.h"
 #include "base/clock.h"
@@ -10,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { BEHIND = 64, QUICK_BEHIND = 16, MAX_DEPTH = 1 << 27, LEAST_CTX = 128 };
 static const int default_depths[] = {2 << 10, 10 << 10, 100 << 10}, quick_depths[] = {256, 1 << 10};
@@ -313,18 +311,12 @@ static void name_failed(const verify *w, int n_failed)
 static kvasir_status keep_quality(verify *w)
 {
     char path[1024];
-    time_t now = time(NULL);
-    struct tm utc;
     quality_record *q = &w->quality;
     if (!w->wanted[VERIFY_QUALITY] || w->args->quick || w->n_missing > 0) return KVASIR_OK;
     q->holds = 1;
     for (int i = 0; i < w->n_checks; i++)
         if (w->checks[i].step == VERIFY_QUALITY && w->checks[i].verdict == 0) q->holds = 0;
-    const char *colon = strchr(w->s.kv, ':');
-    char k[QUALITY_TYPE_BYTES];
-    (void)snprintf(k, sizeof k, "%.*s", (int)strcspn(w->s.kv, ":"), w->s.kv);
-    sweep_type_text(k, colon ? colon + 1 : k, q->kv);
-    if (gmtime_r(&now, &utc)) (void)strftime(q->date, sizeof q->date, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    date_text(q->date);
     TRY(quality_store(w->s.info, q, path, sizeof path));
     note("kept in %s, where kvasir plan finds it", path);
     return KVASIR_OK;

@@ -2,6 +2,7 @@
    in a long context, and a long generation that both are made to follow. */
 #include "cli/verify.h"
 #include "cli/eval.h"
+#include "cli/sweep.h"
 #include "base/checked.h"
 #include "base/mem.h"
 
@@ -140,6 +141,7 @@ kvasir_status verify_text(verify *w, int arg)
     if (n < LEAST) return fail(KVASIR_E_CONTEXT, "quality needs a context of %d tokens, it is %d", LEAST, w->ctx);
     TRY(open_couple(w, n, &c));
     limits l = limits_of(c.seq[0]);
+    sweep_type_text(kvasir_seq_kv_type(c.seq[0], 0), kvasir_seq_kv_type(c.seq[0], 1), w->quality.kv);
     progress bar = progress_start("divergence:", "tokens");
     kvasir_status status = KVASIR_OK;
     for (int i = 0; i < chunks && status == KVASIR_OK; i++)

@@ -93,7 +93,7 @@ kvasir_status kv_pool_class(kv_pool *p, const kv_group *g, kv_format f, kv_class
    has as many slots as the whole budget pays for. The bytes of a block hold anything. */
 unsigned char *kv_block_take(kv_pool *p, kv_class *c);
 void kv_block_ref(kv_class *c, const unsigned char *block);
-/* Drops a reference; the last one gives the memory and the budget back. */
+/* Drops a reference; the last one gives the budget back, and the memory where no block of its run is in use. */
 void kv_block_unref(kv_pool *p, kv_class *c, unsigned char *block);
 /* Copies what a block holds into another one of its class. */
 void kv_block_copy(const kv_class *c, unsigned char *to, const unsigned char *from);

@@ -3,6 +3,7 @@
 #include "kv/kv_internal.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "ops/ops.h"
 
 #include <string.h>
 
@@ -11,8 +12,8 @@ enum {
     MAX_HEAD_DIM = 576, /* that of MLA's rows: 512 + 64 */
     PACK = ATTN_LANES,  /* heads that q8 and q4 hold are multiples of this */
     BLOCK_ALIGN = 4096,
-    MOST_RUN = 16,       /* as many pages as attention takes in one go: ops.h */
-    RUN_BYTES = 16 << 20 /* a run becomes memory as a whole where the system gives large pages */
+    MOST_RUN = OPS_SPAN_PAGES, /* what attention takes in one go */
+    RUN_BYTES = 16 << 20       /* a run becomes memory as a whole where the system gives large pages */
 };
 
 /* ---- types */
