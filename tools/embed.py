@@ -1,13 +1,19 @@
 #!/usr/bin/env python3
-"""embed.py NAME FILE OUT.c: a file's bytes as `const unsigned char NAME[]` and `const size_t NAME_bytes`."""
+"""embed.py NAME OUT.c FILE...: the files as `const embedded NAME[]` (src/cli/embedded.h), called by their names without what is
+behind the last dot."""
 import sys
+from pathlib import Path
 
-name, source, target = sys.argv[1:]
-with open(source, "rb") as f:
-    data = f.read()
+name, target, *sources = sys.argv[1:]
 with open(target, "w", encoding="ascii") as f:
-    f.write(f"#include <stddef.h>\nextern const unsigned char {name}[];\nextern const size_t {name}_bytes;\n")
-    f.write(f"const unsigned char {name}[] = {{\n")
-    for at in range(0, len(data), 24):
-        f.write(",".join(map(str, data[at:at + 24])) + ",\n")
-    f.write(f"0}};\nconst size_t {name}_bytes = {len(data)};\n")
+    f.write('#include "cli/embedded.h"\n')
+    for i, source in enumerate(sources):
+        data = Path(source).read_bytes()
+        f.write(f"static const unsigned char data_{i}[] = {{\n")
+        for at in range(0, len(data), 24):
+            f.write(",".join(map(str, data[at:at + 24])) + ",\n")
+        f.write("0};\n")
+    f.write(f"const embedded {name}[] = {{\n")
+    for i, source in enumerate(sources):
+        f.write(f'    {{"{Path(source).stem}", (const char *)data_{i}, sizeof data_{i} - 1}},\n')
+    f.write("    {0},\n};\n")

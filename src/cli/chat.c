@@ -1,6 +1,7 @@
 /* The chat at the terminal. A conversation is a list of messages and the sequence that holds their tokens;
    each turn renders the whole conversation and computes only what the sequence does not hold yet. */
 #include "cli/generate.h"
+#include "cli/json_file.h"
 #include "cli/line.h"
 #include "base/mem.h"
 
@@ -176,32 +177,27 @@ static int messages_ok(const json_t *messages)
 
 static void cmd_load(chat_state *c, const char *path)
 {
-    char *text = NULL;
-    size_t n = 0;
+    static const json_kind any = {NULL, "conversation"};
+    json_t *d;
     if (!*path) {
         say("/load PATH");
         return;
     }
-    kvasir_status status = read_text(path, &text, &n);
+    kvasir_status status = json_read(path, &any, &d);
     if (status != KVASIR_OK) {
         (void)failed(status);
         return;
     }
-    json_error_t error;
-    json_t *d = json_loadb(text, n, 0, &error);
     json_t *messages = json_is_array(d) ? d : json_object_get(d, "messages");
-    if (!d) {
-        note("%s: line %d: %s", path, error.line, error.text);
-    } else if (!messages_ok(messages)) {
-        note("%s: no list of messages with role and content", path);
-    } else {
+    if (messages_ok(messages)) {
         json_decref(now(c)->messages);
         now(c)->messages = json_incref(messages);
         (void)fprintf(stderr, "%zu messages loaded; they are read again with your next message\n",
                       json_array_size(messages));
+    } else {
+        note("%s: no list of messages with role and content", path);
     }
     json_decref(d);
-    free(text);
 }
 
 static void cmd_file(chat_state *c, const char *path)

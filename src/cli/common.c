@@ -185,22 +185,6 @@ kvasir_status write_file(const char *path, const void *data, size_t n)
     return bad ? fail(KVASIR_E_IO, "%s: %s", path, strerror(error)) : KVASIR_OK;
 }
 
-kvasir_status write_json(const json_t *document, const char *path)
-{
-    char *text = json_dumps(document, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
-    size_t n = strlen(path) + sizeof ".part";
-    char *part = mem_alloc(n, 1);
-    kvasir_status status = text && part ? KVASIR_OK : fail_memory(n);
-    if (status == KVASIR_OK) {
-        (void)snprintf(part, n, "%s.part", path);
-        status = write_file(part, text, strlen(text));
-    }
-    if (status == KVASIR_OK && rename(part, path) != 0) status = fail(KVASIR_E_IO, "%s: %s", path, strerror(errno));
-    free(text);
-    mem_free(part);
-    return status;
-}
-
 void date_text(char to[DATE_BYTES])
 {
     time_t now = time(NULL);

@@ -68,8 +68,6 @@ int progress_callback(void *user, uint64_t done, uint64_t total);
  * file. */
 kvasir_status read_text(const char *path, char **text, size_t *n);
 kvasir_status write_file(const char *path, const void *data, size_t n);
-/* Writes a document beside `path` and moves it there, so that what is there is whole, the old one or the new. */
-kvasir_status write_json(const json_t *document, const char *path);
 /* Where a user's files of a kind are kept: $variable/tail, or $HOME/fallback/tail ("XDG_CONFIG_HOME", ".config"). The base
    directory specification has relative paths ignored. KVASIR_E_ARGUMENT where there is no such place, or its path does not fit
    n bytes. */

@@ -1,4 +1,5 @@
 #include "cli/config_file.h"
+#include "cli/json_file.h"
 #include "cli/remote.h"
 #include "base/cpu.h"
 #include "base/file.h"
@@ -9,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const char schema[] = "kvasir.config/1";
+static const json_kind kind = {"kvasir.config/1", "configuration of kvasir tune"};
 
 /* ---- where -------------------------------------------------------------------------------------------- */
 
@@ -35,7 +36,7 @@ kvasir_status config_write(const char *path, const json_t *document)
     const char *model = json_string_value(json_object_get(json_object_get(document, "model"), "path"));
     if (model && config_default_path(model, own, sizeof own) == KVASIR_OK && strcmp(own, path) == 0)
         (void)file_make_folders(path); /* what cannot be made shows when the file is written */
-    return write_json(document, path);
+    return json_write(document, path);
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------ */
@@ -93,10 +94,8 @@ static kvasir_status check_field(const char *path, const field *f, const json_t 
 
 static kvasir_status check_document(const char *path, const json_t *d)
 {
-    const char *key, *named = json_string_value(json_object_get(d, "schema"));
+    const char *key;
     const json_t *value;
-    if (!named || strcmp(named, schema) != 0)
-        return fail(KVASIR_E_ARGUMENT, "%s is no configuration of kvasir tune: its schema is not %s", path, schema);
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         TRY(check_field(path, &fields[i], json_object_get(d, fields[i].name)));
     if (!json_is_string(json_object_get(d, "kv_k")) != !json_is_string(json_object_get(d, "kv_v")))
@@ -110,19 +109,8 @@ static kvasir_status check_document(const char *path, const json_t *d)
 
 kvasir_status config_read(const char *path, json_t **out)
 {
-    enum { MOST = 16 << 20 };
-    char *text = NULL;
-    size_t n = 0;
-    json_error_t error;
-    struct stat st;
-    if (stat(path, &st) == 0 && st.st_size > MOST)
-        return fail(KVASIR_E_ARGUMENT, "%s has %lld bytes: no configuration is so large", path, (long long)st.st_size);
-    TRY(read_text(path, &text, &n));
-    json_t *d = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error);
-    free(text);
-    if (!d)
-        return fail(KVASIR_E_ARGUMENT, "%s is no JSON document: line %d: %s", path, error.line,
-                    quoted(error.text, strlen(error.text)));
+    json_t *d;
+    TRY(json_read(path, &kind, &d));
     kvasir_status status = check_document(path, d);
     if (status == KVASIR_OK)
         *out = d;

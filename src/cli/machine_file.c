@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char schema[] = "kvasir.probe/1";
+const json_kind machine_kind = {"kvasir.probe/1", "profile of a machine"};
 
 /* ---- what is possible: beyond these is a mistake, most often of the unit ---- */
 
@@ -398,25 +398,13 @@ static kvasir_status check_whole(const char *file, const kvasir_machine *m)
     return check_twins(file, m);
 }
 
-kvasir_status machine_parse(const char *text, size_t n, const char *where, kvasir_machine *out)
+kvasir_status machine_take(const json_t *d, const char *where, kvasir_machine *out)
 {
     const place p = {where, ""};
-    json_error_t error;
-    kvasir_status status = KVASIR_OK;
     *out = (kvasir_machine){0};
-    json_t *d = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error);
-    if (!d)
-        return fail(KVASIR_E_ARGUMENT, "%s is no JSON document: line %d: %s", where, error.line,
-                    quoted(error.text, strlen(error.text)));
-    const char *name = json_string_value(json_object_get(d, "schema"));
-    if (!name || strcmp(name, schema) != 0)
-        status = fail(KVASIR_E_ARGUMENT, "%s is no profile of a machine: its schema is not %s", where, schema);
-    if (status == KVASIR_OK) {
-        warn_unknown(&p, d, machine_fields, 1);
-        status = read_fields(&p, d, machine_fields, (char *)out);
-    }
+    warn_unknown(&p, d, machine_fields, 1);
+    kvasir_status status = read_fields(&p, d, machine_fields, (char *)out);
     for (int i = 0; i < N_LISTS && status == KVASIR_OK; i++) status = read_list(where, d, &lists[i], (char *)out);
     if (status == KVASIR_OK) status = check_whole(where, out);
-    json_decref(d);
     return status;
 }

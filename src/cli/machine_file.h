@@ -2,32 +2,26 @@
 #ifndef KVASIR_CLI_MACHINE_FILE_H
 #define KVASIR_CLI_MACHINE_FILE_H
 
-#include "cli/common.h"
+#include "cli/json_file.h"
 
 /* ---- machine_file.c ---- */
 
-/* Reads a profile's text. `where` names it in messages. KVASIR_E_ARGUMENT names the field, what it holds and what is
-   expected; keys that nobody knows are noted on stderr. */
-kvasir_status machine_parse(const char *text, size_t n, const char *where, kvasir_machine *out);
-/* The document "kvasir.probe/1": what machine_parse reads. */
+extern const json_kind machine_kind;
+
+/* Takes a profile from its document. `where` names it in messages. KVASIR_E_ARGUMENT names the field, what it holds and
+   what is expected; keys that nobody knows are noted on stderr. */
+kvasir_status machine_take(const json_t *d, const char *where, kvasir_machine *out);
+/* The document "kvasir.probe/1": what machine_take reads. */
 json_t *machine_json(const kvasir_machine *m);
 
 /* ---- machine_find.c ---- */
-
-/* A profile that comes with the command. */
-typedef struct machine_shipped {
-    const char *name; /* "rtx-4090" */
-    const unsigned char *text;
-    const size_t *bytes;
-} machine_shipped;
-extern const machine_shipped machines_shipped[]; /* ends with a name of NULL */
 
 /* Finds and reads a profile: a file's path, or the name of one that comes with the command; NULL: what kvasir probe
    stored about this machine, which is noted on stderr when it is of another one. KVASIR_E_IO says what to do where
    there is none, KVASIR_E_ARGUMENT lists the names where `name` is none. */
 kvasir_status machine_find(const char *name, kvasir_machine *out);
-/* The same as text, which is the caller's (free). `where` (n bytes) becomes what it is called in messages. */
-kvasir_status machine_find_text(const char *name, char *where, size_t n, char **text, size_t *n_text);
+/* The same as the document, which is the caller's. `where` (n bytes) becomes what it is called in messages. */
+kvasir_status machine_find_json(const char *name, char *where, size_t n, json_t **out);
 
 /* Where this machine's profile is stored: $XDG_CONFIG_HOME/kvasir/machine.json, or ~/.config/... KVASIR_E_ARGUMENT when
    there is no such place or its path is longer than n. */

@@ -1,4 +1,5 @@
 /* kvasir probe: measures this machine, and shows profiles of machines. */
+#include "cli/embedded.h"
 #include "cli/machine_file.h"
 #include "cli/session.h"
 #include "base/file.h"
@@ -72,8 +73,7 @@ static void copy_key(json_t *to, const json_t *from, const char *key)
 /* With --json as the profile was understood: plain numbers, every field; and what is there for readers. */
 static int show(const probe_args *a)
 {
-    char where[PATH_BYTES], *text;
-    size_t n;
+    char where[PATH_BYTES];
     kvasir_machine m;
     kvasir_status status = machine_find(a->profile, &m);
     if (status != KVASIR_OK) return failed(status);
@@ -81,10 +81,10 @@ static int show(const probe_args *a)
         machine_print(&m);
         return finish_output(EXIT_DONE);
     }
-    status = machine_find_text(a->profile, where, sizeof where, &text, &n);
+    json_t *original;
+    status = machine_find_json(a->profile, where, sizeof where, &original);
     if (status != KVASIR_OK) return failed(status);
-    json_t *d = machine_json(&m), *original = json_loadb(text, n, 0, NULL);
-    free(text);
+    json_t *d = machine_json(&m);
     copy_key(d, original, "source");
     copy_key(d, original, "notes");
     json_decref(original);
@@ -94,9 +94,9 @@ static int show(const probe_args *a)
 static int list(const probe_args *a)
 {
     json_t *d = json_document("probe-list"), *machines = json_array();
-    for (const machine_shipped *s = machines_shipped; s->name; s++) {
+    for (const embedded *s = embedded_machines; s->name; s++) {
         kvasir_machine m;
-        kvasir_status status = machine_parse((const char *)s->text, *s->bytes, s->name, &m);
+        kvasir_status status = machine_find(s->name, &m);
         if (status != KVASIR_OK) {
             json_decref(machines);
             json_decref(d);
@@ -185,7 +185,7 @@ static int measure(const probe_args *a)
     progress_end(&p);
     if (status != KVASIR_OK) return failed(status);
     json_t *d = machine_json(&m);
-    status = write_json(d, path);
+    status = json_write(d, path);
     if (status != KVASIR_OK) {
         json_decref(d);
         return failed(status);

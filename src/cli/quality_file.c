@@ -1,31 +1,17 @@
 #include "cli/quality_file.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "cli/embedded.h"
+#include "cli/json_file.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
-static const char schema[] = "kvasir.quality/1";
-enum { PATH_BYTES = 1024, MOST_BYTES = 1 << 20 };
-
-#define SHIPPED(id)                                                                                                    \
-    extern const unsigned char quality_##id[];                                                                         \
-    extern const size_t quality_##id##_bytes
-SHIPPED(smollm2_135m_q4_1);
-SHIPPED(gemma3_270m_q4_k_m);
-SHIPPED(qwen2_5_coder_1_5b_q4_k_m);
-static const struct {
-    const unsigned char *text;
-    const size_t *bytes;
-} shipped[] = {
-    {quality_smollm2_135m_q4_1, &quality_smollm2_135m_q4_1_bytes},
-    {quality_gemma3_270m_q4_k_m, &quality_gemma3_270m_q4_k_m_bytes},
-    {quality_qwen2_5_coder_1_5b_q4_k_m, &quality_qwen2_5_coder_1_5b_q4_k_m_bytes},
-};
+static const json_kind kind = {"kvasir.quality/1", "document of what kvasir verify measured"};
+enum { PATH_BYTES = 1024 };
 
 /* ---- which model -------------------------------------------------------------------------------------- */
 
@@ -115,25 +101,13 @@ static void take_records(const json_t *d, const kvasir_model_info *m, int is_shi
 
 /* ---- files -------------------------------------------------------------------------------------------- */
 
-/* NULL without a file, or with one that is no such document, which a note says. A new reference. */
+/* NULL without a file, or with one that cannot be used, which a note says. A new reference. */
 static json_t *read_document(const char *path)
 {
-    char *text = NULL;
-    size_t n = 0;
-    json_error_t error;
-    struct stat st;
-    if (stat(path, &st) != 0 && errno == ENOENT) return NULL;
-    if (st.st_size > MOST_BYTES || read_text(path, &text, &n) != KVASIR_OK) {
-        note("%s cannot be read; what was measured of the model's quality is not used", path);
-        return NULL;
-    }
-    json_t *d = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error);
-    free(text);
-    const char *named = json_string_value(json_object_get(d, "schema"));
-    if (named && strcmp(named, schema) == 0) return d;
-    note("%s is no document of what kvasir verify measured (%s) and is not used", path, schema);
-    json_decref(d);
-    return NULL;
+    json_t *d = NULL;
+    if (access(path, F_OK) == 0 && json_read(path, &kind, &d) != KVASIR_OK)
+        note("%s; what was measured of the model's quality is not used", kvasir_message());
+    return d;
 }
 
 void quality_read(const kvasir_model_info *m, quality *out)
@@ -145,8 +119,9 @@ void quality_read(const kvasir_model_info *m, quality *out)
         take_records(d, m, 0, out);
         json_decref(d);
     }
-    for (size_t i = 0; i < sizeof shipped / sizeof *shipped; i++) {
-        json_t *d = json_loadb((const char *)shipped[i].text, *shipped[i].bytes, 0, NULL);
+    for (const embedded *e = embedded_quality; e->name; e++) {
+        json_t *d;
+        if (json_parse(e->text, e->bytes, e->name, &kind, &d) != KVASIR_OK) continue; /* a test reads them all */
         take_records(d, m, 1, out);
         json_decref(d);
     }
@@ -185,7 +160,7 @@ kvasir_status quality_store(const kvasir_model_info *m, const quality_record *r,
     (void)json_object_update_new(d, json_pack("{s:s, s:o, s:o}", "version", kvasir_version(), "model", model_json(m),
                                               "types", types));
     (void)file_make_folders(path); /* what cannot be made shows when the file is written */
-    kvasir_status status = write_json(d, path);
+    kvasir_status status = json_write(d, path);
     json_decref(d);
     return status;
 }

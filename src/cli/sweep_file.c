@@ -1,4 +1,5 @@
 /* A sweep as a file: the JSON document, which --resume and --compare read again, and CSV. */
+#include "cli/json_file.h"
 #include "cli/sweep.h"
 
 #include <inttypes.h>
@@ -72,7 +73,7 @@ json_t *sweep_document(const sweep *w)
 kvasir_status sweep_save(const sweep *w, const char *path)
 {
     json_t *d = sweep_document(w);
-    kvasir_status status = write_json(d, path);
+    kvasir_status status = json_write(d, path);
     json_decref(d);
     return status;
 }
@@ -126,19 +127,12 @@ kvasir_status sweep_write_csv(const sweep *w, const char *path)
 
 kvasir_status sweep_read(const char *path, json_t **out)
 {
-    char *text = NULL;
-    size_t n = 0;
-    json_error_t error;
-    TRY(read_text(path, &text, &n));
-    json_t *d = json_loadb(text, n, 0, &error);
-    free(text);
-    if (!d)
-        return fail(KVASIR_E_ARGUMENT, "%s is no JSON document: line %d: %s", path, error.line,
-                    quoted(error.text, strlen(error.text)));
-    const char *schema = json_string_value(json_object_get(d, "schema"));
-    if (!schema || strcmp(schema, "kvasir.sweep/1") != 0 || !json_is_array(json_object_get(d, "rows"))) {
+    static const json_kind kind = {"kvasir.sweep/1", "document of kvasir sweep"};
+    json_t *d;
+    TRY(json_read(path, &kind, &d));
+    if (!json_is_array(json_object_get(d, "rows"))) {
         json_decref(d);
-        return fail(KVASIR_E_ARGUMENT, "%s is not what kvasir sweep writes: its schema is not kvasir.sweep/1", path);
+        return fail(KVASIR_E_ARGUMENT, "%s: rows is missing, or no array", path);
     }
     *out = d;
     return KVASIR_OK;

@@ -1,4 +1,5 @@
 /* What a sweep is to measure: depths, KV types, the text. */
+#include "cli/embedded.h"
 #include "cli/sweep.h"
 #include "base/checked.h"
 #include "base/hash.h"
@@ -11,10 +12,6 @@
 enum { DEFAULT_PP = 512, DEFAULT_TG = 32, DEFAULT_REPEAT = 3, MAX_DEPTH = 1 << 27 };
 static const int default_depths[] = {0, 2 << 10, 8 << 10, 32 << 10};
 enum { N_DEFAULT_DEPTHS = sizeof default_depths / sizeof *default_depths };
-
-/* examples/text/genesis.txt, compiled in by tools/embed.py */
-extern const unsigned char sweep_text[];
-extern const size_t sweep_text_bytes;
 
 /* ---- lists ---- */
 
@@ -182,9 +179,9 @@ kvasir_status sweep_text_ids(const session *s, const char *path, int depth, int 
                              char hash[SWEEP_HASH_BYTES])
 {
     char *text = NULL;
-    size_t n = sweep_text_bytes;
+    size_t n = embedded_texts->bytes;
     if (path) TRY(read_text(path, &text, &n));
-    const char *from = text ? text : (const char *)sweep_text;
+    const char *from = text ? text : embedded_texts->text;
     hash_name(hash_bytes(HASH_START, from, n), hash);
     kvasir_status status = make_ids(s, path, from, n, depth, behind, ids);
     free(text);

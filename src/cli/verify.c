@@ -1,4 +1,5 @@
 /* kvasir verify: options, and the order of things. */
+#include "cli/embedded.h"
 #include "cli/machine_file.h"
 #include "cli/verify.h"
 #include "base/checked.h"
@@ -16,10 +17,6 @@ enum {
     N_DEFAULT = sizeof default_depths / sizeof *default_depths,
     N_QUICK = sizeof quick_depths / sizeof *quick_depths
 };
-
-/* examples/text/genesis.txt, compiled in by tools/embed.py */
-extern const unsigned char sweep_text[];
-extern const size_t sweep_text_bytes;
 
 #define FIELD(name) offsetof(verify_args, name)
 static const cli_option what_options[] = {
@@ -208,9 +205,9 @@ static kvasir_status check_depths(verify *w)
 static kvasir_status take_text(verify *w)
 {
     char *file = NULL;
-    size_t n_text = sweep_text_bytes, n = 0, need = (size_t)w->ctx;
+    size_t n_text = embedded_texts->bytes, n = 0, need = (size_t)w->ctx;
     if (w->args->text) TRY(read_text(w->args->text, &file, &n_text));
-    kvasir_status status = session_text_ids(&w->s, file ? file : (const char *)sweep_text, n_text, need, &w->ids, &n);
+    kvasir_status status = session_text_ids(&w->s, file ? file : embedded_texts->text, n_text, need, &w->ids, &n);
     free(file);
     if (status == KVASIR_OK && !w->ids)
         status = fail(KVASIR_E_ARGUMENT, "%s has no text to read", w->args->text ? w->args->text : "the built-in text");
