@@ -21,7 +21,7 @@
 /* A loop over registers: always unrolled, so that arrays of v16 are registers. */
 #define foreach(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
 
-enum { BLOCK = 6, MAX_COLS = 8, LINE = 64, FAR_BYTES = 4096 };
+enum { BLOCK = 6, MAX_COLS = 8, LINE = 64, FAR_BYTES = 4608 };
 
 /* Memory that is wanted soon, fetched a little at a time while the loops are at other work. */
 typedef struct fetcher {
@@ -380,32 +380,32 @@ static void next_block(block *b, const attn_queries *a, int *at, int n)
     b->in_row = b->index[n - 1] - b->index[0] == n - 1;
 }
 
-/* Blocks as equal as can be: seven queries are 4 and 3, not 6 and 1. The next block's scores are computed before a
-   block's weights: its maxima take that long to come. */
+/* Blocks as equal as can be: seven queries are 4 and 3, not 6 and 1. What runs across lanes, maxima and sums, takes its
+   time: after a block's scores come the outputs of the block before, and only then its weights, which its outputs need
+   when the next scores are done. */
 static void fold_page(const attn_queries *a, page_job pg)
 {
     static const int sizes[2] = {ATTN_BLOCK, ATTN_PACKED_BLOCK};
     const int most = sizes[attn_is_packed(pg.k_format) || attn_is_packed(pg.v_format)];
     block room[2];
-    int left = a->whole ? a->n : 0, at = 0, size[2] = {0};
+    int left = a->whole ? a->n : 0, at = 0, before = 0; /* queries of the block before */
     for (int i = 0; !a->whole && i < a->n; i++) left += a->lo[i] < a->hi[i];
-    for (int turn = 0; left > 0 || size[turn] > 0; turn ^= 1) {
-        block *next = &room[turn ^ 1], *b = &room[turn];
-        int blocks = (left + most - 1) / most, n = left > 0 ? (left + blocks - 1) / blocks : 0;
+    for (int turn = 0; left > 0 || before > 0; turn ^= 1) {
+        block *b = &room[turn];
+        const int blocks = (left + most - 1) / most, n = left > 0 ? (left + blocks - 1) / blocks : 0;
         if (n > 0) {
-            next_block(next, a, &at, n);
-            scores[pg.k_format][n - 1](next, &pg, a->head_dim);
-            tops[n - 1](next, a);
+            next_block(b, a, &at, n);
+            scores[pg.k_format][n - 1](b, &pg, a->head_dim);
+            tops[n - 1](b, a);
             pg.with_k = NULL; /* once is enough */
         }
-        if (size[turn] > 0) {
-            weighings[pg.v_format == ATTN_Q8][size[turn] - 1](b, a);
-            outputs[pg.v_format][size[turn] - 1](b, &pg, a->head_dim);
+        if (before > 0) {
+            outputs[pg.v_format][before - 1](&room[turn ^ 1], &pg, a->head_dim);
             pg.with_v = NULL;
         }
-        size[turn] = 0;
-        size[turn ^ 1] = n;
+        if (n > 0) weighings[pg.v_format == ATTN_Q8][n - 1](b, a);
         left -= n;
+        before = n;
     }
 }
 
