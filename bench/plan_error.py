@@ -3,7 +3,8 @@
 first from `kvasir probe` alone, then with a `kvasir sweep` of two depths besides. Prints each row, the median error and how many
 measurements lie inside the 90% intervals, and appends the medians to bench/results.
 
-The machine should be idle; the probe is made anew before each model, since memory may be slower a minute later.
+The machine should be idle; the probe is made anew before each model, since memory may be slower a minute later. With --keep what
+was measured stays in a folder, for which --again predicts anew: so that a change to the prediction can be judged at once.
 """
 import argparse
 import json
@@ -62,6 +63,21 @@ def report(a, model, truth, guesses):
     return found
 
 
+def those_within(depths, ctx):
+    return ",".join(d for d in depths.split(",") if int(d) + 512 <= ctx)
+
+
+def measure_all(a, model, folder):
+    """A probe, the truth and a sweep of two depths, as files in the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    common.warm(model)
+    (folder / "sweep.json").unlink(missing_ok=True)
+    run(KVASIR, "probe", "--threads", a.threads, "--out", folder / "machine.json")
+    (folder / "measured.json").write_text(json.dumps(list(measured(a, model).items())))
+    run(KVASIR, "sweep", model, "--depths", those_within(a.sweep_depths, a.ctx), "--kv", a.kv, "--pp", 512, "--tg", 32,
+        "--repeat", 2, "--threads", a.threads, "--out", folder / "sweep.json", "--no-progress")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="+", help="GGUF files, or names in the models folder")
@@ -70,28 +86,23 @@ def main():
     parser.add_argument("--kv", default="f16,q8,q4")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=2)
+    parser.add_argument("--keep", type=Path, help="a folder for probes, sweeps and measurements")
+    parser.add_argument("--again", type=Path, help="measure nothing: take what --keep has left in this folder")
     parser.add_argument("--no-record", action="store_true", help="do not append to bench/results")
     a = parser.parse_args()
-    depths = [int(d) for d in a.depths.split(",")]
-    found = []
+    depths, found = a.depths, []
     with tempfile.TemporaryDirectory() as folder:
         for model in a.model:
             model = model if Path(model).exists() else str(common.MODELS / model)
-            common.warm(model)
-            info = json.loads(run(KVASIR, "inspect", model, "--json"))
-            most = info["ctx_train"]
-            a.depths = ",".join(str(d) for d in depths if d + 512 <= most)
-            a.ctx = most
-            machine, sweep = Path(folder) / "machine.json", Path(folder) / "sweep.json"
-            sweep.unlink(missing_ok=True)
-            run(KVASIR, "probe", "--threads", a.threads, "--out", machine)
-            truth = measured(a, model)
-            swept = ",".join(d for d in a.sweep_depths.split(",") if int(d) + 512 <= most)
-            run(KVASIR, "sweep", model, "--depths", swept, "--kv", a.kv, "--pp", 512, "--tg", 32, "--repeat", 2, "--threads",
-                a.threads, "--out", sweep, "--no-progress")
-            types = a.kv.split(",")
+            kept = (a.again or a.keep or Path(folder)) / Path(model).stem
+            a.ctx = json.loads(run(KVASIR, "inspect", model, "--json"))["ctx_train"]
+            a.depths = those_within(depths, a.ctx)
+            if not a.again:
+                measure_all(a, model, kept)
+            truth = {tuple(key): tps for key, tps in json.loads((kept / "measured.json").read_text())}
+            machine, types = kept / "machine.json", a.kv.split(",")
             guesses = {"probe": {kv: predicted(a, model, machine, kv) for kv in types},
-                       "sweep": {kv: predicted(a, model, machine, kv, sweep) for kv in types}}
+                       "sweep": {kv: predicted(a, model, machine, kv, kept / "sweep.json") for kv in types}}
             found += report(a, model, truth, guesses)
     rows = []
     print()
@@ -104,7 +115,7 @@ def main():
         rows.append({"model": f"{len(a.model)} models", "threads": a.threads, "test": f"plan error after {basis}", "depth": 0,
                      "unit": "%", "kvasir": round(100 * median, 2), "peer": round(100 * share, 1), "ratio": "",
                      "peer_name": "share inside the 90% intervals"})
-    if not a.no_record:
+    if not (a.no_record or a.again):
         common.record(rows)
 
 

@@ -77,12 +77,13 @@ build() {
 models() { scripts/fetch-models.sh smollm2; }
 unit() { meson_tests build --no-suite e2e; }
 
-# pytest alone, to count its cases. KVASIR_BUILD must have been built.
+# pytest alone, to count its cases; a file's cases stay in one process, which has their fixtures.
 pytest_e2e() {
     local folder=$1 xml=$logs/e2e.xml status
     shift
     KVASIR_BIN=$PWD/$folder/src/cli/kvasir KVASIR_BUILD=$PWD/$folder KVASIR_SOURCE=$PWD \
-        timeout -k 5 "$limit" /usr/bin/python3 -m pytest -q -p no:cacheprovider --junitxml "$xml" "$@" tests/e2e
+        timeout -k 5 "$limit" /usr/bin/python3 -m pytest -q -p no:cacheprovider -n "$jobs" --dist loadfile --junitxml "$xml" \
+        "$@" tests/e2e
     status=$?
     /usr/bin/python3 - "$xml" >"$counts" <<'END'
 import sys, xml.etree.ElementTree as tree

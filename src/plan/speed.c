@@ -20,6 +20,7 @@
 #define GEMM_FACTOR    1.11
 #define OVERLAP        0.35 /* of the shorter of reading pages and computing with them is not hidden */
 #define BARRIERS       9    /* of a layer */
+#define ANEW           2e-6 /* seconds behind each: reading begins anew, rows are in another core's cache, one thread is late */
 #define BENCH_GROUP    6    /* queries of the benchmark's decoding */
 #define GROUP_FIXED    0.25 /* of their time does not depend on how many they are */
 #define SPAN_PLAIN     1.2  /* spans are merged, pages lie apart: decoding at depth takes so much more than its pages */
@@ -240,7 +241,7 @@ static double rows_time(const speed_shape *m, const speed_setup *s, int n)
                  f * 2 * m->n_embd / row_rate(s, "rmsnorm") + f * 2 * m->n_ff / row_rate(s, "silu_mul");
     double barrier = known_or(limit(s, threads_of(s), barrier_of), BARRIER);
     int steps = (n + s->chunk - 1) / max_int(s->chunk, 1);
-    return one / threads_of(s) + (threads_of(s) > 1 ? BARRIERS * barrier * m->n_layer * max_int(steps, 1) : 0);
+    return one / threads_of(s) + (threads_of(s) > 1 ? BARRIERS * (barrier + ANEW) * m->n_layer * max_int(steps, 1) : 0);
 }
 
 /* Operations of one query in one page of a kv-head. */

@@ -223,7 +223,7 @@ def test_warnings(llama, tmp_path):
 @pytest.mark.parametrize("text, says", [
     ("", "no JSON document"), ("[", "no JSON document"), ("[]", "schema"), ('{"schema": "kvasir.sweep/1"}', "schema"),
     ('{"schema": "kvasir.config/1", "ctx": 1, "ctx": 2}', "no JSON document"), ("\xff\xfe", "no JSON document"),
-    ("[" * 100000, "no JSON document"),
+    ("[" * 100000, "no JSON document"), (" " * (16 << 20) + "{}", "so large"),
     (dict(ctx=0), "ctx"), (dict(ctx=-5), "ctx"), (dict(ctx=1 << 40), "ctx"), (dict(ctx="8k"), "ctx"), (dict(ctx=1.5), "ctx"),
     (dict(threads=100000), "threads"), (dict(chunk=[]), "chunk"), (dict(chunk=20000), "chunk"), (dict(kv_k="q8"), "kv_v"),
     (dict(kv_k="q9", kv_v="q8"), "kv_k"), (dict(kv_k="q8 q4", kv_v="q8"), "kv_k"), (dict(draft="guess"), "draft"),
