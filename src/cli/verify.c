@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BEHIND = 64, QUICK_BEHIND = 16, MAX_DEPTH = 1 << 27, LEAST_CTX = 128 };
+enum { BEHIND = 64, QUICK_BEHIND = 32, MAX_DEPTH = 1 << 27, LEAST_CTX = 128 };
 static const int default_depths[] = {2 << 10, 10 << 10, 100 << 10}, quick_depths[] = {256, 1 << 10};
 enum {
     N_DEFAULT = sizeof default_depths / sizeof *default_depths,
