@@ -131,11 +131,17 @@ void clear_interrupt(void)
 
 /* ---- files -------------------------------------------------------------------------------------------- */
 
+enum { MAX_TEXT_BYTES = 1 << 30 };
+
 static kvasir_status read_stream(FILE *f, const char *name, char **text, size_t *n)
 {
     size_t used = 0, room = 0;
     char *data = NULL;
     for (;;) {
+        if (used > MAX_TEXT_BYTES) {
+            free(data);
+            return fail(KVASIR_E_ARGUMENT, "%s: more than 1 GiB is no text", name);
+        }
         if (room - used < 2) {
             size_t wanted = room ? room * 2 : 64 << 10;
             char *grown = realloc(data, wanted);

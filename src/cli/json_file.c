@@ -1,11 +1,11 @@
 #include "cli/json_file.h"
+#include "base/file.h"
 #include "base/mem.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { MOST_BYTES = 16 << 20 };
 
@@ -31,16 +31,33 @@ kvasir_status json_parse(const char *text, size_t n, const char *where, const js
     return status;
 }
 
+/* The file's bytes, with a NUL behind them. */
+static kvasir_status read_whole(const file *f, const char *path, const json_kind *kind, char **out)
+{
+    const size_t n = (size_t)file_size(f);
+    if (file_size(f) > MOST_BYTES)
+        return fail(KVASIR_E_ARGUMENT, "%s has %llu bytes: no %s is so large", path, (unsigned long long)file_size(f),
+                    kind->what);
+    char *text = malloc(n + 1);
+    kvasir_status status = text ? file_read(f, 0, text, n) : fail_memory(n + 1);
+    if (status != KVASIR_OK) {
+        free(text);
+        return status;
+    }
+    text[n] = '\0';
+    *out = text;
+    return KVASIR_OK;
+}
+
 kvasir_status json_read(const char *path, const json_kind *kind, json_t **out)
 {
+    file *f;
     char *text = NULL;
-    size_t n = 0;
-    struct stat st;
-    if (stat(path, &st) == 0 && st.st_size > MOST_BYTES)
-        return fail(KVASIR_E_ARGUMENT, "%s has %lld bytes: no %s is so large", path, (long long)st.st_size, kind->what);
-    TRY(read_text(path, &text, &n));
-    kvasir_status status = json_parse(text, n, path, kind, out);
+    TRY(file_open(path, &f));
+    kvasir_status status = read_whole(f, path, kind, &text);
+    if (status == KVASIR_OK) status = json_parse(text, (size_t)file_size(f), path, kind, out);
     free(text);
+    file_close(f);
     return status;
 }
 

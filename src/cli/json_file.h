@@ -13,7 +13,7 @@ typedef struct json_kind {
 /* Reads n bytes of text, called `where` in messages. *out is the caller's. A key twice in one object is an error.
    KVASIR_E_ARGUMENT names the line, or the schema that is expected. */
 kvasir_status json_parse(const char *text, size_t n, const char *where, const json_kind *kind, json_t **out);
-/* The same of a file of at most 16 MiB; KVASIR_E_IO where it cannot be read. */
+/* The same of a regular file of at most 16 MiB; KVASIR_E_IO where it cannot be read. */
 kvasir_status json_read(const char *path, const json_kind *kind, json_t **out);
 /* Writes a document beside `path` and moves it there, so that what is there is whole, the old one or the new. */
 kvasir_status json_write(const json_t *document, const char *path);

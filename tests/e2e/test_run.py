@@ -1,4 +1,5 @@
 import json
+import os
 import signal
 import subprocess
 import time
@@ -192,6 +193,11 @@ def test_unreadable_prompt(llama, tmp_path):
         done = kvasir("run", llama, option, tmp_path / "absent", "-p", "x", code=1)
         assert b"absent" in done.stderr
     assert kvasir("run", llama, "-f", tmp_path, code=1).stderr.startswith(b"kvasir: ")
+
+
+@pytest.mark.skipif("KVASIR_TEST_SHORT" in os.environ, reason="a sanitizer's shadow of a gigabyte takes its time")
+def test_endless_file(llama):
+    assert b"/dev/zero: more than 1 GiB" in kvasir("run", llama, "-f", "/dev/zero", code=2).stderr
 
 
 def test_llama_cpp_names(llama, tmp_path):

@@ -52,8 +52,8 @@ def test_speed_without_profile(llama):
                      f"time to first token, {depth} tokens"):
             assert speed[name]["ok"] is None and speed[name]["predicted"] is None and speed[name]["measured"] > 0
         assert speed[f"decode p95 at {depth}"]["measured"] >= speed[f"decode p50 at {depth}"]["measured"]
-    shared, own = speed["KV of two clients at 116, prefix shared"], speed["KV of two clients at 132, nothing shared"]
-    plan = kvasir_json("plan", llama, "--ctx", "116", "--users", "2", "--prefix", "100", "--kv", "f16")
+    shared, own = speed["KV of two clients at 132, prefix shared"], speed["KV of two clients at 164, nothing shared"]
+    plan = kvasir_json("plan", llama, "--ctx", "132", "--users", "2", "--prefix", "100", "--kv", "f16")
     assert shared["measured"] == plan["kv_bytes"] and shared["ok"] and own["ok"] and shared["measured"] < own["measured"]
     for name in ("read from disk since loading", "written to disk, logs included"):
         assert speed[name]["ok"] and speed[name]["predicted"] == 0
