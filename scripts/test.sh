@@ -137,7 +137,14 @@ coverage() {
     configure build-cov -Db_coverage=true -Dbuildtype=debug -Doptimization=1 -Dc_args=-fprofile-update=atomic &&
         ninja -C build-cov || return
     find build-cov -name '*.gcda' -delete
-    KVASIR_TEST_SHORT=1 KVASIR_MODELS=/nonexistent meson_tests build-cov --no-suite source --no-suite kernels || return
+    local -x KVASIR_TEST_SHORT=1 KVASIR_MODELS=/nonexistent
+    local p f s more status=0
+    meson_tests build-cov --no-suite source --no-suite kernels --no-suite bits --no-suite e2e || status=1
+    read -r p f s <"$counts"
+    pytest_e2e build-cov || status=1
+    read -r -a more <"$counts"
+    echo $((p + more[0])) $((f + more[1])) $((s + more[2])) >"$counts"
+    [ "$status" -eq 0 ] || return
     gcovr -r . --object-directory build-cov -f src/ -j "$jobs" --gcov-ignore-parse-errors -s | tail -n 12 |
         tee "$logs/coverage-summary"
     grep '^lines' "$logs/coverage-summary" >"$logs/coverage.note"
