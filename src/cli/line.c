@@ -87,6 +87,9 @@ static line_result edit_line(line_reader *r, const char **text)
 {
     int n = 0;
     HistEvent event;
+    /* libedit shows the prompt before it takes the terminal out of its line mode: what is typed in between
+       would be shown twice, and a Ctrl-D lost. */
+    (void)el_set(r->editor, EL_PREP_TERM, 1);
     errno = 0;
     const char *line = el_gets(r->editor, &n);
     if (!line || n <= 0) {

@@ -58,6 +58,11 @@ class Terminal:
         self.read_to = at + len(text)
         return between
 
+    def prompt(self):
+        """Waits for the prompt. The terminal must take single keys by then, or a Ctrl-D typed at once would be lost."""
+        self.expect("> ")
+        assert not termios.tcgetattr(self.master)[3] & termios.ICANON, "the prompt is shown in line mode"
+
     def type(self, text):
         os.write(self.master, text.encode())
 
@@ -89,7 +94,7 @@ def chat(tmp_path, request):
                             out=tmp_path / "answers", **env)
         open_terminals.append(terminal)
         terminal.expect("/help lists commands")
-        terminal.expect("> ")
+        terminal.prompt()
         return terminal
 
     yield start
@@ -106,7 +111,7 @@ def ask(terminal, text):
     read = int(terminal.expect(" tokens"))
     terminal.expect("depth ")
     depth = int(terminal.expect(";"))
-    terminal.expect("> ")
+    terminal.prompt()
     return read, depth
 
 
@@ -115,14 +120,14 @@ def stats(terminal):
     terminal.expect("\nbranch ")
     terminal.expect("messages, ")
     tokens = int(terminal.expect(" of "))
-    terminal.expect("> ")
+    terminal.prompt()
     return tokens
 
 
 def messages_of(terminal, path):
     terminal.line(f"/save {path}")
     terminal.expect("saved to")
-    terminal.expect("> ")
+    terminal.prompt()
     document = json.loads(path.read_text())
     assert document["schema"] == "kvasir.chat/1"
     return document["messages"]
@@ -153,7 +158,7 @@ def test_undo_goes_back(chat, tmp_path):
     second = messages_of(terminal, tmp_path / "second.json")
     terminal.line("/undo")
     terminal.expect("undone")
-    terminal.expect("> ")
+    terminal.prompt()
     assert messages_of(terminal, tmp_path / "after.json") == before
     # The same question again gives the same answer: the sequence is as it was.
     ask(terminal, "Second.")
@@ -179,7 +184,7 @@ def test_fork_and_branches(chat, tmp_path):
     assert leaf[:2] == root and len(leaf) == 4
     terminal.line("/branch 0")
     terminal.expect("* branch 0")
-    terminal.expect("> ")
+    terminal.prompt()
     assert messages_of(terminal, tmp_path / "root2.json") == root and stats(terminal) == depth
     ask(terminal, "Leaf.")
     assert messages_of(terminal, tmp_path / "leaf2.json") == leaf
@@ -249,7 +254,7 @@ def test_typed_characters(chat, tmp_path, locale):
 def test_first_message_from_the_command_line(tmp_path):
     terminal = Terminal("run", tiny("llama-tied"), "--template", TEMPLATE, "--chat", "-p", "Hi", "-n", "4", "--ignore-eos", "--temp", "0")
     terminal.expect("generated 4 tokens")
-    terminal.expect("> ")
+    terminal.prompt()
     terminal.line("/quit")
     assert terminal.end() == 0
 
@@ -259,7 +264,7 @@ def test_interrupt_at_the_prompt(chat):
     terminal.type("half a line")
     terminal.type(CTRL_C)
     terminal.expect("Ctrl-D or /quit")
-    terminal.expect("> ")
+    terminal.prompt()
     ask(terminal, "Still here?")
     terminal.type(CTRL_C)
     terminal.expect("Ctrl-D or /quit")
@@ -277,7 +282,7 @@ def test_interrupted_answer(chat, tmp_path, smollm):
         terminal.read(0.1)
     terminal.type(CTRL_C)
     terminal.expect("the answer so far is kept", timeout=20)
-    terminal.expect("> ")
+    terminal.prompt()
     messages = messages_of(terminal, tmp_path / "c.json")
     assert messages[1]["content"].strip() and messages[1]["content"].strip() in answers.read_text(errors="replace")
     terminal.line("/undo")
@@ -298,7 +303,7 @@ def test_interrupted_prompt(chat, tmp_path):
     terminal.expect("left")
     terminal.type(CTRL_C)
     terminal.expect("taken back", timeout=20)
-    terminal.expect("> ")
+    terminal.prompt()
     assert len(messages_of(terminal, tmp_path / "c.json")) == 2
     ask(terminal, "Hello again.")
     assert stats(terminal) > depth
@@ -308,7 +313,7 @@ def test_message_longer_than_the_context(chat, tmp_path):
     terminal = chat("--ctx", "64")
     terminal.line("word " * 80)
     terminal.expect("context")
-    terminal.expect("> ")
+    terminal.prompt()
     assert messages_of(terminal, tmp_path / "c.json") == []
     ask(terminal, "ok")
 
