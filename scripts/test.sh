@@ -98,14 +98,17 @@ e2e() { pytest_e2e build; }
 
 # KVASIR_DEBUG: kv_check after every operation on the KV cache.
 # Real models are left out below: instrumented arithmetic over them costs minutes and finds nothing new.
-asan_ubsan() {
+build_asan() {
     configure build-asan -Db_sanitize=address,undefined -Db_lundef=false -Dbuildtype=debug -Doptimization=1 \
-        -Dc_args=-DKVASIR_DEBUG &&
-        ninja -C build-asan || return
+        -Dc_args=-DKVASIR_DEBUG && ninja -C build-asan
+}
+asan_ubsan() {
+    build_asan || return
     export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ASAN_OPTIONS=detect_stack_use_after_return=1
     KVASIR_TEST_SHORT=1 KVASIR_MODELS=/nonexistent meson_tests build-asan --no-suite e2e --no-suite source
 }
 asan_e2e() {
+    build_asan || return # so that the stage can be run alone
     export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
     KVASIR_TEST_SHORT=1 KVASIR_MODELS=/nonexistent pytest_e2e build-asan
 }
