@@ -9,57 +9,57 @@
 
 enum { DEFAULT_BATCH = 512 };
 
-/* What a prediction stands on, and half the width of its interval, as a factor on both sides: what bench/plan_error.py found
-   to hold nine of ten. */
-typedef struct basis {
-    const char *name;
-    double width;
-} basis;
-static const basis by_sweep = {"sweep", 1.12}, by_probe = {"probe", 1.25}, by_machine = {"machine", 1.60};
+/* Half the width of an interval, as a factor on both sides, where nothing of the model was measured: what bench/plan_error.py
+   found to hold nine of ten. */
+#define WIDTH_PROBE   1.25
+#define WIDTH_MACHINE 1.60
+#define TRUST_PROBE   0.25 /* of a prediction beside a measurement: the square of a fit's usual error over the probe's */
+#define NINE_OF_TEN   1.645 /* standard deviations of a normal distribution on either side */
 
-static kvasir_estimate around(double value, double width)
+static kvasir_estimate around(speed_parts p, const speed_fit *f, double width)
 {
+    double value = p.flat * f->flat + p.deep * f->deep;
+    if (width == 0) width = exp(NINE_OF_TEN * f->error);
     return (kvasir_estimate){value, value / width, value * width};
 }
 
-static double apply(speed_parts p, speed_factors f)
-{
-    return p.flat * f.flat + p.deep * f.deep;
-}
-
-/* Samples of the setup's own KV types, or all where there are none of those. */
-static bool same_types(const kvasir_speed_sample *s, const speed_setup *setup, speed_setup *of)
-{
-    *of = *setup;
-    return kv_type_parse(s->kv, &of->k, &of->v) == KVASIR_OK && of->k == setup->k && of->v == setup->v;
-}
-
 typedef struct factors {
-    speed_factors decode, prefill;
+    speed_fit decode, prefill;
     bool measured;
 } factors;
 
-static kvasir_status learn(const speed_shape *m, const speed_setup *setup, const kvasir_predict_options *o,
+/* Which samples a measurement goes with (speed_sample), by the setup that it was made with; -1: of no known type. */
+static int kind_of(const kvasir_speed_sample *s, const speed_setup *wanted, speed_setup *of)
+{
+    *of = *wanted;
+    if (!s->kv || kv_type_parse(s->kv, &of->k, &of->v) != KVASIR_OK) return -1;
+    return of->k == wanted->k && of->v == wanted->v ? 0 : 1 + (int)of->k * KV_TYPES + (int)of->v;
+}
+
+static kvasir_status learn(const speed_shape *m, const speed_setup *wanted, const kvasir_predict_options *o,
                            factors *out)
 {
     speed_setup of;
     bool own = false;
     int n_decode = 0, n_prefill = 0;
-    *out = (factors){{1, 1}, {1, 1}, false};
+    const double trust = speed_from_kernels(wanted) ? TRUST_PROBE : 0;
+    *out = (factors){{1, 1, 0}, {1, 1, 0}, false};
     if (o->n_samples == 0) return KVASIR_OK;
     speed_sample *decode = mem_alloc((size_t)o->n_samples, sizeof *decode);
     speed_sample *prefill = mem_alloc((size_t)o->n_samples, sizeof *prefill);
-    for (int i = 0; i < o->n_samples; i++) own |= same_types(&o->samples[i], setup, &of);
+    for (int i = 0; i < o->n_samples; i++) own |= kind_of(&o->samples[i], wanted, &of) == 0;
     for (int i = 0; decode && prefill && i < o->n_samples; i++) {
         const kvasir_speed_sample *s = &o->samples[i];
-        if (same_types(s, setup, &of) != own) continue;
-        if (s->decode_s > 0) decode[n_decode++] = (speed_sample){speed_decode(m, &of, s->depth), s->decode_s};
+        int kind = kind_of(s, wanted, &of);
+        if (kind < 0) continue;
+        if (!own) kind = 0; /* the machine is the same whatever the type */
+        if (s->decode_s > 0) decode[n_decode++] = (speed_sample){speed_decode(m, &of, s->depth), s->decode_s, kind};
         if (s->prefill_s > 0 && s->n_prefill > 0)
-            prefill[n_prefill++] = (speed_sample){speed_prefill(m, &of, s->depth, s->n_prefill), s->prefill_s};
+            prefill[n_prefill++] = (speed_sample){speed_prefill(m, &of, s->depth, s->n_prefill), s->prefill_s, kind};
     }
-    out->decode = speed_fit(decode, n_decode);
-    out->prefill = speed_fit(prefill, n_prefill);
     out->measured = n_decode > 0 && n_prefill > 0;
+    out->decode = speed_fit_samples(decode, n_decode, trust);
+    out->prefill = speed_fit_samples(prefill, n_prefill, trust);
     kvasir_status status = decode && prefill ? KVASIR_OK : fail_memory((size_t)o->n_samples * sizeof *decode);
     mem_free(decode);
     mem_free(prefill);
@@ -102,13 +102,16 @@ kvasir_status kvasir_predict(const kvasir_model *m, const kvasir_machine *machin
     }
     speed_shape_of(m->gguf, &m->hparams, &shape);
     kvasir_status status = learn(&shape, &s, o, &f);
-    const basis *on = f.measured ? &by_sweep : speed_from_kernels(&s) ? &by_probe : &by_machine;
+    const bool probed = speed_from_kernels(&s);
+    const double width = f.measured ? 0 : probed ? WIDTH_PROBE : WIDTH_MACHINE;
     *out = (kvasir_speed){.depth = depth,
-                          .decode_s = around(apply(speed_decode(&shape, &s, depth), f.decode), on->width),
-                          .prefill_s = around(apply(speed_prefill(&shape, &s, 0, depth), f.prefill), on->width),
-                          .batch_s = around(apply(speed_prefill(&shape, &s, depth, s.chunk), f.prefill), on->width),
+                          .decode_s = around(speed_decode(&shape, &s, depth), &f.decode, width),
+                          .prefill_s = around(speed_prefill(&shape, &s, 0, depth), &f.prefill, width),
+                          .batch_s = around(speed_prefill(&shape, &s, depth, s.chunk), &f.prefill, width),
                           .floor_s = speed_floor(&shape, &s, &layout, depth),
-                          .basis = on->name};
+                          .basis = f.measured ? "sweep"
+                                   : probed   ? "probe"
+                                              : "machine"};
     kv_layout_free(&layout);
     return status;
 }

@@ -328,23 +328,3 @@ double speed_floor(const speed_shape *m, const speed_setup *s, const kv_layout *
     for (int i = 0; i < m->n_weights; i++) bytes += m->weight[i].bytes + m->weight[i].head_bytes;
     return bytes / read_rate(s);
 }
-
-/* ---- measurements ---- */
-
-/* Minimises the sum of ((a * flat + b * deep - measured) / measured)^2. */
-speed_factors speed_fit(const speed_sample *samples, int n)
-{
-    double ff = 0, fd = 0, dd = 0, f = 0, d = 0, whole = 0;
-    for (int i = 0; i < n; i++) {
-        double x = samples[i].predicted.flat / samples[i].measured, y = samples[i].predicted.deep / samples[i].measured;
-        ff += x * x, fd += x * y, dd += y * y, f += x, d += y;
-        whole += log(x + y);
-    }
-    if (n == 0) return (speed_factors){1, 1};
-    double det = ff * dd - fd * fd, alike = exp(-whole / n);
-    if (det > 1e-3 * ff * dd) {
-        speed_factors both = {(f * dd - d * fd) / det, (d * ff - f * fd) / det};
-        if (both.flat > 0 && both.deep > 0) return both;
-    }
-    return (speed_factors){alike, alike};
-}

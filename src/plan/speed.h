@@ -51,15 +51,20 @@ speed_parts speed_prefill(const speed_shape *m, const speed_setup *s, int depth,
 /* Bytes that the token reads at least, over the machine's best bandwidth. */
 double speed_floor(const speed_shape *m, const speed_setup *s, const kv_layout *l, int depth);
 
-/* What measurements say about the parts: both are multiplied. {1, 1} without any. */
-typedef struct speed_factors {
-    double flat, deep;
-} speed_factors;
+/* A measured time. Kind 0 is the pair of KV types that is asked for; others have numbers of their own behind it. */
 typedef struct speed_sample {
     speed_parts predicted;
     double measured; /* seconds */
+    int kind;
 } speed_sample;
-/* Least squares of the relative errors; one sample, or several of one depth, scale both parts alike. */
-speed_factors speed_fit(const speed_sample *samples, int n);
+/* What both parts are multiplied with, and how far measurements lie from that: the standard deviation of their quotient,
+   which is larger the less the samples agree with each other. */
+typedef struct speed_fit {
+    double flat, deep, error;
+} speed_fit;
+/* Least squares of the relative errors. The flat part is that of all kinds, since weights do not depend on the KV type; the
+   deep part is that of kind 0. Samples of one depth scale both parts alike; without any both factors are 1. trust: how much the
+   prediction itself counts beside each measurement, since a machine is not equally fast in every minute; 0: not at all. */
+speed_fit speed_fit_samples(const speed_sample *samples, int n, double trust);
 
 #endif

@@ -127,6 +127,82 @@ static void test_samples(void **state)
     close_rig(&r);
 }
 
+/* Of two types: what does not depend on the depth is the same for both, the rest is each one's own. */
+static void test_samples_of_two_types(void **state)
+{
+    rig r = open_rig();
+    kvasir_machine m = plain_machine();
+    kvasir_predict_options of[2] = {{.kv = "f16"}, {.kv = "f32"}};
+    kvasir_speed_sample samples[4];
+    kvasir_speed at_0[2], at_2048[2];
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        at_0[i] = at(&r, &m, &of[i], 0), at_2048[i] = at(&r, &m, &of[i], 2048);
+        double decode = 2 * at_0[i].decode_s.value, prefill = 2 * at_0[i].batch_s.value;
+        double grows = (i + 1.5) * (at_2048[i].decode_s.value - at_0[i].decode_s.value);
+        samples[2 * i] = (kvasir_speed_sample){of[i].kv, 0, 512, decode, prefill};
+        samples[2 * i + 1] = (kvasir_speed_sample){of[i].kv, 2048, 512, decode + grows, prefill};
+    }
+    double width[2];
+    for (int i = 0; i < 2; i++) {
+        of[i].samples = samples, of[i].n_samples = 4;
+        kvasir_estimate flat = at(&r, &m, &of[i], 0).decode_s, deep = at(&r, &m, &of[i], 2048).decode_s;
+        assert_true(fabs(flat.value - samples[2 * i].decode_s) < 1e-6 * flat.value);
+        assert_true(fabs(deep.value - samples[2 * i + 1].decode_s) < 1e-6 * deep.value);
+        width[i] = flat.high / flat.low;
+    }
+    assert_true(fabs(width[0] - width[1]) < 1e-9);
+    /* The first type was measured in a slow minute: the flat part lies between, and the intervals are wider. */
+    samples[0].decode_s *= 1.5, samples[1].decode_s += samples[0].decode_s / 3;
+    for (int i = 0; i < 2; i++) {
+        kvasir_estimate flat = at(&r, &m, &of[i], 0).decode_s;
+        assert_true(flat.value > samples[2].decode_s && flat.value < samples[0].decode_s);
+        assert_true(flat.high / flat.low > 1.1 * width[i]);
+    }
+    close_rig(&r);
+}
+
+/* Kernels that were measured too count beside a sweep; limits alone do not. */
+static void test_samples_beside_a_probe(void **state)
+{
+    rig r = open_rig();
+    kvasir_machine m = plain_machine();
+    (void)state;
+    add(&m, "gemv Q8_0", 1e9);
+    add(&m, "attention prefill q8 q64", 1e9);
+    kvasir_speed probed = at(&r, &m, NULL, 0);
+    const kvasir_speed_sample slow = {"f16", 0, 512, 1.4 * probed.decode_s.value, probed.batch_s.value};
+    kvasir_speed both = at(&r, &m, &(kvasir_predict_options){.samples = &slow, .n_samples = 1}, 0);
+    assert_string_equal(both.basis, "sweep");
+    assert_true(both.decode_s.value > 1.2 * probed.decode_s.value &&
+                both.decode_s.value < 1.39 * probed.decode_s.value);
+    assert_true(fabs(both.batch_s.value - probed.batch_s.value) < 1e-6 * probed.batch_s.value);
+    /* They contradict each other over decoding, not over the prompt. */
+    assert_true(both.decode_s.high / both.decode_s.low > 1.01 * both.batch_s.high / both.batch_s.low);
+    close_rig(&r);
+}
+
+static void test_absurd_samples(void **state)
+{
+    static const double times[][2] = {{1e-300, 1e-300}, {1e300, 1e300}, {1e300, 1e-300}, {1e-300, 1e300}, {1, 1e-3}};
+    rig r = open_rig();
+    kvasir_machine m = plain_machine();
+    (void)state;
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        const kvasir_speed_sample samples[] = {{"f16", 0, 512, times[i][0], times[i][0]},
+                                               {"f16", 2048, 512, times[i][1], times[i][1]},
+                                               {"no type", 0, 512, 1, 1},
+                                               {NULL, 0, 512, 1, 1}};
+        kvasir_predict_options o = {.samples = samples, .n_samples = 4};
+        for (int depth = 0; depth <= 4096; depth += 2048) {
+            kvasir_speed v = at(&r, &m, &o, depth);
+            assert_true(v.decode_s.value > 0 && isfinite(v.decode_s.high) && v.decode_s.low > 0);
+            assert_true(v.batch_s.value > 0 && isfinite(v.batch_s.high) && v.batch_s.low > 0);
+        }
+    }
+    close_rig(&r);
+}
+
 static void test_refusals(void **state)
 {
     rig r = open_rig();
@@ -147,7 +223,12 @@ static void test_refusals(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_depth), cmocka_unit_test(test_machine),
-                                       cmocka_unit_test(test_samples), cmocka_unit_test(test_refusals)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_depth),
+                                       cmocka_unit_test(test_machine),
+                                       cmocka_unit_test(test_samples),
+                                       cmocka_unit_test(test_samples_of_two_types),
+                                       cmocka_unit_test(test_samples_beside_a_probe),
+                                       cmocka_unit_test(test_absurd_samples),
+                                       cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
