@@ -81,8 +81,8 @@ def measure_all(a, model, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="+", help="GGUF files, or names in the models folder")
-    parser.add_argument("--depths", default="0,4096,16384,31744")
-    parser.add_argument("--sweep-depths", default="0,8192", help="of the sweep that corrects")
+    parser.add_argument("--depths", default="0,4096,7168,16384,31744")
+    parser.add_argument("--sweep-depths", default="0,7168", help="of the sweep that corrects; both must be within the context")
     parser.add_argument("--kv", default="f16,q8,q4")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=2)
