@@ -4,8 +4,8 @@ first from `kvasir probe` alone, then with a `kvasir sweep` of two depths beside
 measurements lie inside the 90% intervals, and appends the medians to bench/results.
 
 The machine should be idle; the probe is made anew before each model, since memory may be slower a minute later, and what is
-predicted is the mean of two measurements, before the sweep and after it. With --keep what
-was measured stays in a folder, for which --again predicts anew: so that a change to the prediction can be judged at once.
+predicted is the mean of two measurements, before the sweep and after it. With --keep what was measured stays in a folder, for
+which --again predicts anew: so that a change to the prediction can be judged at once.
 """
 import argparse
 import json
@@ -75,8 +75,8 @@ def measure_all(a, model, folder):
     (folder / "sweep.json").unlink(missing_ok=True)
     run(KVASIR, "probe", "--threads", a.threads, "--out", folder / "machine.json")
     before = measured(a, model)
-    run(KVASIR, "sweep", model, "--depths", those_within(a.sweep_depths, a.ctx), "--kv", a.kv, "--pp", 512, "--tg", 32,
-        "--repeat", 2, "--threads", a.threads, "--out", folder / "sweep.json", "--no-progress")
+    run(KVASIR, "sweep", model, "--depths", those_within(a.sweep_depths, a.ctx), "--kv", a.kv, "--pp", 512,
+        "--threads", a.threads, "--out", folder / "sweep.json", "--no-progress")
     after = measured(a, model)
     mean = {key: 2 / (1 / before[key] + 1 / after[key]) for key in before}
     (folder / "measured.json").write_text(json.dumps(list(mean.items())))
