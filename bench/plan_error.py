@@ -73,10 +73,13 @@ def measure_all(a, model, folder):
     folder.mkdir(parents=True, exist_ok=True)
     common.warm(model)
     (folder / "sweep.json").unlink(missing_ok=True)
+    sweep_depths = those_within(a.sweep_depths, a.ctx)
+    if "," not in sweep_depths:
+        sys.exit(f"{model}: of --sweep-depths {a.sweep_depths} fewer than two are within its context of {a.ctx}")
     run(KVASIR, "probe", "--threads", a.threads, "--out", folder / "machine.json")
     before = measured(a, model)
-    run(KVASIR, "sweep", model, "--depths", those_within(a.sweep_depths, a.ctx), "--kv", a.kv, "--pp", 512,
-        "--threads", a.threads, "--out", folder / "sweep.json", "--no-progress")
+    run(KVASIR, "sweep", model, "--depths", sweep_depths, "--kv", a.kv, "--pp", 512, "--threads", a.threads,
+        "--out", folder / "sweep.json", "--no-progress")
     after = measured(a, model)
     mean = {key: 2 / (1 / before[key] + 1 / after[key]) for key in before}
     (folder / "measured.json").write_text(json.dumps(list(mean.items())))

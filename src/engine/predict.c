@@ -16,17 +16,22 @@ enum { DEFAULT_BATCH = 512 };
 #define TRUST_PROBE   0.25 /* of a prediction beside a measurement: the square of a fit's usual error over the probe's */
 #define NINE_OF_TEN   1.645 /* standard deviations of a normal distribution on either side */
 
-static kvasir_estimate around(speed_parts p, const speed_fit *f, double width)
+static kvasir_estimate around(speed_parts p, const speed_fit *f)
 {
-    double value = p.flat * f->flat + p.deep * f->deep;
-    if (width == 0) width = exp(NINE_OF_TEN * f->error);
+    double value = p.flat * f->flat + p.deep * f->deep, width = exp(NINE_OF_TEN * f->error);
     return (kvasir_estimate){value, value / width, value * width};
 }
 
 typedef struct factors {
     speed_fit decode, prefill;
-    bool measured;
+    const char *basis; /* as in kvasir_speed */
 } factors;
+
+static factors unmeasured(bool probed)
+{
+    const speed_fit f = {1, 1, log(probed ? WIDTH_PROBE : WIDTH_MACHINE) / NINE_OF_TEN};
+    return (factors){f, f, probed ? "probe" : "machine"};
+}
 
 /* Which samples a measurement goes with (speed_sample), by the setup that it was made with; -1: of no known type. */
 static int kind_of(const kvasir_speed_sample *s, const speed_setup *wanted, speed_setup *of)
@@ -42,8 +47,9 @@ static kvasir_status learn(const speed_shape *m, const speed_setup *wanted, cons
     speed_setup of;
     bool own = false;
     int n_decode = 0, n_prefill = 0;
-    const double trust = speed_from_kernels(wanted) ? TRUST_PROBE : 0;
-    *out = (factors){{1, 1, 0}, {1, 1, 0}, false};
+    const bool probed = speed_from_kernels(wanted);
+    const double trust = probed ? TRUST_PROBE : 0;
+    *out = unmeasured(probed);
     if (o->n_samples == 0) return KVASIR_OK;
     speed_sample *decode = mem_alloc((size_t)o->n_samples, sizeof *decode);
     speed_sample *prefill = mem_alloc((size_t)o->n_samples, sizeof *prefill);
@@ -57,9 +63,13 @@ static kvasir_status learn(const speed_shape *m, const speed_setup *wanted, cons
         if (s->prefill_s > 0 && s->n_prefill > 0)
             prefill[n_prefill++] = (speed_sample){speed_prefill(m, &of, s->depth, s->n_prefill), s->prefill_s, kind};
     }
-    out->measured = n_decode > 0 && n_prefill > 0;
+    const double error = out->decode.error;
     out->decode = speed_fit_samples(decode, n_decode, trust);
     out->prefill = speed_fit_samples(prefill, n_prefill, trust);
+    if (n_decode > 0 && n_prefill > 0)
+        out->basis = "sweep";
+    else
+        out->decode.error = out->prefill.error = error; /* one of them is not measured, and the basis is that of both */
     kvasir_status status = decode && prefill ? KVASIR_OK : fail_memory((size_t)o->n_samples * sizeof *decode);
     mem_free(decode);
     mem_free(prefill);
@@ -102,16 +112,12 @@ kvasir_status kvasir_predict(const kvasir_model *m, const kvasir_machine *machin
     }
     speed_shape_of(m->gguf, &m->hparams, &shape);
     kvasir_status status = learn(&shape, &s, o, &f);
-    const bool probed = speed_from_kernels(&s);
-    const double width = f.measured ? 0 : probed ? WIDTH_PROBE : WIDTH_MACHINE;
     *out = (kvasir_speed){.depth = depth,
-                          .decode_s = around(speed_decode(&shape, &s, depth), &f.decode, width),
-                          .prefill_s = around(speed_prefill(&shape, &s, 0, depth), &f.prefill, width),
-                          .batch_s = around(speed_prefill(&shape, &s, depth, s.chunk), &f.prefill, width),
+                          .decode_s = around(speed_decode(&shape, &s, depth), &f.decode),
+                          .prefill_s = around(speed_prefill(&shape, &s, 0, depth), &f.prefill),
+                          .batch_s = around(speed_prefill(&shape, &s, depth, s.chunk), &f.prefill),
                           .floor_s = speed_floor(&shape, &s, &layout, depth),
-                          .basis = f.measured ? "sweep"
-                                   : probed   ? "probe"
-                                              : "machine"};
+                          .basis = f.basis};
     kv_layout_free(&layout);
     return status;
 }

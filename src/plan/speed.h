@@ -51,11 +51,12 @@ speed_parts speed_prefill(const speed_shape *m, const speed_setup *s, int depth,
 /* Bytes that the token reads at least, over the machine's best bandwidth. */
 double speed_floor(const speed_shape *m, const speed_setup *s, const kv_layout *l, int depth);
 
-/* A measured time. Kind 0 is the pair of KV types that is asked for; others have numbers of their own behind it. */
+/* A measured time. Kind 0 is the pair of KV types that is asked for; other pairs have numbers of their own behind it. */
+enum { SPEED_KINDS = 1 + KV_TYPES * KV_TYPES };
 typedef struct speed_sample {
     speed_parts predicted;
     double measured; /* seconds */
-    int kind;
+    int kind;        /* < SPEED_KINDS */
 } speed_sample;
 /* What both parts are multiplied with, and how far measurements lie from that: the standard deviation of their quotient,
    which is larger the less the samples agree with each other. */

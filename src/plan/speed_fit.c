@@ -12,13 +12,6 @@
 /* No machine is further from its prediction: what a file says beyond that would only overflow. */
 #define FURTHEST 1e6
 
-/* The samples with what was predicted before as part of a measurement. */
-typedef struct evidence {
-    const speed_sample *samples;
-    int n;
-    double trust;
-} evidence;
-
 /* Sums over the samples of one kind of x = flat / seconds and y = deep / seconds, for the smallest sum of
    (a * x + b * y - 1)^2; seconds: the mean of what was measured and, as far as it is trusted, of what was predicted. */
 typedef struct sums {
@@ -26,21 +19,15 @@ typedef struct sums {
     double n, apart; /* the squares of how far measured and predicted lie from their means */
 } sums;
 
-static sums sums_of(const evidence *e, int kind)
+static void add(sums *s, const speed_sample *one, double trust)
 {
-    sums s = {0};
-    for (int i = 0; i < e->n; i++) {
-        const speed_sample *one = &e->samples[i];
-        if (one->kind != kind) continue;
-        double predicted = one->predicted.flat + one->predicted.deep;
-        double measured = fmin(fmax(one->measured, predicted / FURTHEST), predicted * FURTHEST);
-        double seconds = (measured + e->trust * predicted) / (1 + e->trust);
-        double x = one->predicted.flat / seconds, y = one->predicted.deep / seconds;
-        double apart = (measured - predicted) / seconds;
-        s.xx += x * x, s.xy += x * y, s.yy += y * y, s.x += x, s.y += y;
-        s.n++, s.apart += apart * apart;
-    }
-    return s;
+    double predicted = one->predicted.flat + one->predicted.deep;
+    double measured = fmin(fmax(one->measured, predicted / FURTHEST), predicted * FURTHEST);
+    double seconds = (measured + trust * predicted) / (1 + trust);
+    double x = one->predicted.flat / seconds, y = one->predicted.deep / seconds;
+    double apart = (measured - predicted) / seconds;
+    s->xx += x * x, s->xy += x * y, s->yy += y * y, s->x += x, s->y += y;
+    s->n++, s->apart += apart * apart;
 }
 
 static bool tells_apart(const sums *s)
@@ -61,37 +48,38 @@ static double residual(const sums *s, double trust, double a, double b)
     return (1 + trust) * around + trust / (1 + trust) * s->apart;
 }
 
+/* The factor of both parts. */
+static double one_factor(const sums *s)
+{
+    return (s->x + s->y) / (s->xx + 2 * s->xy + s->yy);
+}
+
 /* The factor of the flat part that leaves the smallest residual over all kinds, each with its best factor of the deep part. */
-static double flat_factor(const evidence *e, int n_kinds)
+static double flat_factor(const sums of[SPEED_KINDS])
 {
     double above = 0, below = 0;
-    for (int kind = 0; kind < n_kinds; kind++) {
-        sums s = sums_of(e, kind);
-        bool apart = tells_apart(&s);
-        above += apart ? s.x - s.xy * s.y / s.yy : s.x + s.y;
-        below += apart ? s.xx - s.xy * s.xy / s.yy : s.xx + 2 * s.xy + s.yy;
+    for (const sums *s = of; s < of + SPEED_KINDS; s++) {
+        bool apart = tells_apart(s);
+        above += apart ? s->x - s->xy * s->y / s->yy : s->x + s->y;
+        below += apart ? s->xx - s->xy * s->xy / s->yy : s->xx + 2 * s->xy + s->yy;
     }
     return above / below;
 }
 
 speed_fit speed_fit_samples(const speed_sample *samples, int n, double trust)
 {
-    const evidence e = {samples, n, trust};
-    int n_kinds = 1, unknown = 1;
+    sums of[SPEED_KINDS] = {0};
+    int unknown = 1;
     double left = 0;
     if (n == 0) return (speed_fit){1, 1, USUAL};
-    for (int i = 0; i < n; i++)
-        if (samples[i].kind >= n_kinds) n_kinds = samples[i].kind + 1;
-    double flat = flat_factor(&e, n_kinds);
-    for (int kind = 0; kind < n_kinds; kind++) {
-        sums s = sums_of(&e, kind);
-        left += residual(&s, trust, flat, deep_factor(&s, flat));
-        unknown += tells_apart(&s);
+    for (int i = 0; i < n; i++) add(&of[samples[i].kind], &samples[i], trust);
+    double flat = flat_factor(of), deep = deep_factor(&of[0], flat);
+    for (const sums *s = of; s < of + SPEED_KINDS; s++) {
+        left += residual(s, trust, flat, deep_factor(s, flat));
+        unknown += tells_apart(s);
     }
-    sums own = sums_of(&e, 0);
-    double deep = deep_factor(&own, flat);
-    /* Time that falls with the depth: one factor for both. */
-    if (!(flat > 0) || !(deep > 0)) flat = deep = (own.x + own.y) / (own.xx + 2 * own.xy + own.yy);
+    /* Time that falls with the depth. */
+    if (!(flat > 0) || !(deep > 0)) flat = deep = one_factor(&of[0]);
     double error = sqrt((USUAL_COUNT * USUAL * USUAL + fmax(left, 0)) / (USUAL_COUNT + fmax(n - unknown, 0)));
     return (speed_fit){flat, deep, error};
 }
