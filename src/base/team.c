@@ -17,9 +17,16 @@
    that it waits for from running, so it sleeps almost at once. */
 enum { SPIN_ROUNDS = 20000, CROWDED_ROUNDS = 50, CACHE_LINE = 64 };
 
+/* How many of a thread's tiles are taken: in which phase in the upper half, the number in the lower one. So nobody has
+   to set it back. */
+typedef struct taken {
+    _Alignas(CACHE_LINE) atomic_ullong word;
+} taken;
+
 struct team {
     int n, spin_rounds;
     pthread_t *thread;
+    taken *taken; /* one per thread */
     void (*fn)(void *arg, int tid);
     void *arg;
     _Alignas(CACHE_LINE) atomic_uint epoch; /* one more for every region */
@@ -68,6 +75,8 @@ void team_barrier(team *t)
 {
     if (t->n == 1) {
         atomic_store_explicit(&t->tile, 0, memory_order_relaxed);
+        atomic_store_explicit(&t->phase, atomic_load_explicit(&t->phase, memory_order_relaxed) + 1,
+                              memory_order_relaxed);
         return;
     }
     unsigned phase = atomic_load_explicit(&t->phase, memory_order_relaxed);
@@ -83,6 +92,23 @@ void team_barrier(team *t)
 int team_next(team *t)
 {
     return atomic_fetch_add_explicit(&t->tile, 1, memory_order_relaxed);
+}
+
+int team_take(team *t, int owner, int n)
+{
+    const unsigned long long phase = (unsigned long long)atomic_load_explicit(&t->phase, memory_order_relaxed) << 32;
+    unsigned long long now = atomic_load_explicit(&t->taken[owner].word, memory_order_relaxed), tile;
+    do {
+        tile = now >> 32 == phase >> 32 ? now & 0xffffffffu : 0;
+        if (tile >= (unsigned long long)n) return -1;
+    } while (!atomic_compare_exchange_weak_explicit(&t->taken[owner].word, &now, phase | (tile + 1),
+                                                    memory_order_relaxed, memory_order_relaxed));
+    return (int)tile;
+}
+
+int team_peek(const team *t)
+{
+    return atomic_load_explicit(&t->tile, memory_order_relaxed);
 }
 
 static void *worker(void *p)
@@ -118,10 +144,12 @@ kvasir_status team_create(int n, team **out)
     t->n = 1;
     t->spin_rounds = n > cpu_count() ? CROWDED_ROUNDS : SPIN_ROUNDS;
     t->thread = mem_alloc((size_t)n, sizeof *t->thread);
-    if (!t->thread) {
+    t->taken = aligned_alloc(CACHE_LINE, (size_t)n * sizeof *t->taken);
+    if (!t->thread || !t->taken) {
         team_free(t);
-        return fail_memory((size_t)n * sizeof *t->thread);
+        return fail_memory((size_t)n * (sizeof *t->thread + sizeof *t->taken));
     }
+    memset(t->taken, 0, (size_t)n * sizeof *t->taken);
     for (int i = 1; i < n; i++) {
         start *s = mem_alloc(1, sizeof *s);
         if (s) *s = (start){t, i};
@@ -144,6 +172,7 @@ void team_free(team *t)
     advance(t, &t->epoch);
     for (int i = 1; i < t->n; i++) (void)pthread_join(t->thread[i], NULL);
     mem_free(t->thread);
+    free(t->taken);
     free(t);
 }
 

@@ -23,4 +23,11 @@ void team_barrier(team *t);
 /* Inside a region: takes the next tile number, counting from 0 since the last barrier. */
 int team_next(team *t);
 
+/* Inside a region: takes the next of `owner`'s tiles 0..n-1 since the last barrier, or returns -1 when all are taken. A
+   thread first takes its own, one behind the other in memory, then what is left of the others'; all name the same n. */
+int team_take(team *t, int owner, int n);
+
+/* The number that team_next would give now: a guess at what this thread does next, good for fetching its memory. */
+int team_peek(const team *t);
+
 #endif

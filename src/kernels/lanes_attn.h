@@ -21,35 +21,54 @@
 /* A loop over registers: always unrolled, so that arrays of v16 are registers. */
 #define foreach(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
 
-enum { BLOCK = 6, MAX_COLS = 8, LINE = 64, FAR_BYTES = 4608 };
+enum { BLOCK = 6, MAX_COLS = 8, LINE = 64 };
 
-/* Memory that is wanted soon, fetched a little at a time while the loops are at other work. */
+/* How far ahead memory is asked for, measured at two threads of Zen 5 (docs/ARCHITECTURE.md): half a page, a whole one
+   where half is less than memory takes to answer. FLYING lines are asked for before integer weights are made, a third
+   of a small page's time in which nothing else would be: as many as a core waits for at once. */
+enum { FAR_BYTES = 4096, FLYING = 24 };
+
+/* Memory that is wanted soon. */
+typedef struct wanted {
+    const char *at, *end; /* at == end: nothing */
+} wanted;
+
+/* The same, fetched a little at a time while the loops are at other work. */
 typedef struct fetcher {
-    const char *at, *end;
+    wanted rest;
     int step; /* bytes for each call of fetch */
 } fetcher;
 
-LANES fetcher fetch_over(const void *p, size_t bytes, int calls)
+LANES wanted want(const void *p, size_t bytes)
 {
-    if (!p) return (fetcher){0};
-    unsigned lines = ((unsigned)bytes + LINE - 1) / LINE, each = (lines + (unsigned)calls - 1) / (unsigned)calls;
-    return (fetcher){p, (const char *)p + bytes, (int)each * LINE};
+    return p ? (wanted){p, (const char *)p + bytes} : (wanted){0};
+}
+
+LANES fetcher fetch_over(wanted w, int calls)
+{
+    unsigned lines = ((unsigned)(w.end - w.at) + LINE - 1) / LINE,
+             each = (lines + (unsigned)calls - 1) / (unsigned)calls;
+    return (fetcher){w, (int)each * LINE};
 }
 
 LANES void fetch(fetcher *f)
 {
-    if (f->at >= f->end) return;
-    for (int i = 0; i < f->step; i += LINE) __builtin_prefetch(f->at + i);
-    f->at += f->step;
+    if (f->rest.at >= f->rest.end) return;
+    for (int i = 0; i < f->step; i += LINE) __builtin_prefetch(f->rest.at + i);
+    f->rest.at += f->step;
+}
+
+/* The first FLYING lines at once. */
+static void fetch_first(wanted *w)
+{
+    for (int i = 0; i < FLYING && w->at < w->end; i++, w->at += LINE) __builtin_prefetch(w->at);
 }
 
 /* The page of one call. */
 typedef struct page_job {
     const void *k, *v;
-    const void *with_k, *with_v; /* what is fetched while K, while V is at work; NULL: nothing */
+    wanted with_k, with_v; /* what is fetched while K, while V is at work */
     attn_format k_format, v_format;
-    size_t k_bytes, v_bytes;
-    bool far;           /* a whole page ahead */
     const float *start; /* what the page's mean gives to the scores of the call's queries; NULL: not computed yet */
 } page_job;
 
@@ -69,17 +88,6 @@ typedef struct block {
     int lo, hi;         /* tokens that any query sees lie in lo..hi-1 */
     int all_lo, all_hi; /* tokens that every query sees are all_lo..all_hi-1; lo <= all_lo <= all_hi <= hi */
 } block;
-
-/* What the score loop fetches in `calls` pieces, and the output loop. */
-LANES fetcher fetch_with_k(const page_job *pg, int calls)
-{
-    return fetch_over(pg->with_k, pg->far ? pg->k_bytes : pg->v_bytes, calls);
-}
-
-LANES fetcher fetch_with_v(const page_job *pg, int calls)
-{
-    return fetch_over(pg->with_v, pg->far ? pg->v_bytes : pg->k_bytes, calls);
-}
 
 LANES v16 page_load(const void *data, size_t i, bool f16)
 {
@@ -131,7 +139,7 @@ LANES void score_tile(int n, int cols, bool f16, block *b, const page_job *pg, i
 LANES void score_plain(int n, bool f16, block *b, const page_job *pg, int dim)
 {
     const int cols = ATTN_QK_COLS(n);
-    fetcher ahead = fetch_with_k(pg, dim * (KV_PAGE / 16 / cols));
+    fetcher ahead = fetch_over(pg->with_k, dim * (KV_PAGE / 16 / cols));
     for (int t = 0; t < KV_PAGE; t += 16 * cols) score_tile(n, cols, f16, b, pg, dim, t, &ahead);
 }
 
@@ -248,7 +256,7 @@ LANES void output_tile(int n, int cols, bool f16, block *b, const page_job *pg, 
 LANES void output_plain(int n, bool f16, block *b, const page_job *pg, int dim)
 {
     const int wide = ATTN_PV_COLS(n);
-    fetcher ahead = fetch_with_v(pg, KV_PAGE * max_int(dim / 16 / wide, 1));
+    fetcher ahead = fetch_over(pg->with_v, KV_PAGE * max_int(dim / 16 / wide, 1));
     int d = 0;
     if (wide >= 8)
         for (; d + 128 <= dim; d += 128) output_tile(n, 8, f16, b, pg, dim, d, &ahead);
@@ -397,12 +405,13 @@ static void fold_page(const attn_queries *a, page_job pg)
             next_block(b, a, &at, n);
             scores[pg.k_format][n - 1](b, &pg, a->head_dim);
             tops[n - 1](b, a);
-            pg.with_k = NULL; /* once is enough */
+            pg.with_k = (wanted){0}; /* once is enough */
         }
         if (before > 0) {
             outputs[pg.v_format][before - 1](&room[turn ^ 1], &pg, a->head_dim);
-            pg.with_v = NULL;
+            pg.with_v = (wanted){0};
         }
+        if (n > 0 && pg.v_format == ATTN_Q8) fetch_first(&pg.with_v);
         if (n > 0) weighings[pg.v_format == ATTN_Q8][n - 1](b, a);
         left -= n;
         before = n;
@@ -416,30 +425,23 @@ static attn_kernels reference(void)
     return t;
 }
 
-/* V is fetched while K is at work and the next K while V is: as far ahead as the first cache bears, measured. Where a
-   page is so small that memory would answer too late, the next K and V are fetched instead. */
+/* V is fetched while K is at work and the next K while V is; where a page is so small that memory would answer too late,
+   the next K and V. */
 static void fold(const attn_queries *a, const attn_page *pg)
 {
     if (a->head_dim % ATTN_LANES) {
         reference().fold(a, pg);
         return;
     }
-    page_job job = {.k = pg->k,
-                    .v = pg->v,
-                    .with_k = pg->v,
-                    .with_v = pg->next_k,
-                    .k_format = pg->k_format,
-                    .v_format = pg->v_format,
-                    .k_bytes = attn_page_bytes(pg->k_format, false, a->head_dim),
-                    .v_bytes = attn_page_bytes(pg->v_format, true, a->head_dim)};
+    size_t k_bytes = attn_page_bytes(pg->k_format, false, a->head_dim);
+    size_t v_bytes = attn_page_bytes(pg->v_format, true, a->head_dim);
+    page_job job = {.k = pg->k, .v = pg->v, .k_format = pg->k_format, .v_format = pg->v_format};
+    bool far = pg->next_k && k_bytes <= FAR_BYTES && v_bytes <= FAR_BYTES;
+    job.with_k = far ? want(pg->next_k, k_bytes) : want(pg->v, v_bytes);
+    job.with_v = far ? want(pg->next_v, v_bytes) : want(pg->next_k, k_bytes);
     if (a->turned && attn_is_packed(pg->k_format)) {
         mean_scores_turned(a, &job);
         job.start = a->start;
-    }
-    job.far = pg->next_k && job.k_bytes <= FAR_BYTES && job.v_bytes <= FAR_BYTES;
-    if (job.far) {
-        job.with_k = pg->next_k;
-        job.with_v = pg->next_v;
     }
     fold_page(a, job);
 }

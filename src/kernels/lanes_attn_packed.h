@@ -107,7 +107,7 @@ LANES void score_packed(int n, bool q4, block *b, const page_job *pg, int dim)
     const size_t block_bytes = (size_t)ACT_BLOCK * KV_PAGE / (q4 ? 2 : 1);
     const uint16_t *scale =
         (const uint16_t *)(const void *)((const uint8_t *)pg->k + attn_values_bytes(pg->k_format, dim));
-    fetcher ahead = fetch_with_k(pg, dim / (q4 ? 8 : 4) * (KV_PAGE / 16 / cols));
+    fetcher ahead = fetch_over(pg->with_k, dim / (q4 ? 8 : 4) * (KV_PAGE / 16 / cols));
     float start[8];
     v16 top[BLOCK]; /* largest scores, as far as they are known */
     foreach (i, n) top[i] = v16_set(0);
@@ -181,7 +181,7 @@ LANES void q8_tile(int n, int cols, block *b, const page_job *pg, int dim, int d
 LANES void output_q8(int n, block *b, const page_job *pg, int dim)
 {
     const int wide = ATTN_V8_COLS(n);
-    fetcher ahead = fetch_with_v(pg, KV_PAGE / 4 * max_int(dim / 16 / wide, 1));
+    fetcher ahead = fetch_over(pg->with_v, KV_PAGE / 4 * max_int(dim / 16 / wide, 1));
     int d = 0;
     if (wide >= 8)
         for (; d + 128 <= dim; d += 128) q8_tile(n, 8, b, pg, dim, d, &ahead);
@@ -255,7 +255,7 @@ LANES void q4_tile(int n, int cols, block *b, const page_job *pg, int dim, int d
 LANES void output_q4(int n, block *b, const page_job *pg, int dim)
 {
     const int wide = ATTN_V4_COLS(n);
-    fetcher ahead = fetch_with_v(pg, KV_PAGE / 8 * max_int(dim / 16 / wide, 1));
+    fetcher ahead = fetch_over(pg->with_v, KV_PAGE / 8 * max_int(dim / 16 / wide, 1));
     int d = 0;
     if (wide >= 4)
         for (; d + 64 <= dim; d += 64) q4_tile(n, 4, b, pg, dim, d, &ahead);

@@ -168,12 +168,53 @@ static bool look(const attn_shape *sh, const queries *u, int page, bool own, boo
     return any;
 }
 
+/* How an item's work is cut. Entries of the partial results: [kv-head][span][row][head of the group]. */
+typedef struct cut {
+    bool by_span;
+    int first_span, n_spans, n_units, entry;
+    int base; /* of its units among the call's */
+} cut;
+
+static int unit_head(const attn_shape *sh, int unit)
+{
+    return unit % sh->n_head_kv;
+}
+
+static int unit_span(const attn_shape *sh, const cut *c, int unit)
+{
+    return c->first_span + unit / sh->n_head_kv;
+}
+
+static int span_start(const attn_shape *sh, int span, int pos)
+{
+    return max_int(span * OPS_SPAN_PAGES, first_visible(sh, pos) / PAGE);
+}
+
+/* Names, for fetching, what comes after a page: the next one of its head, or where the thread is through with its span
+   the first one of the unit that it will most likely take. A page that nobody has fetched costs more than three. */
+static void name_next(const op *t, const attn_shape *sh, const attn_item *it, const attn_room *room, const cut *c,
+                      const queries *u, int head_kv, int page, attn_page *p)
+{
+    const int own = u->first_pos / PAGE, last = (u->first_pos + u->n / u->group - 1) / PAGE;
+    int next = page + 1;
+    if (c->by_span && (next % OPS_SPAN_PAGES == 0 || next > last)) {
+        int unit = team_peek(t->team) - c->base;
+        if (unit >= c->n_units) return;
+        head_kv = unit_head(sh, unit);
+        next = span_start(sh, unit_span(sh, c, unit), u->first_pos);
+    }
+    if (next > last) return;
+    attn_page n = page_of(sh, it, room, next, head_kv, next >= own);
+    p->next_k = n.k;
+    p->next_v = n.v;
+}
+
 /* Folds one span's pages into the queries' states, which start empty. */
-static void fold_span(const op *t, const attn_shape *sh, const attn_item *it, const attn_room *room, int head_kv,
-                      int span, const queries *u)
+static void fold_span(const op *t, const attn_shape *sh, const attn_item *it, const attn_room *room, const cut *c,
+                      int head_kv, int span, const queries *u)
 {
     const int first_own = u->first_pos / PAGE, last_own = (u->first_pos + u->n / u->group - 1) / PAGE;
-    const int from = max_int(span * OPS_SPAN_PAGES, first_visible(sh, u->first_pos) / PAGE);
+    const int from = span_start(sh, span, u->first_pos);
     const int to = min_int((span + 1) * OPS_SPAN_PAGES, last_own + 1);
     const bool two_forms = packs(&it->pages.k) || packs(&it->pages.v);
     attn_queries a = {.n = u->n,
@@ -194,11 +235,7 @@ static void fold_span(const op *t, const attn_shape *sh, const attn_item *it, co
     for (int page = from; page < to; page++) {
         bool own = page >= first_own;
         attn_page stored = page_of(sh, it, room, page, head_kv, own && !two_forms);
-        if (page + 1 < to) {
-            attn_page next = page_of(sh, it, room, page + 1, head_kv, page + 1 >= first_own);
-            stored.next_k = next.k;
-            stored.next_v = next.v;
-        }
+        name_next(t, sh, it, room, c, u, head_kv, page, &stored);
         if (look(sh, u, page, !two_forms, true, &a)) t->kernels->attn.fold(&a, &stored);
         if (!own || !two_forms) continue;
         attn_page open = page_of(sh, it, room, page, head_kv, true);
@@ -224,15 +261,15 @@ static void write_out(const op *t, const attn_shape *sh, const float *m, const f
     }
 }
 
-static void attend_block(const op *t, const attn_shape *sh, const attn_item *it, int head_kv, int row, int n_rows,
-                         const float *q, size_t ld, const attn_room *room, acts *out)
+static void attend_block(const op *t, const attn_shape *sh, const attn_item *it, const cut *c, int head_kv, int row,
+                         int n_rows, const float *q, size_t ld, const attn_room *room, acts *out)
 {
     queries u = gather(t, sh, it, head_kv, row, n_rows, q, ld, room);
     int last = u.first_pos + n_rows - 1;
     size_t d = (size_t)sh->head_dim;
     empty(u.total_m, u.total_s, u.total_o, u.n, sh->head_dim);
     for (int span = first_visible(sh, u.first_pos) / SPAN_TOKENS; span <= last / SPAN_TOKENS; span++) {
-        fold_span(t, sh, it, room, head_kv, span, &u);
+        fold_span(t, sh, it, room, c, head_kv, span, &u);
         for (int i = 0; i < u.n; i++)
             if (u.s[i] > 0)
                 t->kernels->attn.merge(&u.total_m[i], &u.total_s[i], u.total_o + (size_t)i * d, u.m[i], u.s[i],
@@ -244,22 +281,16 @@ static void attend_block(const op *t, const attn_shape *sh, const attn_item *it,
 }
 
 /* One span for all rows of an item, into the partial results from entry `at` on: [row][head of the group]. */
-static void attend_span(const op *t, const attn_shape *sh, const attn_item *it, int head_kv, int span, const float *q,
-                        size_t ld, const attn_room *p, int at)
+static void attend_span(const op *t, const attn_shape *sh, const attn_item *it, const cut *c, int head_kv, int span,
+                        const float *q, size_t ld, const attn_room *p, int at)
 {
     queries u = gather(t, sh, it, head_kv, 0, it->n, q, ld, p);
     size_t d = (size_t)sh->head_dim;
-    fold_span(t, sh, it, p, head_kv, span, &u);
+    fold_span(t, sh, it, p, c, head_kv, span, &u);
     memcpy(p->m + at, u.m, (size_t)u.n * sizeof *u.m);
     memcpy(p->s + at, u.s, (size_t)u.n * sizeof *u.s);
     memcpy(p->o + (size_t)at * d, u.o, (size_t)u.n * d * sizeof *u.o);
 }
-
-/* How an item's work is cut. Entries of the partial results: [kv-head][span][row][head of the group]. */
-typedef struct cut {
-    bool by_span;
-    int first_span, n_spans, n_units, entry;
-} cut;
 
 /* Blocks of query rows are cut at multiples of OPS_QUERY_BLOCK positions, so that each lies in one page. */
 static int n_blocks(const attn_item *it)
@@ -267,9 +298,9 @@ static int n_blocks(const attn_item *it)
     return (it->pos0 + it->n - 1) / OPS_QUERY_BLOCK - it->pos0 / OPS_QUERY_BLOCK + 1;
 }
 
-static cut cut_item(const attn_shape *sh, const attn_item *it, const attn_room *p, int *entries)
+static cut cut_item(const attn_shape *sh, const attn_item *it, const attn_room *p, int base, int *entries)
 {
-    cut c = {.first_span = first_visible(sh, it->pos0) / SPAN_TOKENS};
+    cut c = {.first_span = first_visible(sh, it->pos0) / SPAN_TOKENS, .base = base};
     c.n_spans = (it->pos0 + it->n - 1) / SPAN_TOKENS - c.first_span + 1;
     int need = c.n_spans * it->n * sh->n_head;
     c.by_span = it->n <= FEW_ROWS && c.n_spans > 1 && need <= p->entries - *entries;
@@ -282,16 +313,16 @@ static cut cut_item(const attn_shape *sh, const attn_item *it, const attn_room *
 static void attend_unit(const op *t, const attn_shape *sh, const attn_item *it, const cut *c, int unit, const float *q,
                         size_t ld, const attn_room *p, acts *out)
 {
-    int head_kv = unit % sh->n_head_kv, part = unit / sh->n_head_kv, group = sh->n_head / sh->n_head_kv;
+    int head_kv = unit_head(sh, unit), part = unit / sh->n_head_kv, group = sh->n_head / sh->n_head_kv;
     if (c->by_span) {
         int entry = c->entry + (head_kv * c->n_spans + part) * it->n * group;
-        attend_span(t, sh, it, head_kv, c->first_span + part, q, ld, p, entry);
+        attend_span(t, sh, it, c, head_kv, unit_span(sh, c, unit), q, ld, p, entry);
     } else {
         /* The last rows see the most: they go first, so that the threads finish together. */
         int block = it->pos0 / OPS_QUERY_BLOCK + n_blocks(it) - 1 - part;
         int from = max_int(block * OPS_QUERY_BLOCK, it->pos0),
             to = min_int((block + 1) * OPS_QUERY_BLOCK, it->pos0 + it->n);
-        attend_block(t, sh, it, head_kv, from - it->pos0, to - from, q, ld, p, out);
+        attend_block(t, sh, it, c, head_kv, from - it->pos0, to - from, q, ld, p, out);
     }
 }
 
@@ -316,7 +347,7 @@ static void merge_items(const op *t, const attn_shape *sh, const attn_item *item
 {
     int entries = 0, work = 0;
     for (int i = 0; i < n_items; i++) {
-        cut c = cut_item(sh, &items[i], p, &entries);
+        cut c = cut_item(sh, &items[i], p, 0, &entries);
         for (int j = 0; c.by_span && j < items[i].n * sh->n_head; j++, work++)
             if (work % t->n_threads == t->tid)
                 merge_spans(t, sh, &items[i], &c, j / sh->n_head, j % sh->n_head, p, out);
@@ -328,7 +359,7 @@ void op_attend(op *t, const attn_shape *sh, const attn_item *items, int n_items,
 {
     int base = 0, entries = 0, unit = team_next(t->team);
     for (int i = 0; i < n_items; i++) {
-        cut c = cut_item(sh, &items[i], room, &entries);
+        cut c = cut_item(sh, &items[i], room, base, &entries);
         for (; unit < base + c.n_units; unit = team_next(t->team))
             attend_unit(t, sh, &items[i], &c, unit - base, q, ld_q, room, out);
         base += c.n_units;

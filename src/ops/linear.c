@@ -9,8 +9,9 @@ enum {
     MAX_TILE_PANELS = 8,    /* with many rows: a tile's weights stay in the second-level cache */
     MAX_STREAM_PANELS = 32, /* with few rows: longer runs of memory */
     STREAM_ROWS = 8,
-    TILES_PER_THREAD = 6,
-    CHUNK_ROWS = 96, /* rows of a tile's product that wait in scratch for their bias or activation */
+    TILES_PER_THREAD = 6, /* with many rows */
+    RUNS = 4,             /* of a thread's part with few rows: what another may take of it */
+    CHUNK_ROWS = 96,      /* rows of a tile's product that wait in scratch for their bias or activation */
     SCRATCH_ALIGN = 64
 };
 
@@ -103,19 +104,47 @@ int linear_tile_panels(int total, int n, int n_threads)
     return size < 2 ? 2 : min_int(size & ~1, most);
 }
 
+/* Panels from..to-1 of all jobs' in a row. */
+static void multiply_run(const op *t, const acts *a, int n, const linear_job *jobs, int from, int to)
+{
+    int base = 0;
+    for (const linear_job *j = jobs; base < to; base += matrix_panels(j->w), j++) {
+        int end = min_int(to - base, matrix_panels(j->w));
+        for (int p = max_int(from - base, 0); p < end; p += MAX_STREAM_PANELS)
+            linear_tile(t, a, n, j, p, min_int(MAX_STREAM_PANELS, end - p));
+    }
+}
+
+/* n in `parts` parts of an even number. */
+static int even_part(int n, int parts)
+{
+    return (n + 2 * parts - 1) / (2 * parts) * 2;
+}
+
+/* With few rows the weights' memory is all that counts. It is read fastest in long runs (tiles that alternate between
+   the threads take twice the time in a small model: each starts where nothing has been fetched), so each thread has a
+   part of the panels to itself, and takes what is left of another's when it is through. */
+static void stream(const op *t, const acts *a, int n, const linear_job *jobs, int total)
+{
+    const int part = even_part(total, t->n_threads), size = even_part(part, RUNS), tiles = (part + size - 1) / size;
+    for (int i = 0, owner = t->tid; i < t->n_threads; i++, owner = owner + 1 < t->n_threads ? owner + 1 : 0) {
+        for (int tile; (tile = team_take(t->team, owner, tiles)) >= 0;) {
+            int from = owner * part + tile * size, end = min_int((owner + 1) * part, total);
+            multiply_run(t, a, n, jobs, from, min_int(from + size, end));
+        }
+    }
+}
+
 void op_linear(op *t, const acts *a, int n, const linear_job *jobs, int n_jobs)
 {
-    int total = 0, size, first = 0, tile;
+    int total = 0;
     for (int i = 0; i < n_jobs; i++) total += matrix_panels(jobs[i].w);
-    size = linear_tile_panels(total, n, t->n_threads);
-    tile = team_next(t->team);
-    for (int i = 0; i < n_jobs; i++) {
-        int panels = matrix_panels(jobs[i].w), tiles = (panels + size - 1) / size;
-        for (; tile < first + tiles; tile = team_next(t->team)) {
-            int panel = (tile - first) * size;
-            linear_tile(t, a, n, &jobs[i], panel, min_int(size, panels - panel));
-        }
-        first += tiles;
+    if (n <= STREAM_ROWS) {
+        stream(t, a, n, jobs, total);
+    } else {
+        const int size = linear_tile_panels(total, n, t->n_threads);
+        for (int from; (from = team_next(t->team) * size) < total;)
+            multiply_run(t, a, n, jobs, from, min_int(from + size, total));
     }
     team_barrier(t->team);
 }

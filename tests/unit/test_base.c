@@ -130,6 +130,42 @@ static void count_tiles(void *arg, int tid)
     }
 }
 
+enum { OWN_TILES = 7 };
+
+/* Every tile of every owner by whoever comes: in the first of three rounds thread 0 leaves its own to the others. */
+static void take_tiles(void *arg, int tid)
+{
+    counting *c = arg;
+    const int n = team_size(c->t);
+    for (int round = 0; round < 99; round++) {
+        bool lazy = tid == 0 && n > 1 && round % 3 == 0;
+        for (int i = 0; i < n && !lazy; i++) {
+            int owner = (tid + i) % n, last = -1;
+            for (int tile; (tile = team_take(c->t, owner, OWN_TILES)) >= 0; last = tile) {
+                c->wrong += tile <= last || tile >= OWN_TILES;
+                c->seen[owner * OWN_TILES + tile]++;
+            }
+        }
+        team_barrier(c->t);
+        c->wrong += team_take(c->t, tid, 0) >= 0; /* an operation in which there is nothing to do */
+        c->wrong += team_peek(c->t) != 0;
+        team_barrier(c->t);
+    }
+}
+
+static void test_own_tiles(void **state)
+{
+    (void)state;
+    for (int n = 1; n <= 4; n++) {
+        counting c = {0};
+        assert_ok(team_create(n, &c.t));
+        for (int i = 0; i < 10; i++) team_run(c.t, take_tiles, &c);
+        team_free(c.t);
+        assert_int_equal(c.wrong, 0);
+        for (int i = 0; i < n * OWN_TILES; i++) assert_int_equal(c.seen[i], 990);
+    }
+}
+
 static void test_team(void **state)
 {
     (void)state;
@@ -151,9 +187,9 @@ static void test_team(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_status), cmocka_unit_test(test_checked), cmocka_unit_test(test_arena),
-        cmocka_unit_test(test_file),   cmocka_unit_test(test_half),    cmocka_unit_test(test_cpu),
-        cmocka_unit_test(test_team),
+        cmocka_unit_test(test_status), cmocka_unit_test(test_checked),   cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_file),   cmocka_unit_test(test_half),      cmocka_unit_test(test_cpu),
+        cmocka_unit_test(test_team),   cmocka_unit_test(test_own_tiles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
