@@ -4,15 +4,14 @@
 
    Memory is shared with other machines and half as fast a minute later. So each sample has its own floor: the better of the
    bandwidths right before and behind it. "ratio" is the median over --repeat samples, "best" the least; ms, gb_per_s and
-   floor_ms are those of the sample in the median's place.
+   floor_ms are those of the sample in the median's place. "over_previous" is the speed over that of the type before, the
+   median of pairs.
 
      decode_floor MODEL.gguf TEXT [--threads N] [--decode 64] [--depths 0,4096] [--repeat 5] [--kv f16,q8,q4] */
 #include "measure.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-enum { MOST = 64 };
 
 typedef struct sample {
     double ms, bytes, bandwidth, floor_ms, ratio;
@@ -27,7 +26,7 @@ static double bandwidth(const bench *b)
 }
 
 /* The types take turns, forwards and backwards. */
-static void take_samples(bench *b, int depth, sample out[MAX_TYPES][MOST])
+static void take_samples(bench *b, int depth, sample out[MAX_TYPES][MAX_TURNS])
 {
     double before = bandwidth(b);
     for (int turn = 0; turn < b->o->repeat; turn++) {
@@ -55,16 +54,20 @@ static int by_ratio(const void *a, const void *b)
 
 static void at_depth(bench *b, int depth)
 {
-    static sample all[MAX_TYPES][MOST];
+    static sample all[MAX_TYPES][MAX_TURNS];
+    double rate[MAX_TYPES][MAX_TURNS];
     take_samples(b, depth, all);
+    for (int i = 0; i < b->n_types; i++)
+        for (int turn = 0; turn < b->o->repeat; turn++) rate[i][turn] = 1 / all[i][turn].ms;
     for (int i = 0; i < b->n_types; i++) {
         qsort(all[i], (size_t)b->o->repeat, sizeof **all, by_ratio);
         const sample *s = &all[i][b->o->repeat / 2];
         (void)printf("{\"test\":\"decode floor\",\"n\":%d,\"depth\":%d,\"kv\":\"%s\",\"threads\":%d,"
                      "\"level\":\"%s\",\"ms\":%.4f,\"step_bytes\":%.0f,\"gb_per_s\":%.3f,\"floor_ms\":%.4f,\"ratio\":%."
-                     "4f,\"best\":%.4f}\n",
+                     "4f,\"best\":%.4f,\"over_previous\":%.4f}\n",
                      b->o->decode, depth, b->types[i], b->info.n_threads, b->info.cpu_level, s->ms, s->bytes,
-                     s->bandwidth * 1e-9, s->floor_ms, s->ratio, all[i][0].ratio);
+                     s->bandwidth * 1e-9, s->floor_ms, s->ratio, all[i][0].ratio,
+                     i > 0 ? measure_paired(rate[i], rate[i - 1], b->o->repeat) : 1);
     }
 }
 
@@ -74,7 +77,6 @@ int main(int argc, char **argv)
     bench b;
     parse(argc, argv, &o);
     if (o.decode == 0) give_up("--decode 0: nothing to measure");
-    if (o.repeat > MOST) give_up("--repeat is too much");
     measure_open(&o, &b);
     measure_depths(&b, o.kv, at_depth);
     measure_close(&b);

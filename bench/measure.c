@@ -40,7 +40,7 @@ void parse(int argc, char **argv, options *o)
         if (c == 'c') o->cpu = optarg;
         if (c == '?') exit(2);
     }
-    if (argc - optind != 2 || o->prefill < 0 || o->decode < 0 || o->repeat < 1)
+    if (argc - optind != 2 || o->prefill < 0 || o->decode < 0 || o->repeat < 1 || o->repeat > MAX_TURNS)
         give_up("usage: MODEL.gguf TEXT [--threads N] [--prefill N] [--decode N] [--depths N,N] [--repeat N] "
                 "[--kv T] [--cpu LEVEL]");
     o->model = argv[optind];
@@ -106,16 +106,34 @@ void measure_use(bench *b, int type)
     b->kv = b->types[type];
 }
 
-void measure_best(bench *b, int depth, int n, int piece, double best[MAX_TYPES])
+static int ascending(const void *a, const void *b)
 {
-    for (int i = 0; i < b->n_types; i++) best[i] = 0;
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double measure_paired(const double *rate, const double *other, int turns)
+{
+    double pair[MAX_TURNS];
+    for (int i = 0; i < turns; i++) pair[i] = rate[i] / other[i];
+    qsort(pair, (size_t)turns, sizeof *pair, ascending);
+    return (pair[turns / 2] + pair[(turns - 1) / 2]) / 2;
+}
+
+void measure_types(bench *b, int depth, int n, int piece, measured out[MAX_TYPES])
+{
+    double rate[MAX_TYPES][MAX_TURNS];
     for (int turn = 0; turn < b->o->repeat; turn++) {
         for (int i = 0; i < b->n_types; i++) {
             int type = turn % 2 == 0 ? i : b->n_types - 1 - i;
             measure_use(b, type);
-            double rate = measure_rate(b, depth, n, piece);
-            if (rate > best[type]) best[type] = rate;
+            rate[type][turn] = measure_rate(b, depth, n, piece);
         }
+    }
+    for (int i = 0; i < b->n_types; i++) {
+        out[i] = (measured){.over_previous = i > 0 ? measure_paired(rate[i], rate[i - 1], b->o->repeat) : 1};
+        for (int turn = 0; turn < b->o->repeat; turn++)
+            if (rate[i][turn] > out[i].best) out[i].best = rate[i][turn];
     }
 }
 

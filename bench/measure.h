@@ -10,7 +10,7 @@ typedef struct options {
     int threads, prefill, decode, repeat;
 } options;
 
-enum { MAX_TYPES = 16 };
+enum { MAX_TYPES = 16, MAX_TURNS = 64 };
 
 typedef struct bench {
     const options *o;
@@ -46,8 +46,17 @@ void measure_use(bench *b, int type);
 /* Tokens per second of `n` tokens in steps of `piece` behind `depth` ones. The ids are given, not sampled: what is measured
    is the model. */
 double measure_rate(const bench *b, int depth, int n, int piece);
-/* The best of --repeat for each type. The types take turns, forwards and backwards: what else the machine does meets all of
-   them. */
-void measure_best(bench *b, int depth, int n, int piece, double best[MAX_TYPES]);
+/* The median over up to MAX_TURNS turns of one rate over another. */
+double measure_paired(const double *rate, const double *other, int turns);
+
+typedef struct measured {
+    double best; /* of --repeat turns, tokens per second */
+    double
+        over_previous; /* the median over the turns of this type's speed over that of the one before it; 1 for the first */
+} measured;
+
+/* For each type. The types take turns, forwards and backwards: what else the machine does meets all of them. Memory may be
+   half as fast a minute later, which the best of a few turns need not level out; pairs from one turn do. */
+void measure_types(bench *b, int depth, int n, int piece, measured out[MAX_TYPES]);
 
 #endif

@@ -39,9 +39,9 @@ static double matrix_ops(const kvasir_model *m)
 static void at_depth(bench *b, int depth)
 {
     const limits *l = b->user;
-    double best[MAX_TYPES];
-    measure_best(b, depth, b->o->prefill, b->o->prefill, best);
-    double tps = best[0];
+    measured got[MAX_TYPES];
+    measure_types(b, depth, b->o->prefill, b->o->prefill, got);
+    double tps = got[0].best;
     (void)printf(
         "{\"test\":\"prefill peak\",\"n\":%d,\"depth\":%d,\"kv\":\"%s\",\"threads\":%d,\"level\":\"%s\",\"tps\":%.3f,"
         "\"gops\":%.2f,\"peak_gops\":%.2f,\"share\":%.4f}\n",

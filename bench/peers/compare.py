@@ -3,13 +3,15 @@
 
 In each of --rounds both sides run once, Kvasir's types in turns within one process and each of llama.cpp's in a process of
 its own, forwards and backwards in turn; the best of each counts, since whatever else the machine does only makes a run
-slower. A ratio above 1 means that Kvasir is faster than llama.cpp with the type that is its fastest at that depth; the last
-columns compare Kvasir's types with one another. A type that llama.cpp refuses is named and left out.
+slower. A ratio above 1 means that Kvasir is faster than llama.cpp with the type that is its fastest at that depth. The last
+columns compare Kvasir's types with one another, by the median of the pairs that were measured right behind each other: memory
+may be half as fast a minute later. A type that llama.cpp refuses is named and left out.
 
 llama-bench fills the cache anew for each figure, and does so slowly with quantised types: deep runs take long.
 """
 import argparse
 import json
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -26,14 +28,16 @@ def renamed(kv, names):
 
 
 def ours(a, model, kv):
-    """{(type, test, depth): tokens per second} of several types, or None after saying why not."""
+    """{(type, test, depth): tokens per second} of several types, or None after saying why not; their pairs go to a.pairs."""
     command = [common.BUILD / "bench/depth", model, common.TEXT, "--threads", a.threads, "--prefill", a.prefill,
-               "--decode", a.decode, "--depths", a.depths, "--repeat", 2, "--kv", kv]
+               "--decode", a.decode, "--depths", a.depths, "--repeat", a.repeat, "--kv", kv]
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
     if done.returncode:
         return refused("kvasir", kv, done)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     a.level = rows[0]["level"]
+    for r in rows:
+        a.pairs.setdefault((r["kv"], r["test"], r["depth"]), []).append(r["over_previous"])
     return {(r["kv"], r["test"], r["depth"]): r["tps"] for r in rows}
 
 
@@ -88,7 +92,8 @@ def report(a, best):
         fastest = max(other, key=other.get, default=None)
         test = f"{place[0]} {a.decode if place[0] == 'decode' else a.prefill}"
         cells = [f"{tps:.2f}" for tps in [*mine.values(), *other.values()]]
-        cells += [ratio(tps, other.get(fastest)) for tps in mine.values() if peers] + [ratio(mine[n], mine[m]) for m, n in steps]
+        pairs = {n: statistics.median(a.pairs[n, *place]) for _, n in steps}
+        cells += [ratio(tps, other.get(fastest)) for tps in mine.values() if peers] + [f"{r:.2f}" for r in pairs.values()]
         print(f"{test:12} {place[1]:7} " + " ".join(f"{cell:>10}" for cell in cells))
         for kv, tps in mine.items():
             for against in sorted({fastest, renamed(kv, NAMES)} & {p for p in other if tps and other[p]}):
@@ -99,7 +104,7 @@ def report(a, best):
         for kv, than in ((n, m) for m, n in steps if mine[m] and mine[n]):
             rows.append({"level": a.level, "threads": a.threads, "test": f"{test} {kv}", "depth": place[1], "unit": "t/s",
                          "kvasir": round(mine[kv], 3), "peer": round(mine[than], 3),
-                         "ratio": round(mine[kv] / mine[than], 3), "peer_name": f"kvasir {than}"})
+                         "ratio": round(pairs[kv], 3), "peer_name": f"kvasir {than}, pairs"})
     return rows
 
 
@@ -113,6 +118,7 @@ def main():
     parser.add_argument("--kv", default="f16", help="types of Kvasir's cache, separated by commas: f16,q8,q8:q4")
     parser.add_argument("--peer-types", help="types of llama.cpp's cache (default: those of --kv; none: Kvasir alone)")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--repeat", type=int, default=2, help="turns of Kvasir's types in a round")
     parser.add_argument("--peer-options", default="", help="more options of llama-bench, as one string")
     parser.add_argument("--no-record", action="store_true", help="do not append to bench/results")
     a = parser.parse_args()
@@ -122,7 +128,7 @@ def main():
     for model in a.model:
         model = model if Path(model).exists() else str(common.MODELS / model)
         common.warm(model)
-        a.level = None
+        a.level, a.pairs = None, {}
         best = measure(a, model, types, peers)
         print(f"\n{Path(model).name}, {a.threads} threads, {a.level}; tokens per second" + (f"; lcpp: {a.peer_name}" if peers else ""))
         rows = [{"model": Path(model).name, **row} for row in report(a, best)]

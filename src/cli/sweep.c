@@ -79,7 +79,8 @@ static kvasir_status write_files(const sweep *w)
 static void note_stopped(const sweep *w, int n_done)
 {
     if (out_path(w))
-        note("%d of %d rows are in %s; --resume %s goes on", n_done, sweep_n_rows(w), out_path(w), out_path(w));
+        note("%d of %d rows are in %s; kvasir sweep %s --resume %s goes on", n_done, sweep_n_rows(w), out_path(w),
+             w->args->model, out_path(w));
     else
         note("%d of %d rows were measured; with --out FILE they would have been kept", n_done, sweep_n_rows(w));
 }

@@ -59,7 +59,7 @@ static kvasir_status add_types(sweep_plan *p, const char *list)
 
 /* ---- options ---- */
 
-/* What the command line leaves open comes from the document, so that --resume FILE alone goes on. */
+/* What the command line leaves open comes from the document, so that --resume FILE beside the model is enough. */
 static kvasir_status saved_options(sweep *w)
 {
     sweep_plan *p = &w->plan;

@@ -20,11 +20,11 @@
 #define GEMM_FACTOR    1.11
 #define OVERLAP        0.35 /* of the shorter of reading pages and computing with them is not hidden */
 #define BARRIERS       9    /* of a layer */
-#define ANEW           2e-6 /* seconds behind each: reading begins anew, rows are in another core's cache, one thread is late */
+#define ANEW           3e-7 /* seconds behind each: rows are in another core's cache, one thread is late */
 #define BENCH_GROUP    6    /* queries of the benchmark's decoding */
 #define GROUP_FIXED    0.25 /* of their time does not depend on how many they are */
-#define SPAN_PLAIN     1.2  /* spans are merged, pages lie apart: decoding at depth takes so much more than its pages */
-#define SPAN_PACKED    1.4
+#define SPAN_PLAIN     1.05 /* spans are merged, pages lie apart: decoding at depth takes so much more than its pages */
+#define SPAN_PACKED    1.15
 #define OPEN_TOKENS    96   /* that a query sees in open pages: page 0 and half of its own */
 #define QUERY_CHANNELS 40.0 /* a query's fixed cost in a page, as if its head had so many channels more */
 
