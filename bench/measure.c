@@ -41,7 +41,7 @@ void parse(int argc, char **argv, options *o)
         if (c == '?') exit(2);
     }
     if (argc - optind != 2 || o->prefill < 0 || o->decode < 0 || o->repeat < 1 || o->repeat > MAX_TURNS)
-        give_up("usage: MODEL.gguf TEXT [--threads N] [--prefill N] [--decode N] [--depths N,N] [--repeat N] "
+        give_up("usage: MODEL.gguf TEXT [--threads N] [--prefill N] [--decode N] [--depths N,N] [--repeat 1..64] "
                 "[--kv T] [--cpu LEVEL]");
     o->model = argv[optind];
     o->text = argv[optind + 1];

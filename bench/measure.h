@@ -50,9 +50,8 @@ double measure_rate(const bench *b, int depth, int n, int piece);
 double measure_paired(const double *rate, const double *other, int turns);
 
 typedef struct measured {
-    double best; /* of --repeat turns, tokens per second */
-    double
-        over_previous; /* the median over the turns of this type's speed over that of the one before it; 1 for the first */
+    double best;          /* of --repeat turns, tokens per second */
+    double over_previous; /* speed over that of the type before it, the median of pairs; 1 for the first type */
 } measured;
 
 /* For each type. The types take turns, forwards and backwards: what else the machine does meets all of them. Memory may be

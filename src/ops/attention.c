@@ -298,9 +298,9 @@ static int n_blocks(const attn_item *it)
     return (it->pos0 + it->n - 1) / OPS_QUERY_BLOCK - it->pos0 / OPS_QUERY_BLOCK + 1;
 }
 
-static cut cut_item(const attn_shape *sh, const attn_item *it, const attn_room *p, int base, int *entries)
+static cut cut_item(const attn_shape *sh, const attn_item *it, const attn_room *p, int *entries)
 {
-    cut c = {.first_span = first_visible(sh, it->pos0) / SPAN_TOKENS, .base = base};
+    cut c = {.first_span = first_visible(sh, it->pos0) / SPAN_TOKENS};
     c.n_spans = (it->pos0 + it->n - 1) / SPAN_TOKENS - c.first_span + 1;
     int need = c.n_spans * it->n * sh->n_head;
     c.by_span = it->n <= FEW_ROWS && c.n_spans > 1 && need <= p->entries - *entries;
@@ -347,7 +347,7 @@ static void merge_items(const op *t, const attn_shape *sh, const attn_item *item
 {
     int entries = 0, work = 0;
     for (int i = 0; i < n_items; i++) {
-        cut c = cut_item(sh, &items[i], p, 0, &entries);
+        cut c = cut_item(sh, &items[i], p, &entries);
         for (int j = 0; c.by_span && j < items[i].n * sh->n_head; j++, work++)
             if (work % t->n_threads == t->tid)
                 merge_spans(t, sh, &items[i], &c, j / sh->n_head, j % sh->n_head, p, out);
@@ -359,7 +359,8 @@ void op_attend(op *t, const attn_shape *sh, const attn_item *items, int n_items,
 {
     int base = 0, entries = 0, unit = team_next(t->team);
     for (int i = 0; i < n_items; i++) {
-        cut c = cut_item(sh, &items[i], room, base, &entries);
+        cut c = cut_item(sh, &items[i], room, &entries);
+        c.base = base;
         for (; unit < base + c.n_units; unit = team_next(t->team))
             attend_unit(t, sh, &items[i], &c, unit - base, q, ld_q, room, out);
         base += c.n_units;
