@@ -7,7 +7,7 @@ set -euo pipefail
 packages_of() {
     case $1 in
     build) echo gcc libc6-dev binutils meson ninja-build pkg-config libpcre2-dev libutf8proc-dev libjansson-dev \
-        libedit-dev libxxhash-dev libcurl4-openssl-dev libssl-dev ;;
+        libedit-dev libxxhash-dev libcurl4-openssl-dev libssl-dev libevent-dev ;;
     models) echo python3 python3-pip ca-certificates ;;
     test) echo g++ libcmocka-dev python3-pytest python3-pytest-xdist python3-jinja2 clang libclang-rt-14-dev clang-format clang-tidy shellcheck gcovr \
         gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user ;;

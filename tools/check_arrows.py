@@ -27,7 +27,7 @@ ALLOWED = {
     "plan": {"gguf", "kv", "model"},
     "server": set(),
     "fetch": set(),
-    "cli": {"fetch"},
+    "cli": {"fetch", "server"},
 }
 PUBLIC = {"kvasir/kvasir.h"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.M)

@@ -137,6 +137,26 @@ KVASIR_API int kvasir_token_ends(const kvasir_model *m, int32_t id); /* end of g
 KVASIR_API kvasir_status kvasir_template_render(const kvasir_model *m, const char *text, const char *json, int64_t now,
                                                 char **out, size_t *n_out);
 
+/* The ids of a conversation's prompt: the template (as above) rendered with a JSON object, and tokenized with control
+   tokens read. Where template and tokenizer both write BOS there is one; a last EOS is left out, since it would end the
+   answer before it begins. *ids is the caller's (kvasir_free). */
+KVASIR_API kvasir_status kvasir_template_ids(const kvasir_model *m, const char *text, const char *json, int64_t now,
+                                             int32_t **ids, size_t *n_ids);
+
+/* Turns generated ids into text as it is decided: whole characters, without stop strings, which may span tokens. From
+   one thread at a time. */
+typedef struct kvasir_detokenizer kvasir_detokenizer;
+/* Copies the stop strings (n_stop may be 0). special: control tokens are shown. */
+KVASIR_API kvasir_status kvasir_detokenizer_create(const kvasir_model *m, const char *const *stop, int n_stop,
+                                                   int special, kvasir_detokenizer **out);
+KVASIR_API void kvasir_detokenizer_free(kvasir_detokenizer *d);
+/* *stopped (may be NULL) is the index of the stop string that has been found, else -1; from then on nothing is shown. */
+KVASIR_API kvasir_status kvasir_detokenizer_add(kvasir_detokenizer *d, int32_t id, int *stopped);
+/* There are no more ids: what was held back is decided. */
+KVASIR_API kvasir_status kvasir_detokenizer_end(kvasir_detokenizer *d);
+/* What has been decided since the last call: *n bytes and a 0, valid until the next call with d. */
+KVASIR_API const char *kvasir_detokenizer_text(kvasir_detokenizer *d, size_t *n);
+
 /* ---- engine: threads, packed weights, the KV pool ---------------------------------------------------------------- */
 
 typedef struct kvasir_engine kvasir_engine;
@@ -190,6 +210,8 @@ KVASIR_API kvasir_status kvasir_seq_truncate(kvasir_seq *s, int n);
 /* Marks the present length as a place to come back to cheaply (kept: the two newest marks). */
 KVASIR_API kvasir_status kvasir_seq_mark(kvasir_seq *s);
 KVASIR_API int kvasir_seq_length(const kvasir_seq *s);
+/* How many of its tokens need no computing: all, or fewer after a fork or a cut that sliding windows have let go of. */
+KVASIR_API int kvasir_seq_computed(const kvasir_seq *s);
 KVASIR_API int kvasir_seq_ctx(const kvasir_seq *s);
 KVASIR_API const int32_t *kvasir_seq_ids(const kvasir_seq *s); /* length entries; valid until the sequence changes */
 KVASIR_API uint64_t kvasir_seq_kv_bytes(const kvasir_seq *s);

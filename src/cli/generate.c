@@ -15,30 +15,15 @@ kvasir_status add_message(json_t *messages, const char *role, const char *text, 
     return KVASIR_OK;
 }
 
-/* Templates usually write the BOS token themselves, and the tokenizer adds one as well: one is enough. An EOS
-   after the prompt would end the answer before it begins. */
-static void drop_doubled(const kvasir_model_info *info, int32_t *ids, size_t *n)
-{
-    if (info->adds_bos && *n >= 2 && ids[0] == info->bos && ids[1] == info->bos) {
-        memmove(ids, ids + 1, (*n - 1) * sizeof *ids);
-        --*n;
-    }
-    if (info->adds_eos && *n >= 1 && ids[*n - 1] == info->eos) --*n;
-}
-
 kvasir_status conversation_ids(const kvasir_model *m, const char *template_text, const json_t *messages, int ask,
                                int32_t **ids, size_t *n_ids)
 {
     json_t *context = json_pack("{s:O, s:b}", "messages", messages, "add_generation_prompt", ask);
-    char *json = context ? json_dumps(context, JSON_COMPACT) : NULL, *text = NULL;
-    size_t n = 0;
+    char *json = context ? json_dumps(context, JSON_COMPACT) : NULL;
     json_decref(context);
     if (!json) return fail_memory(0);
-    kvasir_status status = kvasir_template_render(m, template_text, json, 0, &text, &n);
+    kvasir_status status = kvasir_template_ids(m, template_text, json, 0, ids, n_ids);
     free(json);
-    if (status == KVASIR_OK) status = kvasir_tokenize(m, text, n, 1, 1, ids, n_ids);
-    if (status == KVASIR_OK) drop_doubled(kvasir_model_get_info(m), *ids, n_ids);
-    kvasir_free(text);
     return status;
 }
 

@@ -269,16 +269,15 @@ static float share(float p)
     return p >= 1 ? 0 : p > 0 ? p : FLT_MIN;
 }
 
-kvasir_status sampling_create(sampling_args *a, const kvasir_model *m, unsigned turn, kvasir_sampler **out)
+kvasir_status sampling_options_for(sampling_args *a, unsigned turn, kvasir_sampler_options *o, kvasir_logit_bias **bias)
 {
     size_t n_bias = (size_t)a->logit_bias.n;
-    kvasir_logit_bias *bias = mem_alloc(n_bias, sizeof *bias);
-    if (!bias) return fail_memory(n_bias * sizeof *bias);
-    kvasir_status status = KVASIR_OK;
-    for (size_t i = 0; i < n_bias && status == KVASIR_OK; i++) status = parse_bias(a->logit_bias.items[i], &bias[i]);
+    *bias = mem_alloc(n_bias + 1, sizeof **bias);
+    if (!*bias) return fail_memory(n_bias * sizeof **bias);
+    for (size_t i = 0; i < n_bias; i++) TRY(parse_bias(a->logit_bias.items[i], &(*bias)[i]));
     if (a->seed < 0) a->seed = system_seed();
     int penalise = a->repeat_last_n != 0; /* 0 means no tokens here, and the default there */
-    kvasir_sampler_options o = {
+    *o = (kvasir_sampler_options){
         .temperature = a->temperature,
         .top_k = a->top_k,
         .top_p = share(a->top_p),
@@ -296,10 +295,18 @@ kvasir_status sampling_create(sampling_args *a, const kvasir_model *m, unsigned 
         .n_dry_breakers = a->dry_breakers.n,
         .xtc_probability = a->xtc_probability,
         .xtc_threshold = a->xtc_threshold,
-        .bias = n_bias ? bias : NULL,
+        .bias = n_bias ? *bias : NULL,
         .n_bias = (int)n_bias,
         .seed = (uint64_t)a->seed + (uint64_t)turn * 0x9e3779b97f4a7c15u,
     };
+    return KVASIR_OK;
+}
+
+kvasir_status sampling_create(sampling_args *a, const kvasir_model *m, unsigned turn, kvasir_sampler **out)
+{
+    kvasir_sampler_options o;
+    kvasir_logit_bias *bias = NULL;
+    kvasir_status status = sampling_options_for(a, turn, &o, &bias);
     if (status == KVASIR_OK) status = kvasir_sampler_create(m, &o, out);
     mem_free(bias);
     return status;

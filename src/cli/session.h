@@ -70,6 +70,11 @@ void kv_type_text(const engine_args *e, char *to, size_t n);
 /* --cpu, or KVASIR_CPU when it was not given. The only place that reads the variable. */
 const char *cpu_choice(const char *option);
 
+/* The library's form of the options, as for sampling_create. *bias, which *o refers to, is the caller's (mem_free) in any
+   case. */
+kvasir_status sampling_options_for(sampling_args *a, unsigned turn, kvasir_sampler_options *o,
+                                   kvasir_logit_bias **bias);
+
 /* A sampler for one generation. `turn` is mixed into the seed so that each answer of a chat draws anew; the
    context's ids go to the penalties. *seed is the one in use (chosen by the system for -1, and kept in `a`).
  */

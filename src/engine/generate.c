@@ -4,7 +4,6 @@
 #include "base/mem.h"
 #include "engine/draft.h"
 #include "engine/engine.h"
-#include "engine/stopper.h"
 
 enum { FIRST_IDS = 256 };
 
@@ -13,10 +12,7 @@ typedef struct generation {
     kvasir_seq *s;
     const kvasir_generate_options *o;
     kvasir_sampler *sampler, *own_sampler;
-    stopper *stopper;
-    char *text; /* decided and not shown yet: n_text bytes */
-    size_t n_text, room;
-    tok_stream stream;
+    kvasir_detokenizer *text;
     draft *draft;                  /* NULL: nothing is proposed */
     int32_t ahead[1 + DRAFT_MOST]; /* the next step's tokens: the newest one, then the proposed ones */
     int n_ahead;
@@ -42,18 +38,15 @@ static kvasir_status prepare(generation *g)
     const kvasir_sampler_options greedy = {0};
     if (!g->o->sampler) TRY(kvasir_sampler_create(g->s->loaded->model, &greedy, &g->own_sampler));
     g->sampler = g->o->sampler ? g->o->sampler : g->own_sampler;
-    TRY(stopper_create(g->o->stop, g->o->n_stop, &g->stopper));
+    TRY(kvasir_detokenizer_create(g->s->loaded->model, g->o->stop, g->o->n_stop, g->o->special, &g->text));
     if (g->o->draft != KVASIR_DRAFT_NONE) { /* the prompt has been found to fit */
         TRY(draft_create(g->s->n_ctx + 1, &g->draft));
         for (int i = 0; i < g->s->n_ids; i++) draft_push(g->draft, g->s->ids[i]);
         for (int i = 0; i < g->o->n_ids; i++) draft_push(g->draft, g->o->ids[i]);
     }
-    /* What the stopper held back before the step, a piece for each of its rows, and what the end brings. */
-    g->room = stopper_holds(g->stopper) + (size_t)(1 + DRAFT_MOST + 1) * TOK_STREAM_ROOM;
-    g->text = mem_alloc(g->room, 1);
     g->room_ids = FIRST_IDS;
     g->ids = mem_alloc((size_t)g->room_ids, sizeof *g->ids);
-    return g->text && g->ids ? KVASIR_OK : fail_memory((size_t)g->room_ids * sizeof *g->ids);
+    return g->ids ? KVASIR_OK : fail_memory((size_t)g->room_ids * sizeof *g->ids);
 }
 
 static kvasir_status prefill(generation *g, const float **logits)
@@ -82,32 +75,16 @@ static kvasir_status prefill(generation *g, const float **logits)
 /* Shows the text that has been decided. */
 static kvasir_status show(generation *g)
 {
-    size_t n = g->n_text;
-    g->n_text = 0;
-    if (n == 0 || !g->o->on_text || !g->o->on_text(g->o->user, g->text, n)) return KVASIR_OK;
+    size_t n;
+    const char *text = kvasir_detokenizer_text(g->text, &n);
+    if (n == 0 || !g->o->on_text || !g->o->on_text(g->o->user, text, n)) return KVASIR_OK;
     g->stats.stop = KVASIR_STOP_NONE;
     return fail(KVASIR_E_CANCELLED, "stopped by the receiver of the text");
 }
 
-/* Adds the token's text, as far as it is whole characters and cannot be the beginning of a stop string. */
-static void decide(generation *g, int32_t id)
-{
-    char piece[TOK_STREAM_ROOM];
-    int stopped = -1;
-    size_t n = tok_stream_next(model_tok(g->s->loaded->model), &g->stream, id, g->o->special != 0, piece, sizeof piece);
-    g->n_text += stopper_next(g->stopper, piece, n, g->text + g->n_text, &stopped);
-    if (stopped >= 0) g->stats.stop = KVASIR_STOP_STRING;
-}
-
 static kvasir_status show_rest(generation *g)
 {
-    char piece[TOK_STREAM_ROOM];
-    int stopped = -1;
-    if (g->stats.stop == KVASIR_STOP_STRING) return KVASIR_OK;
-    size_t n = tok_stream_end(&g->stream, piece, sizeof piece);
-    g->n_text += stopper_next(g->stopper, piece, n, g->text + g->n_text, &stopped);
-    TRY(show(g));
-    g->n_text = stopper_end(g->stopper, g->text);
+    TRY(kvasir_detokenizer_end(g->text));
     return show(g);
 }
 
@@ -135,8 +112,12 @@ static kvasir_status take(generation *g, int32_t id, int depth)
         return KVASIR_OK;
     }
     if (g->draft) draft_push(g->draft, id);
-    decide(g, id);
-    if (g->stats.stop != KVASIR_STOP_NONE) return KVASIR_OK;
+    int stopped;
+    TRY(kvasir_detokenizer_add(g->text, id, &stopped));
+    if (stopped >= 0) {
+        g->stats.stop = KVASIR_STOP_STRING;
+        return KVASIR_OK;
+    }
     if (o->n_predict && g->n_ids == o->n_predict)
         g->stats.stop = KVASIR_STOP_LIMIT;
     else if (depth == g->s->n_ctx)
@@ -218,9 +199,8 @@ kvasir_status kvasir_generate(kvasir_engine *e, kvasir_seq *s, const kvasir_gene
         g.ids = NULL;
     }
     mem_free(g.ids);
-    mem_free(g.text);
     draft_free(g.draft);
-    stopper_free(g.stopper);
+    kvasir_detokenizer_free(g.text);
     kvasir_sampler_free(g.own_sampler);
     return status;
 }

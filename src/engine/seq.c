@@ -130,6 +130,11 @@ int kvasir_seq_length(const kvasir_seq *s)
     return s->n_ids;
 }
 
+int kvasir_seq_computed(const kvasir_seq *s)
+{
+    return min_int(kv_seq_length(s->kv), s->n_ids);
+}
+
 int kvasir_seq_ctx(const kvasir_seq *s)
 {
     return s->n_ctx;

@@ -95,3 +95,19 @@ kvasir_status kvasir_template_render(const kvasir_model *m, const char *text, co
     mem_free(context);
     return status;
 }
+
+kvasir_status kvasir_template_ids(const kvasir_model *m, const char *text, const char *json, int64_t now, int32_t **ids,
+                                  size_t *n_ids)
+{
+    const kvasir_model_info *info = &m->info;
+    char *prompt = NULL;
+    size_t n = 0;
+    TRY(kvasir_template_render(m, text, json, now, &prompt, &n));
+    kvasir_status status = kvasir_tokenize(m, prompt, n, 1, 1, ids, n_ids);
+    mem_free(prompt);
+    TRY(status);
+    if (info->adds_bos && *n_ids >= 2 && (*ids)[0] == info->bos && (*ids)[1] == info->bos)
+        memmove(*ids, *ids + 1, --*n_ids * sizeof **ids);
+    if (info->adds_eos && *n_ids >= 1 && (*ids)[*n_ids - 1] == info->eos) --*n_ids;
+    return KVASIR_OK;
+}

@@ -16,7 +16,7 @@ SOURCE = Path(os.environ.get("KVASIR_SOURCE", Path(__file__).resolve().parents[2
 BIN = os.environ.get("KVASIR_BIN", str(SOURCE / "build/src/cli/kvasir"))
 MODELS = Path(os.environ.get("KVASIR_MODELS", "~/.cache/kvasir/models")).expanduser()
 TEMPLATE = str(Path(__file__).parent / "chat.jinja")
-COMMANDS = ["run", "inspect", "tokenize", "template", "eval", "plan", "probe", "tune", "verify", "sweep", "bench", "pull"]
+COMMANDS = ["run", "inspect", "tokenize", "template", "eval", "plan", "probe", "tune", "verify", "sweep", "serve", "bench", "pull"]
 SETTINGS = tempfile.mkdtemp(prefix="kvasir-settings-")
 atexit.register(shutil.rmtree, SETTINGS, ignore_errors=True)
 

@@ -1,0 +1,265 @@
+/* The server's one thread: what clients send, a step of the engine, what clients get, and again. */
+#include "server/job.h"
+#include "server/server.h"
+#include "base/clock.h"
+#include "base/mem.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <event2/listener.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    HEADER_BYTES = 32 << 10,
+    BODY_BYTES = 64 << 20,
+    IDLE_S = 120,           /* a connection without a request, or whose client does not take its answer */
+    CONNECTIONS_MOST = 512, /* and a few more: they are counted now and then */
+    COUNT_AFTER = 16,
+    FLUSH_MS = 5000 /* what has been said still goes out when the server stops */
+};
+
+int server_is_loopback(const char *host)
+{
+    struct in_addr four;
+    struct in6_addr six;
+    if (inet_pton(AF_INET, host, &four) == 1) return ntohl(four.s_addr) >> 24 == 127;
+    return inet_pton(AF_INET6, host, &six) == 1 ? IN6_IS_ADDR_LOOPBACK(&six) : -1;
+}
+
+static void say(const server *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(const server *s, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    s->o->on_note(s->o->user, text);
+}
+
+/* ---- exchanges ---------------------------------------------------------------------------------------- */
+
+static void on_gone(void *user, exchange *x)
+{
+    server *s = user;
+    (void)x;
+    s->metrics.disconnects++;
+}
+
+static void log_access(const server *s, const exchange *x, int status)
+{
+    char date[32];
+    time_t now = time(NULL);
+    struct tm tm;
+    (void)strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
+    json_t *line = json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:f, s:i, s:i, s:i}", "time", date, "peer", x->peer,
+                             "method", x->method, "path", quoted(x->path, strlen(x->path)), "status", status, "key",
+                             x->tenant, "ms", 1000 * (clock_now() - x->arrived), "prompt_tokens", x->prompt_tokens,
+                             "cached_tokens", x->cached_tokens, "generated_tokens", x->generated_tokens);
+    char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    if (text) s->o->on_access(s->o->user, text);
+    free(text);
+    json_decref(line);
+}
+
+static void on_end(void *user, const exchange *x)
+{
+    enum { CLIENT_GONE = 499 }; /* nginx's number for it */
+    server *s = user;
+    int status = x->gone || !x->status ? CLIENT_GONE : x->status;
+    metrics_request(&s->metrics, status);
+    if (s->o->on_access) log_access(s, x, status);
+}
+
+/* ---- connections -------------------------------------------------------------------------------------- */
+
+/* Open files of the process: what is beyond its own few are connections. evhttp tells of new connections only. */
+static int open_files(void)
+{
+    DIR *d = opendir("/proc/self/fd");
+    int n = 0;
+    if (!d) return 0;
+    while (readdir(d)) n++;
+    (void)closedir(d);
+    return n;
+}
+
+static void limit_connections(server *s)
+{
+    struct evconnlistener *listener = evhttp_bound_socket_get_listener(s->socket);
+    s->n_seen = 0;
+    if (open_files() >= CONNECTIONS_MOST)
+        (void)evconnlistener_disable(listener);
+    else
+        (void)evconnlistener_enable(listener);
+}
+
+static struct bufferevent *on_connection(struct event_base *base, void *user)
+{
+    server *s = user;
+    if (++s->n_seen >= COUNT_AFTER) limit_connections(s);
+    return NULL; /* evhttp makes its own */
+}
+
+/* ---- signals and time --------------------------------------------------------------------------------- */
+
+static void on_signal(evutil_socket_t number, short what, void *user)
+{
+    server *s = user;
+    (void)what;
+    if (number == SIGHUP) {
+        kvasir_status status = s->o->key_file ? keys_read(&s->keys, s->o->key_file) : KVASIR_OK;
+        if (status != KVASIR_OK)
+            say(s, "%s; the keys stay as they were", kvasir_message());
+        else if (s->o->key_file)
+            say(s, "the keys of %s were read anew", s->o->key_file);
+        return;
+    }
+    if (++s->signals > 1) return;
+    say(s, "stopping: what has been begun is finished; a second signal ends at once");
+    schedule_refuse_queue(s); /* and those that still come (routes.c) */
+}
+
+static void on_second(evutil_socket_t fd, short what, void *user)
+{
+    server *s = user;
+    (void)fd;
+    (void)what;
+    schedule_comment(s);
+    limit_connections(s);
+}
+
+/* ---- beginning ---------------------------------------------------------------------------------------- */
+
+/* The context of every sequence: what was asked for or the model has, and fits the budget at the KV type. */
+static kvasir_status find_context(server *s)
+{
+    kvasir_seq *seq = NULL;
+    kvasir_kv_info kv;
+    kvasir_engine_info info;
+    kvasir_engine_get_info(s->o->engine, &info);
+    s->kv_budget = info.kv_budget;
+    TRY(kvasir_seq_create(s->o->engine, s->o->model, &s->o->seq, &seq));
+    int ctx = kvasir_seq_ctx(seq);
+    kvasir_seq_free(seq);
+    TRY(kvasir_model_kv(s->o->model, s->o->seq.kv, ctx, &kv));
+    if (kv.bytes_at_ctx > s->kv_budget)
+        return fail(KVASIR_E_MEMORY, "a context of %d tokens needs %llu MiB of KV cache, and the budget is %llu MiB",
+                    ctx, (unsigned long long)(kv.bytes_at_ctx >> 20), (unsigned long long)(s->kv_budget >> 20));
+    s->rules = (request_rules){.model = s->o->model,
+                               .name = s->o->name,
+                               .template_text = s->o->template_text,
+                               .sampling = &s->o->sampling,
+                               .has_seed = s->o->has_seed,
+                               .max_tokens = s->o->max_tokens,
+                               .ctx = ctx};
+    return KVASIR_OK;
+}
+
+static void url_of(const server *s, char *to, size_t n)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t length = sizeof address;
+    char port[NI_MAXSERV];
+    (void)snprintf(port, sizeof port, "%d", s->o->port);
+    if (getsockname(evhttp_bound_socket_get_fd(s->socket), (struct sockaddr *)&address, &length) == 0)
+        (void)getnameinfo((struct sockaddr *)&address, length, NULL, 0, port, sizeof port, NI_NUMERICSERV);
+    (void)snprintf(to, n, strchr(s->o->host, ':') ? "http://[%s]:%s" : "http://%s:%s", s->o->host, port);
+}
+
+static kvasir_status listen_on(server *s)
+{
+    s->base = event_base_new();
+    s->http = s->base ? evhttp_new(s->base) : NULL;
+    if (!s->http) return fail_memory(0);
+    s->owner = (exchange_owner){.on_gone = on_gone, .on_end = on_end, .user = s, .base = s->base, .unsent = &s->unsent};
+    evhttp_set_max_headers_size(s->http, HEADER_BYTES);
+    evhttp_set_max_body_size(s->http, BODY_BYTES);
+    evhttp_set_timeout(s->http, IDLE_S);
+    evhttp_set_allowed_methods(s->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
+                                            EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PATCH);
+    evhttp_set_gencb(s->http, routes_request, s);
+    evhttp_set_bevcb(s->http, on_connection, s);
+    s->socket = evhttp_bind_socket_with_handle(s->http, s->o->host, (ev_uint16_t)s->o->port);
+    if (!s->socket)
+        return fail(KVASIR_E_IO, "%s, port %d: %s; --port N takes another, 0 any that is free", s->o->host, s->o->port,
+                    strerror(errno));
+    return KVASIR_OK;
+}
+
+enum { N_EVENTS = 4 };
+
+static kvasir_status watch_events(server *s, struct event *to[N_EVENTS])
+{
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+    const struct timeval second = {.tv_sec = 1};
+    for (int i = 0; i < 3; i++) to[i] = evsignal_new(s->base, signals[i], on_signal, s);
+    to[3] = event_new(s->base, -1, EV_PERSIST, on_second, s);
+    for (int i = 0; i < N_EVENTS; i++)
+        if (!to[i] || event_add(to[i], i == 3 ? &second : NULL) != 0) return fail_memory(0);
+    return KVASIR_OK;
+}
+
+/* ---- the loop ----------------------------------------------------------------------------------------- */
+
+/* What was said last lies in buffers that only the loop empties: until no connection has any, or for a while. */
+static void flush(server *s)
+{
+    double until = clock_now() + FLUSH_MS / 1000.0;
+    const struct timespec pause = {.tv_nsec = 5000000};
+    while (s->unsent > 0 && clock_now() < until && s->signals < 2) {
+        (void)event_base_loop(s->base, EVLOOP_NONBLOCK);
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
+static kvasir_status loop(server *s)
+{
+    while (!s->signals || schedule_busy(s)) {
+        int busy = schedule_busy(s);
+        if (event_base_loop(s->base, busy ? EVLOOP_NONBLOCK : EVLOOP_ONCE) < 0)
+            return fail(KVASIR_E_IO, "waiting for clients failed: %s", strerror(errno));
+        if (s->signals > 1) return fail(KVASIR_E_CANCELLED, "stopped before all was answered");
+        if (schedule_busy(s)) schedule_turn(s);
+    }
+    flush(s);
+    return KVASIR_OK;
+}
+
+kvasir_status server_run(const server_options *o)
+{
+    struct event *events[N_EVENTS] = {NULL};
+    char url[128];
+    server *s = mem_alloc(1, sizeof *s);
+    if (!s) return fail_memory(sizeof *s);
+    *s = (server){.o = o, .began = (int64_t)time(NULL), .metrics = {.started = clock_now()}};
+    s->queue_end = &s->queue;
+    kvasir_status status = o->key_file ? keys_read(&s->keys, o->key_file) : KVASIR_OK;
+    if (status == KVASIR_OK) status = find_context(s);
+    if (status == KVASIR_OK) status = listen_on(s);
+    if (status == KVASIR_OK) status = watch_events(s, events);
+    if (status == KVASIR_OK) {
+        url_of(s, url, sizeof url);
+        o->on_ready(o->user, url);
+        status = loop(s);
+    }
+    schedule_free(s);
+    for (int i = 0; i < N_EVENTS; i++)
+        if (events[i]) event_free(events[i]);
+    if (s->http) evhttp_free(s->http);
+    if (s->base) event_base_free(s->base);
+    keys_free(&s->keys);
+    mem_free(s);
+    return status;
+}
