@@ -54,14 +54,14 @@ LANES fetcher fetch_over(wanted w, int calls)
 LANES void fetch(fetcher *f)
 {
     if (f->rest.at >= f->rest.end) return;
-    for (int i = 0; i < f->step; i += LINE) __builtin_prefetch(f->rest.at + i);
+    for (int i = 0; i < f->step; i += LINE) __builtin_prefetch(f->rest.at + i, 0, 2);
     f->rest.at += f->step;
 }
 
 /* The first FLYING lines at once. */
 static void fetch_first(wanted *w)
 {
-    for (int i = 0; i < FLYING && w->at < w->end; i++, w->at += LINE) __builtin_prefetch(w->at);
+    for (int i = 0; i < FLYING && w->at < w->end; i++, w->at += LINE) __builtin_prefetch(w->at, 0, 2);
 }
 
 /* The page of one call. */

@@ -230,7 +230,7 @@ INLINE void prefetch_block(panel_kind kind, unit_view unit, size_t half, int q)
 {
     const size_t share = (size_t)unit_bytes(kind) / (is_super(kind) ? 8 : 1);
     const uint8_t *ahead = unit.words + PREFETCH_AHEAD + half * 4 * share + (size_t)q * share;
-    UNROLL for (size_t i = 0; i < share; i += 64) __builtin_prefetch(ahead + i);
+    UNROLL for (size_t i = 0; i < share; i += 64) __builtin_prefetch(ahead + i, 0, 2);
 }
 
 /* Panels as they are. */
@@ -310,7 +310,7 @@ INLINE void float_tile(panel_kind kind, int n_panels, int n_act, const tile_job 
         UNROLL for (int v = 0; v < n_vecs; v++)
         {
             const uint8_t *panel = job->panel[v / PANEL_VECS] + at;
-            if (n_act == 1 && v % PANEL_VECS == 0) __builtin_prefetch(panel + PREFETCH_AHEAD);
+            if (n_act == 1 && v % PANEL_VECS == 0) __builtin_prefetch(panel + PREFETCH_AHEAD, 0, 2);
             w[v] = float_weights(kind, panel, v);
         }
         UNROLL for (int n = 0; n < n_act; n++)
