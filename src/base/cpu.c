@@ -41,6 +41,14 @@ cpu_level cpu_best(void)
     return CPU_AVX512VNNI;
 }
 
+int cpu_fetches_to_second(void)
+{
+    unsigned a, b, c, d;
+    if (!__get_cpuid(0, &a, &b, &c, &d) || b != signature_AMD_ebx || !__get_cpuid(1, &a, &b, &c, &d)) return 0;
+    unsigned family = (a >> 8) & 15;
+    return family == 15 && family + ((a >> 20) & 255) == 25; /* the extended family counts where the field is full */
+}
+
 #elif defined(__aarch64__)
 
 cpu_level cpu_best(void)
@@ -55,6 +63,13 @@ cpu_level cpu_best(void)
     return CPU_REF;
 }
 
+#endif
+
+#if !defined(__x86_64__)
+int cpu_fetches_to_second(void)
+{
+    return 0;
+}
 #endif
 
 int cpu_has(cpu_level level)

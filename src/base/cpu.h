@@ -27,6 +27,10 @@ const char *cpu_level_name(cpu_level level);
  */
 kvasir_status cpu_level_parse(const char *name, cpu_level *out);
 
+/* Are prefetches better made into the second-level cache? So it is where the first one waits for few lines at a time and memory
+   is far: AMD's family 25 (Zen 3 and 4), by measurement. */
+int cpu_fetches_to_second(void);
+
 /* Threads worth starting: the affinity mask and the cgroup's quota, at least 1. */
 int cpu_count(void);
 

@@ -12,6 +12,7 @@
    memory. A query's own sums are in the contract's order whatever the block. */
 #include "base/half.h"
 #include "kernels/attn.h"
+#include "kernels/fetch.h"
 #include "kernels/lanes.h"
 #include "kernels/levels.h"
 
@@ -54,14 +55,14 @@ LANES fetcher fetch_over(wanted w, int calls)
 LANES void fetch(fetcher *f)
 {
     if (f->rest.at >= f->rest.end) return;
-    for (int i = 0; i < f->step; i += LINE) __builtin_prefetch(f->rest.at + i, 0, 2);
+    for (int i = 0; i < f->step; i += LINE) FETCH(f->rest.at + i);
     f->rest.at += f->step;
 }
 
 /* The first FLYING lines at once. */
 static void fetch_first(wanted *w)
 {
-    for (int i = 0; i < FLYING && w->at < w->end; i++, w->at += LINE) __builtin_prefetch(w->at, 0, 2);
+    for (int i = 0; i < FLYING && w->at < w->end; i++, w->at += LINE) FETCH(w->at);
 }
 
 /* The page of one call. */

@@ -21,6 +21,7 @@ void linear_init_ref(linear_kernels *t);
 void linear_init_avx2(linear_kernels *t);
 void linear_init_avx512(linear_kernels *t);
 void quantise_init_avx512(linear_kernels *t); /* its `quantise` */
+void linear_init_zen4(linear_kernels *t);     /* AVX-512 that prefetches into the second cache (fetch.h) */
 void linear_init_neon(linear_kernels *t);
 void linear_init_dotprod(linear_kernels *t);
 
@@ -33,6 +34,7 @@ void attn_init_ref(attn_kernels *t);
 void attn_pack_init_ref(attn_kernels *t); /* the entries that write pages */
 void attn_init_avx2(attn_kernels *t);
 void attn_init_avx512(attn_kernels *t);
+void attn_init_zen4(attn_kernels *t);
 void attn_init_neon(attn_kernels *t);
 
 void limits_init_ref(limit_kernels *t);

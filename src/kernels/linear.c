@@ -8,7 +8,10 @@ void linear_kernels_init(linear_kernels *t, cpu_level level)
     if (level < CPU_AVX2 || level > CPU_AVX512BF16) return;
     linear_init_avx2(t);
     if (level < CPU_AVX512VNNI) return;
-    linear_init_avx512(t);
+    if (cpu_fetches_to_second())
+        linear_init_zen4(t);
+    else
+        linear_init_avx512(t);
 #elif defined(__aarch64__)
     if (level < CPU_NEON) return;
     linear_init_neon(t);

@@ -52,6 +52,7 @@
 
 #include "base/checked.h"
 #include "kernels/levels.h"
+#include "kernels/fetch.h"
 #include "kernels/linear.h"
 #include "kernels/linear_kinds.h"
 
@@ -230,7 +231,7 @@ INLINE void prefetch_block(panel_kind kind, unit_view unit, size_t half, int q)
 {
     const size_t share = (size_t)unit_bytes(kind) / (is_super(kind) ? 8 : 1);
     const uint8_t *ahead = unit.words + PREFETCH_AHEAD + half * 4 * share + (size_t)q * share;
-    UNROLL for (size_t i = 0; i < share; i += 64) __builtin_prefetch(ahead + i, 0, 2);
+    UNROLL for (size_t i = 0; i < share; i += 64) FETCH(ahead + i);
 }
 
 /* Panels as they are. */
@@ -310,7 +311,7 @@ INLINE void float_tile(panel_kind kind, int n_panels, int n_act, const tile_job 
         UNROLL for (int v = 0; v < n_vecs; v++)
         {
             const uint8_t *panel = job->panel[v / PANEL_VECS] + at;
-            if (n_act == 1 && v % PANEL_VECS == 0) __builtin_prefetch(panel + PREFETCH_AHEAD, 0, 2);
+            if (n_act == 1 && v % PANEL_VECS == 0) FETCH(panel + PREFETCH_AHEAD);
             w[v] = float_weights(kind, panel, v);
         }
         UNROLL for (int n = 0; n < n_act; n++)

@@ -11,6 +11,10 @@
 #define ATTN_MEAN_SIXTEENS 3
 #include "kernels/lanes_attn.h"
 
+#ifdef KERNELS_ZEN4
+#define attn_init_avx512 attn_init_zen4
+#endif
+
 void attn_init_avx512(attn_kernels *t)
 {
     lanes_attn_init(t);

@@ -160,6 +160,10 @@ INLINE bool dots_signed(panel_kind kind)
 
 #include "kernels/linear_tile.h"
 
+#ifdef KERNELS_ZEN4
+#define linear_init_avx512 linear_init_zen4
+#endif
+
 void linear_init_avx512(linear_kernels *t)
 {
     set_gemms(t);
