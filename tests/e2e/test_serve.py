@@ -560,8 +560,8 @@ def test_cached_tokens_of_a_conversation(server):
         messages += [{"role": "assistant", "content": text_of(answer)}, {"role": "user", "content": question}]
 
 
-@pytest.mark.parametrize("kv", ["f16", "q8", "q8:q4"])
-@pytest.mark.parametrize("model", [NAME, "gemma3"])
+@pytest.mark.parametrize("model, kv", [(NAME, "f16"), ("gemma3", "q8:q4")] if SHORT else
+                         [(m, kv) for m in (NAME, "gemma3") for kv in ("f16", "q8", "q8:q4")])
 def test_what_is_kept_changes_nothing(model, kv):
     """Prompts that begin alike, one at a time, again, and all at once: as if each was the first."""
     base = words("b", 100)
@@ -615,7 +615,7 @@ def test_many_clients_at_once():
 
 def test_small_kv_memory():
     """One answer fits at a time: all are given, one after the other, and the budget is never crossed."""
-    prompts = [f"{word} and then" for word in ("river", "stone", "bread", "market", "hill", "memory")]
+    prompts = [f"{word} and then" for word in ("river", "stone", "bread", "market", "hill", "memory")[:3 if SHORT else 6]]
     wanted = [run(p, 440, "--ctx", "512", *bias_args(ENDLESS))["text"] for p in prompts]
     with Server("--ctx", "512", "--kv-memory", "400K", "--slots", "4") as s, ThreadPoolExecutor(len(prompts)) as pool:
         answers = [pool.submit(s.complete, p, 440, logit_bias=ENDLESS) for p in prompts]
