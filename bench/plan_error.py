@@ -4,7 +4,8 @@ first from `kvasir probe` alone, then with a `kvasir sweep` of two depths beside
 measurements lie inside the 90% intervals, and appends the medians to bench/results.
 
 The machine should be idle; the probe is made anew before each model, since memory may be slower a minute later, and what is
-predicted is the mean of two measurements, before the sweep and after it. With --keep what was measured stays in a folder, for
+predicted is the mean of two measurements, before the sweep and after it. How fast memory was at the probe and between the parts
+is printed: where that changes (some machines have two states, 36 and 58 GB/s), no prediction from a probe can hold. With --keep what was measured stays in a folder, for
 which --again predicts anew: so that a change to the prediction can be judged at once.
 """
 import argparse
@@ -64,6 +65,16 @@ def report(a, model, truth, guesses):
     return found
 
 
+def bandwidth(machine):
+    """GB/s that all threads of a profile read."""
+    return max(team["read_bytes_per_s"] or 0 for team in json.loads(machine.read_text())["teams"]) / 1e9
+
+
+def bandwidth_now(a, folder):
+    run(KVASIR, "probe", "--threads", a.threads, "--seconds", 2, "--out", folder / "now.json")
+    return bandwidth(folder / "now.json")
+
+
 def those_within(depths, ctx):
     return ",".join(d for d in depths.split(",") if int(d) + 512 <= ctx)
 
@@ -77,12 +88,17 @@ def measure_all(a, model, folder):
     if "," not in sweep_depths:
         sys.exit(f"{model}: of --sweep-depths {a.sweep_depths} fewer than two are within its context of {a.ctx}")
     run(KVASIR, "probe", "--threads", a.threads, "--out", folder / "machine.json")
+    memory = [bandwidth(folder / "machine.json")]
     before = measured(a, model)
+    memory.append(bandwidth_now(a, folder))
     run(KVASIR, "sweep", model, "--depths", sweep_depths, "--kv", a.kv, "--pp", 512, "--threads", a.threads,
         "--out", folder / "sweep.json", "--no-progress")
+    memory.append(bandwidth_now(a, folder))
     after = measured(a, model)
+    memory.append(bandwidth_now(a, folder))
     mean = {key: 2 / (1 / before[key] + 1 / after[key]) for key in before}
     (folder / "measured.json").write_text(json.dumps(list(mean.items())))
+    (folder / "memory.json").write_text(json.dumps(memory))
 
 
 def main():
@@ -111,6 +127,9 @@ def main():
             guesses = {"probe": {kv: predicted(a, model, machine, kv) for kv in types},
                        "sweep": {kv: predicted(a, model, machine, kv, kept / "sweep.json") for kv in types}}
             found += report(a, model, truth, guesses)
+            if (kept / "memory.json").exists():
+                print("memory at the probe, before the sweep, after it and at the end, GB/s:",
+                      *(f"{x:.1f}" for x in json.loads((kept / "memory.json").read_text())))
     rows = []
     print()
     for basis in ("probe", "sweep"):
