@@ -25,7 +25,6 @@ struct exchange {
     const exchange_owner *owner;
     struct evhttp_request *req; /* NULL: freed with its connection */
     struct event *closed;
-    void *job; /* that answers it later; NULL: none */
     int streaming, status, gone;
     int tenant; /* the place of the key, -1: none is needed */
     double arrived;

@@ -60,7 +60,6 @@ int schedule_add(server *s, exchange *x, request *q, http_error *e)
     *j = (job){.x = x, .q = *q, .kv_bytes = kv.bytes_at_ctx, .created = (int64_t)time(NULL), .arrived = x->arrived};
     *q = (request){0};
     make_id(j);
-    x->job = j;
     x->prompt_tokens = (int)j->q.n_ids;
     j->told = clock_now();
     if (j->q.stream) {

@@ -615,7 +615,7 @@ def test_many_clients_at_once():
 
 def test_small_kv_memory():
     """One answer fits at a time: all are given, one after the other, and the budget is never crossed."""
-    prompts = [f"{word} and then" for word in ("river", "stone", "bread", "market", "hill", "memory")[:3 if SHORT else 6]]
+    prompts = [f"{word} and then" for word in ("river", "stone", "bread", "market", "hill", "memory")[:2 if SHORT else 6]]
     wanted = [run(p, 440, "--ctx", "512", *bias_args(ENDLESS))["text"] for p in prompts]
     with Server("--ctx", "512", "--kv-memory", "400K", "--slots", "4") as s, ThreadPoolExecutor(len(prompts)) as pool:
         answers = [pool.submit(s.complete, p, 440, logit_bias=ENDLESS) for p in prompts]
