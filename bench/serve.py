@@ -6,7 +6,8 @@
 - the first token of a long prompt, and of a second one that begins with it
 
 Both servers run one after the other in each round, in turns; the best of --rounds counts. A ratio above 1: Kvasir is better.
-Without the peer (bench/peers/install.sh) or with --no-peer Kvasir's side alone is printed, and nothing recorded.
+With --no-peer (without bench/peers/install.sh) Kvasir is compared with itself alone: four clients with one, a prefix that is there with
+one that is not.
 """
 import argparse
 import http.client
@@ -113,6 +114,14 @@ def measure(server, text, turn):
     return found
 
 
+def itself(best):
+    """(test, unit, figure, what it is compared with, its name, ratio) of one server alone."""
+    four, one, late, soon = (best[t] for t in ("four clients", "one client", "first token", "first token, shared"))
+    return [("four clients", "t/s", four, one, "one client", four / one),
+            ("first token, shared", "s", soon, late, "first token, not shared", late / soon),
+            ("longest gap", "s", best["longest gap"], "", "", "")]
+
+
 def better(test, a, b):
     return max(a, b) if TESTS[test] == "t/s" else min(a, b)
 
@@ -151,7 +160,11 @@ def main():
                              "kvasir": round(best[0][test], 4), "peer": round(best[1][test], 4), "ratio": round(ratio, 3),
                              "peer_name": common.peer_name()})
             print(line)
-        if rows and not a.no_record:
+        for test, unit, figure, other, name, ratio in itself(best[0]):
+            rows.append({"threads": a.threads, "model": Path(model).name, "test": f"serve: {test}", "depth": 0, "unit": unit,
+                         "kvasir": round(figure, 4), "peer": other and round(other, 4), "ratio": ratio and round(ratio, 3),
+                         "peer_name": name})
+        if not a.no_record:
             common.record(rows)
 
 
