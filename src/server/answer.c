@@ -32,7 +32,9 @@ static json_t *with_usage(json_t *d, const job *j)
 
 json_t *answer_whole(const server *s, const job *j)
 {
-    json_t *text = json_stringn_nocheck(j->out ? j->out : "", j->n_out), *choices;
+    size_t n;
+    const char *said = kvasir_detokenizer_text(j->text, &n);
+    json_t *text = json_stringn_nocheck(said, n), *choices;
     if (j->q.chat)
         choices = json_pack("[{s:i, s:{s:s, s:o}, s:n, s:s}]", "index", 0, "message", "role", "assistant", "content",
                             text, "logprobs", "finish_reason", j->finish);

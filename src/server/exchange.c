@@ -13,10 +13,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum {
-    WAITING_BYTES = 8 << 20, /* that a client may leave unread */
-    JSON_NUMBERS = JSON_COMPACT | JSON_REAL_PRECISION(9)
-};
+enum { WAITING_BYTES = 8 << 20 }; /* that a client may leave unread */
 
 /* ---- headers ------------------------------------------------------------------------------------------ */
 
@@ -152,8 +149,9 @@ void exchange_drop(exchange *x)
     if (connection) {
         evhttp_connection_set_closecb(connection, NULL, NULL);
         evhttp_connection_free(connection); /* and the request */
+    } else if (x->req) {
+        evhttp_request_free(x->req);
     }
-    if (!connection && x->req) evhttp_request_free(x->req);
     end(x);
 }
 

@@ -10,6 +10,8 @@ struct event;
 struct event_base;
 struct evbuffer;
 
+enum { JSON_NUMBERS = JSON_COMPACT | JSON_REAL_PRECISION(9) }; /* how JSON is written: no digits that mean nothing */
+
 typedef struct exchange exchange;
 
 /* What the exchange tells, once: the client is gone, or all is said and the exchange about to be freed. */

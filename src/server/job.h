@@ -26,8 +26,6 @@ typedef struct job {
     int32_t token;      /* while decoding: chosen, and not in the sequence yet */
     uint64_t read_turn; /* when a piece of its prompt was last computed */
     double arrived, started, prompt_read, first, last, told;
-    char *out; /* the text so far, where it is not streamed */
-    size_t n_out, out_room;
     const char *finish; /* "stop", "length"; NULL: goes on */
 } job;
 
@@ -79,11 +77,11 @@ void schedule_comment(server *s);
 /* ---- kept.c ---- */
 
 /* The sequence (kept, or of a running job) of this tenant that begins with the most of these ids, at most n - 1 of them; *common
-   says how many. *place is its place among the kept ones, -1: it runs. NULL: none has a page in common. */
-kvasir_seq *kept_find(const server *s, int tenant, const int32_t *ids, int n, int *common, int *place);
+   says how many. NULL: none has enough in common. */
+kvasir_seq *kept_find(const server *s, int tenant, const int32_t *ids, int n, int *common);
 /* A sequence that holds a beginning of the ids: one that is kept is taken over where little of it would be lost, else forked; an
    empty one without `from`. */
-kvasir_status kept_begin(server *s, kvasir_seq *from, int place, int common, kvasir_seq **out);
+kvasir_status kept_begin(server *s, kvasir_seq *from, int common, kvasir_seq **out);
 /* Keeps the sequence (the caller's no longer). */
 void kept_add(server *s, kvasir_seq *seq, int tenant);
 /* Frees the one that was used longest ago, but not `spare`; 0: there is none. */

@@ -16,16 +16,14 @@ static int common_ids(const kvasir_seq *seq, const int32_t *ids, int n)
     return i;
 }
 
-kvasir_seq *kept_find(const server *s, int tenant, const int32_t *ids, int n, int *common, int *place)
+kvasir_seq *kept_find(const server *s, int tenant, const int32_t *ids, int n, int *common)
 {
     kvasir_seq *best = NULL;
     *common = LEAST_COMMON - 1;
-    *place = -1;
     for (int i = 0; i < s->n_kept; i++) {
         int same = s->kept[i].tenant == tenant ? common_ids(s->kept[i].seq, ids, n - 1) : 0;
         if (same <= *common) continue;
         *common = same;
-        *place = i;
         best = s->kept[i].seq;
     }
     for (int i = 0; i < s->n_running; i++) {
@@ -33,7 +31,6 @@ kvasir_seq *kept_find(const server *s, int tenant, const int32_t *ids, int n, in
         int same = j->seq && j->x->tenant == tenant ? common_ids(j->seq, ids, n - 1) : 0;
         if (same <= *common) continue;
         *common = same;
-        *place = -1;
         best = j->seq;
     }
     return best;
@@ -44,9 +41,18 @@ static void forget(server *s, int place)
     s->kept[place] = s->kept[--s->n_kept];
 }
 
-kvasir_status kept_begin(server *s, kvasir_seq *from, int place, int common, kvasir_seq **out)
+/* The place of a sequence among the kept ones; -1: it runs. */
+static int place_of(const server *s, const kvasir_seq *seq)
+{
+    for (int i = 0; i < s->n_kept; i++)
+        if (s->kept[i].seq == seq) return i;
+    return -1;
+}
+
+kvasir_status kept_begin(server *s, kvasir_seq *from, int common, kvasir_seq **out)
 {
     kvasir_status status;
+    int place = place_of(s, from);
     if (!from) return kvasir_seq_create(s->o->engine, s->o->model, &s->o->seq, out);
     if (place >= 0 && kvasir_seq_length(from) - common <= LOST_TOKENS) {
         forget(s, place);

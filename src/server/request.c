@@ -26,7 +26,7 @@ static int refuse_value(http_error *e, const char *param, const char *wants)
     return http_refuse(e, 400, "invalid_value", param, "%s must be %s", param, wants);
 }
 
-static int refuse_memory(http_error *e)
+int http_refuse_memory(http_error *e)
 {
     return http_refuse(e, 503, "out_of_memory", NULL, "out of memory");
 }
@@ -75,7 +75,7 @@ static int take_int(const json_t *d, const char *name, json_int_t min, json_int_
     return refuse_value(e, name, wants);
 }
 
-static int take_flag(const json_t *d, const char *name, int *to, http_error *e)
+int request_flag(const json_t *d, const char *name, int *to, http_error *e)
 {
     const json_t *value = field(d, name);
     if (!value) return 0;
@@ -151,7 +151,7 @@ static int read_bias(const json_t *d, int n_vocab, request *q, http_error *e)
     if (!json_is_object(map) || json_object_size(map) > REQUEST_MAX_BIAS)
         return refuse_value(e, "logit_bias", "an object of token ids and numbers");
     q->bias = mem_alloc(json_object_size(map) + 1, sizeof *q->bias);
-    if (!q->bias) return refuse_memory(e);
+    if (!q->bias) return http_refuse_memory(e);
     json_object_foreach((json_t *)map, key, value)
     {
         char *end = NULL;
@@ -205,7 +205,7 @@ static int add_stop(const json_t *value, request *q, http_error *e)
     if (!json_is_string(value) || json_string_length(value) == 0 || q->n_stop == REQUEST_MAX_STOPS)
         return refuse_value(e, "stop", "a text or at most 16 of them, none of them empty");
     q->stop[q->n_stop] = mem_text(json_string_value(value), json_string_length(value));
-    return q->stop[q->n_stop++] ? 0 : refuse_memory(e);
+    return q->stop[q->n_stop++] ? 0 : http_refuse_memory(e);
 }
 
 static int read_stop(const json_t *d, request *q, http_error *e)
@@ -230,7 +230,7 @@ static int read_limits(const request_rules *r, const json_t *d, request *q, http
     json_t *value;
     int status = take_int(d, "max_tokens", 1, INT32_MAX, &most, e);
     if (!status) status = take_int(d, "max_completion_tokens", 1, INT32_MAX, &most, e);
-    if (!status) status = take_flag(d, "stream", &q->stream, e);
+    if (!status) status = request_flag(d, "stream", &q->stream, e);
     if (status) return status;
     q->max_tokens = (int)most;
     if (options && !json_is_object(options)) return refuse_value(e, "stream_options", "an object");
@@ -238,7 +238,7 @@ static int read_limits(const request_rules *r, const json_t *d, request *q, http
     {
         if (strcmp(key, "include_usage") != 0 && !json_is_null(value)) return refuse_unsupported(e, "stream_options");
     }
-    if (options && take_flag(options, "include_usage", &q->include_usage, e))
+    if (options && request_flag(options, "include_usage", &q->include_usage, e))
         return refuse_value(e, "stream_options", "an object whose include_usage is true or false");
     return read_stop(d, q, e);
 }
@@ -275,7 +275,7 @@ static json_t *join_parts(const json_t *parts, http_error *e)
     }
     json_t *joined = text ? json_stringn_nocheck(text, n) : NULL;
     mem_free(text);
-    if (!joined) (void)refuse_memory(e);
+    if (!joined) (void)http_refuse_memory(e);
     return joined;
 }
 
@@ -294,11 +294,11 @@ static json_t *read_message(const json_t *message, http_error *e)
     json_t *copy = json_copy((json_t *)message);
     json_t *text = json_is_array(content) ? join_parts(content, e) : NULL;
     if (copy && json_is_array(content) && (!text || json_object_set(copy, "content", text) != 0)) {
-        if (!e->status) (void)refuse_memory(e);
+        if (!e->status) (void)http_refuse_memory(e);
         json_decref(copy);
         copy = NULL;
     } else if (!copy) {
-        (void)refuse_memory(e);
+        (void)http_refuse_memory(e);
     }
     json_decref(text);
     return copy;
@@ -317,13 +317,13 @@ json_t *request_conversation(const json_t *body, http_error *e)
     {
         json_t *copy = read_message(message, e);
         if (!copy || json_array_append_new(messages, copy) != 0) {
-            if (!e->status) (void)refuse_memory(e);
+            if (!e->status) (void)http_refuse_memory(e);
             json_decref(messages);
             return NULL;
         }
     }
     json_t *conversation = json_pack("{s:o, s:b}", "messages", messages, "add_generation_prompt", 1);
-    if (!conversation) (void)refuse_memory(e);
+    if (!conversation) (void)http_refuse_memory(e);
     return conversation;
 }
 
@@ -336,7 +336,7 @@ static int refuse_status(http_error *e, kvasir_status status, const char *param)
     case KVASIR_E_TEMPLATE:
         return http_refuse(e, 400, "invalid_value", param, "%s", kvasir_message());
     case KVASIR_E_MEMORY:
-        return refuse_memory(e);
+        return http_refuse_memory(e);
     default:
         return http_refuse(e, 500, "internal", NULL, "%s", kvasir_message());
     }
@@ -348,7 +348,7 @@ static int chat_ids(const request_rules *r, const json_t *d, request *q, http_er
     if (!conversation) return e->status;
     char *json = json_dumps(conversation, JSON_COMPACT);
     json_decref(conversation);
-    if (!json) return refuse_memory(e);
+    if (!json) return http_refuse_memory(e);
     kvasir_status status = kvasir_template_ids(r->model, r->template_text, json, 0, &q->ids, &q->n_ids);
     free(json);
     return status == KVASIR_OK ? 0 : refuse_status(e, status, "messages");
@@ -359,7 +359,7 @@ static int given_ids(const json_t *list, int n_vocab, request *q, http_error *e)
     size_t i, n = json_array_size(list);
     const json_t *id;
     q->ids = mem_alloc(n, sizeof *q->ids);
-    if (!q->ids) return refuse_memory(e);
+    if (!q->ids) return http_refuse_memory(e);
     json_array_foreach(list, i, id)
     {
         if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) >= n_vocab)

@@ -20,6 +20,8 @@ typedef struct http_error {
 int http_refuse(http_error *e, int status, const char *code, const char *param, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
+int http_refuse_memory(http_error *e);
+
 /* What holds for all requests. */
 typedef struct request_rules {
     const kvasir_model *model;
@@ -44,6 +46,9 @@ typedef struct request {
 
 /* The JSON of a body that must be an object: 0, or the status. *out is the caller's. */
 int request_json(const char *body, size_t n, json_t **out, http_error *e);
+
+/* Takes true or false of a field into *to, which stays as it is where the field is absent or null: 0, or the status. */
+int request_flag(const json_t *d, const char *name, int *to, http_error *e);
 
 /* A chat completion or a plain one: 0, or the status with *e filled in. request_free in any case. */
 int request_read(const request_rules *r, int chat, const char *body, size_t n, request *out, http_error *e);

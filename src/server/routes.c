@@ -72,16 +72,6 @@ static void answer_metrics(server *s, exchange *x, const char *body, size_t n)
     exchange_text(x, 200, "text/plain; version=0.0.4", text);
 }
 
-/* Takes true or false of a field that may be absent: 0, or the status. */
-static int take_flag(const json_t *d, const char *name, int *to, http_error *e)
-{
-    const json_t *value = json_object_get(d, name);
-    if (!value || json_is_null(value)) return 0;
-    if (!json_is_boolean(value)) return http_refuse(e, 400, "invalid_value", name, "%s must be true or false", name);
-    *to = json_is_true(value);
-    return 0;
-}
-
 static void answer_tokenize(server *s, exchange *x, const char *body, size_t n)
 {
     http_error e = {0};
@@ -92,8 +82,8 @@ static void answer_tokenize(server *s, exchange *x, const char *body, size_t n)
     const json_t *content = json_object_get(d, "content");
     if (!status && !json_is_string(content))
         status = http_refuse(&e, 400, "invalid_value", "content", "content must be a text");
-    if (!status) status = take_flag(d, "add_special", &add_special, &e);
-    if (!status) status = take_flag(d, "parse_special", &parse_special, &e);
+    if (!status) status = request_flag(d, "add_special", &add_special, &e);
+    if (!status) status = request_flag(d, "parse_special", &parse_special, &e);
     if (!status && kvasir_tokenize(s->o->model, json_string_value(content), json_string_length(content), add_special,
                                    parse_special, &ids, &n_ids) != KVASIR_OK)
         status = http_refuse(&e, 500, "internal", NULL, "%s", kvasir_message());
@@ -127,7 +117,7 @@ static json_t *text_of(const server *s, const json_t *list, http_error *e)
     if (status == KVASIR_E_ARGUMENT)
         (void)http_refuse(e, 400, "invalid_value", "tokens", "%s", kvasir_message());
     else if (!json)
-        (void)http_refuse(e, 503, "out_of_memory", NULL, "out of memory");
+        (void)http_refuse_memory(e);
     kvasir_detokenizer_free(d);
     return json;
 }
@@ -158,7 +148,7 @@ static void answer_template(server *s, exchange *x, const char *body, size_t n)
     json_t *conversation = status ? NULL : request_conversation(d, &e);
     char *json = conversation ? json_dumps(conversation, JSON_COMPACT) : NULL;
     if (!status && !conversation) status = e.status;
-    if (!status && !json) status = http_refuse(&e, 503, "out_of_memory", NULL, "out of memory");
+    if (!status && !json) status = http_refuse_memory(&e);
     if (!status && kvasir_template_render(s->o->model, s->o->template_text, json, 0, &prompt, &n_prompt) != KVASIR_OK)
         status = http_refuse(&e, 400, "invalid_value", "messages", "%s", kvasir_message());
     if (status)
@@ -290,10 +280,12 @@ static void answer(server *s, exchange *x, struct evhttp_request *req)
     struct evbuffer *body = evhttp_request_get_input_buffer(req);
     size_t n = evbuffer_get_length(body);
     const char *text = n ? (const char *)evbuffer_pullup(body, -1) : "";
-    if (!text)
-        exchange_refuse(x, (http_refuse(&e, 503, "out_of_memory", NULL, "out of memory"), &e));
-    else
+    if (text) {
         r->answer(s, x, text, n);
+        return;
+    }
+    (void)http_refuse_memory(&e);
+    exchange_refuse(x, &e);
 }
 
 void routes_request(struct evhttp_request *req, void *user)

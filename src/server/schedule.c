@@ -27,7 +27,6 @@ static void job_free(job *j)
     kvasir_seq_free(j->seq);
     kvasir_sampler_free(j->sampler);
     kvasir_detokenizer_free(j->text);
-    mem_free(j->out);
     mem_free(j);
 }
 
@@ -56,7 +55,7 @@ int schedule_add(server *s, exchange *x, request *q, http_error *e)
     if (kvasir_model_kv(s->o->model, s->o->seq.kv, longest(s, q), &kv) != KVASIR_OK)
         return http_refuse(e, 500, "internal", NULL, "%s", kvasir_message());
     job *j = mem_alloc(1, sizeof *j);
-    if (!j) return http_refuse(e, 503, "out_of_memory", NULL, "out of memory");
+    if (!j) return http_refuse_memory(e);
     *j = (job){.x = x, .q = *q, .kv_bytes = kv.bytes_at_ctx, .created = (int64_t)time(NULL), .arrived = x->arrived};
     *q = (request){0};
     make_id(j);
@@ -193,25 +192,23 @@ void schedule_free(server *s)
 
 /* ---- jobs begin --------------------------------------------------------------------------------------- */
 
-/* Evicts what is kept until the job's KV fits beside what the running ones may come to need. `spare`, which it begins with,
-   goes last, and only where nothing else can. 0: it has to wait. */
-static int make_room(server *s, const job *j, const kvasir_seq *spare)
+/* What the job and the running ones may come to need together. */
+static uint64_t needed(const server *s, const job *j)
 {
-    uint64_t need = j->kv_bytes;
-    for (int i = 0; i < s->n_running; i++) need += s->running[i]->kv_bytes;
-    if (need > s->kv_budget && s->n_running > 0) return 0;
-    while (need + kept_bytes(s) > s->kv_budget && kept_evict(s, spare)) {
-    }
-    return 1;
+    uint64_t bytes = j->kv_bytes;
+    for (int i = 0; i < s->n_running; i++) bytes += s->running[i]->kv_bytes;
+    return bytes;
 }
 
 static kvasir_status begin(server *s, job *j)
 {
-    int common, place, n = (int)j->q.n_ids;
-    kvasir_seq *from = kept_find(s, j->x->tenant, j->q.ids, n, &common, &place);
+    int common;
+    kvasir_seq *from = kept_find(s, j->x->tenant, j->q.ids, (int)j->q.n_ids, &common);
+    while (needed(s, j) + kept_bytes(s) > s->kv_budget && kept_evict(s, from)) {
+    }
     /* A sequence that stays beside its fork needs room of its own: where there is none, the job takes what it can. */
-    kvasir_status status = kept_begin(s, from, place, common, &j->seq);
-    if (status == KVASIR_E_MEMORY && from) status = kept_begin(s, NULL, -1, 0, &j->seq);
+    kvasir_status status = kept_begin(s, from, common, &j->seq);
+    if (status == KVASIR_E_MEMORY && from) status = kept_begin(s, NULL, 0, &j->seq);
     TRY(status);
     TRY(kvasir_sampler_create(s->o->model, &j->q.sampling, &j->sampler));
     TRY(kvasir_detokenizer_create(s->o->model, (const char *const *)j->q.stop, j->q.n_stop, 0, &j->text));
@@ -228,11 +225,8 @@ static kvasir_status begin(server *s, job *j)
 static void admit(server *s)
 {
     while (s->queue && s->n_running < s->o->n_slots) {
-        int common, place;
-        job *j = s->queue;
-        const kvasir_seq *from = kept_find(s, j->x->tenant, j->q.ids, (int)j->q.n_ids, &common, &place);
-        if (!make_room(s, j, place >= 0 ? from : NULL)) return;
-        (void)take_queued(s);
+        if (needed(s, s->queue) > s->kv_budget && s->n_running > 0) return;
+        job *j = take_queued(s);
         kvasir_status status = begin(s, j);
         if (status == KVASIR_OK) {
             s->running[s->n_running++] = j;
@@ -245,28 +239,13 @@ static void admit(server *s)
 
 /* ---- tokens ------------------------------------------------------------------------------------------- */
 
-static kvasir_status keep_text(job *j, const char *text, size_t n)
-{
-    if (j->n_out + n + 1 > j->out_room) {
-        size_t room = 2 * (j->n_out + n) + 256;
-        char *more = mem_grow(j->out, j->out_room, room, 1);
-        if (!more) return fail_memory(room);
-        j->out = more;
-        j->out_room = room;
-    }
-    memcpy(j->out + j->n_out, text, n);
-    j->n_out += n;
-    return KVASIR_OK;
-}
-
+/* An answer that is not streamed stays in the detokenizer until it is whole. */
 static kvasir_status show(const server *s, job *j)
 {
-    size_t n;
+    size_t n = 0;
     if (j->finish) TRY(kvasir_detokenizer_end(j->text));
-    const char *text = kvasir_detokenizer_text(j->text, &n);
-    if (n == 0) return KVASIR_OK;
-    if (!j->q.stream) return keep_text(j, text, n);
-    exchange_stream_event(j->x, answer_chunk(s, j, NULL, text, NULL));
+    const char *text = j->q.stream ? kvasir_detokenizer_text(j->text, &n) : NULL;
+    if (n > 0) exchange_stream_event(j->x, answer_chunk(s, j, NULL, text, NULL));
     return KVASIR_OK;
 }
 

@@ -67,7 +67,7 @@ static void log_access(const server *s, const exchange *x, int status)
                              "method", x->method, "path", quoted(x->path, strlen(x->path)), "status", status, "key",
                              x->tenant, "ms", 1000 * (clock_now() - x->arrived), "prompt_tokens", x->prompt_tokens,
                              "cached_tokens", x->cached_tokens, "generated_tokens", x->generated_tokens);
-    char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    char *text = line ? json_dumps(line, JSON_NUMBERS) : NULL;
     if (text) s->o->on_access(s->o->user, text);
     free(text);
     json_decref(line);
@@ -146,17 +146,12 @@ static void on_second(evutil_socket_t fd, short what, void *user)
 static kvasir_status find_context(server *s)
 {
     kvasir_seq *seq = NULL;
-    kvasir_kv_info kv;
     kvasir_engine_info info;
     kvasir_engine_get_info(s->o->engine, &info);
     s->kv_budget = info.kv_budget;
     TRY(kvasir_seq_create(s->o->engine, s->o->model, &s->o->seq, &seq));
     int ctx = kvasir_seq_ctx(seq);
     kvasir_seq_free(seq);
-    TRY(kvasir_model_kv(s->o->model, s->o->seq.kv, ctx, &kv));
-    if (kv.bytes_at_ctx > s->kv_budget)
-        return fail(KVASIR_E_MEMORY, "a context of %d tokens needs %llu MiB of KV cache, and the budget is %llu MiB",
-                    ctx, (unsigned long long)(kv.bytes_at_ctx >> 20), (unsigned long long)(s->kv_budget >> 20));
     s->rules = (request_rules){.model = s->o->model,
                                .name = s->o->name,
                                .template_text = s->o->template_text,

@@ -244,34 +244,33 @@ static void test_kept(void **state)
     server_options o = {.engine = r.e, .model = r.m, .seq = {.n_ctx = 400}};
     server *s = calloc(1, sizeof *s);
     int32_t ids[300];
-    int common, place;
+    int common;
     (void)state;
     s->o = &o;
     for (int i = 0; i < 300; i++) ids[i] = rig_id(&r, i);
-    assert_null(kept_find(s, 1, ids, 300, &common, &place));
+    assert_null(kept_find(s, 1, ids, 300, &common));
     s->turn = 1;
     kept_add(s, seq_of(&r, 100), 1);
     s->turn = 2;
     kept_add(s, seq_of(&r, 250), 1);
     kept_add(s, seq_of(&r, 290), 2); /* somebody else's */
-    kvasir_seq *from = kept_find(s, 1, ids, 300, &common, &place);
+    kvasir_seq *from = kept_find(s, 1, ids, 300, &common);
     assert_ptr_equal(s->kept[1].seq, from);
     assert_int_equal(250, common);
-    assert_int_equal(1, place);
-    assert_null(kept_find(s, 3, ids, 300, &common, &place));
-    assert_non_null(kept_find(s, 1, ids, 120, &common, &place)); /* the last token is computed: its logits are wanted */
-    assert_true(common == 119 && place == 1);
-    assert_null(kept_find(s, 1, ids + 1, 200, &common, &place));
+    assert_null(kept_find(s, 3, ids, 300, &common));
+    assert_ptr_equal(from, kept_find(s, 1, ids, 120, &common)); /* the last token is computed: its logits are wanted */
+    assert_int_equal(119, common);
+    assert_null(kept_find(s, 1, ids + 1, 200, &common));
     /* Much would be lost: a fork, and the old one stays. */
     kvasir_seq *seq = NULL;
-    assert_ok(kept_begin(s, from, 1, 119, &seq));
+    assert_ok(kept_begin(s, from, 119, &seq));
     assert_int_equal(3, s->n_kept);
     assert_int_equal(119, kvasir_seq_length(seq));
     assert_int_equal(250, kvasir_seq_length(from));
     kvasir_seq_free(seq);
     /* Nearly all of it is wanted: taken over. */
     s->turn = 3;
-    assert_ok(kept_begin(s, from, 1, 240, &seq));
+    assert_ok(kept_begin(s, from, 240, &seq));
     assert_ptr_equal(from, seq);
     assert_int_equal(2, s->n_kept);
     assert_int_equal(240, kvasir_seq_length(seq));
