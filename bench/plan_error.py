@@ -4,9 +4,10 @@ first from `kvasir probe` alone, then with a `kvasir sweep` of two depths beside
 measurements lie inside the 90% intervals, and appends the medians to bench/results.
 
 The machine should be idle; the probe is made anew before each model, since memory may be slower a minute later, and what is
-predicted is the mean of two measurements, before the sweep and after it. How fast memory was at the probe and between the parts
-is printed: where that changes (some machines have two states, 36 and 58 GB/s), no prediction from a probe can hold. With --keep what was measured stays in a folder, for
-which --again predicts anew: so that a change to the prediction can be judged at once.
+predicted is the mean of two measurements, before the sweep and after it (--once: after it alone, in half of the time). How fast
+memory was at the probe and between the parts is printed: where that changes (some machines have two states, 36 and 58 GB/s), no
+prediction from a probe can hold. With --keep what was measured stays in a folder, for which --again predicts anew: so that a
+change to the prediction can be judged at once; depth.jsonl there has the measurements with the types' ratios pair by pair.
 """
 import argparse
 import json
@@ -42,11 +43,13 @@ def predicted(a, model, machine, kv, sweep=None):
     return rows
 
 
-def measured(a, model):
+def measured(a, model, folder):
     """{(kv, test, depth): tokens per second}"""
-    lines = run(common.BUILD / "bench/depth", model, common.TEXT, "--threads", a.threads, "--prefill", 512, "--decode", 32,
-                "--depths", a.depths, "--repeat", a.repeat, "--kv", a.kv).splitlines()
-    return {(r["kv"], r["test"], r["depth"]): r["tps"] for r in map(json.loads, lines)}
+    text = run(common.BUILD / "bench/depth", model, common.TEXT, "--threads", a.threads, "--prefill", 512, "--decode", 32,
+                "--depths", a.depths, "--repeat", a.repeat, "--kv", a.kv)
+    with open(folder / "depth.jsonl", "a") as log:
+        log.write(text)
+    return {(r["kv"], r["test"], r["depth"]): r["tps"] for r in map(json.loads, text.splitlines())}
 
 
 def report(a, model, truth, guesses):
@@ -80,23 +83,25 @@ def those_within(depths, ctx):
 
 
 def measure_all(a, model, folder):
-    """A probe, and a sweep of two depths between two measurements of the truth, as files in the folder."""
+    """A probe, and a sweep of two depths between two measurements of the truth (--once: before one), as files in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     common.warm(model)
-    (folder / "sweep.json").unlink(missing_ok=True)
+    for name in ("sweep.json", "depth.jsonl"):
+        (folder / name).unlink(missing_ok=True)
     sweep_depths = those_within(a.sweep_depths, a.ctx)
     if "," not in sweep_depths:
         sys.exit(f"{model}: of --sweep-depths {a.sweep_depths} fewer than two are within its context of {a.ctx}")
     run(KVASIR, "probe", "--threads", a.threads, "--out", folder / "machine.json")
-    memory = [bandwidth(folder / "machine.json")]
-    before = measured(a, model)
-    memory.append(bandwidth_now(a, folder))
+    memory, truths = [bandwidth(folder / "machine.json")], []
+    if not a.once:
+        truths.append(measured(a, model, folder))
+        memory.append(bandwidth_now(a, folder))
     run(KVASIR, "sweep", model, "--depths", sweep_depths, "--kv", a.kv, "--pp", 512, "--threads", a.threads,
         "--out", folder / "sweep.json", "--no-progress")
     memory.append(bandwidth_now(a, folder))
-    after = measured(a, model)
+    truths.append(measured(a, model, folder))
     memory.append(bandwidth_now(a, folder))
-    mean = {key: 2 / (1 / before[key] + 1 / after[key]) for key in before}
+    mean = {key: statistics.harmonic_mean([truth[key] for truth in truths]) for key in truths[0]}
     (folder / "measured.json").write_text(json.dumps(list(mean.items())))
     (folder / "memory.json").write_text(json.dumps(memory))
 
@@ -109,6 +114,7 @@ def main():
     parser.add_argument("--kv", default="f16,q8,q4")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=2)
+    parser.add_argument("--once", action="store_true", help="measure once, after the sweep")
     parser.add_argument("--keep", type=Path, help="a folder for probes, sweeps and measurements")
     parser.add_argument("--again", type=Path, help="measure nothing: take what --keep has left in this folder")
     parser.add_argument("--no-record", action="store_true", help="do not append to bench/results")
@@ -128,7 +134,7 @@ def main():
                        "sweep": {kv: predicted(a, model, machine, kv, kept / "sweep.json") for kv in types}}
             found += report(a, model, truth, guesses)
             if (kept / "memory.json").exists():
-                print("memory at the probe, before the sweep, after it and at the end, GB/s:",
+                print("memory at the probe, between the parts and at the end, GB/s:",
                       *(f"{x:.1f}" for x in json.loads((kept / "memory.json").read_text())))
     rows = []
     print()

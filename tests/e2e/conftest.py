@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["serving"]  # its fixtures
 SOURCE = Path(os.environ.get("KVASIR_SOURCE", Path(__file__).resolve().parents[2]))
 BIN = os.environ.get("KVASIR_BIN", str(SOURCE / "build/src/cli/kvasir"))
 MODELS = Path(os.environ.get("KVASIR_MODELS", "~/.cache/kvasir/models")).expanduser()
