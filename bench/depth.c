@@ -1,6 +1,7 @@
 /* Speed at depth through the public API alone: prefill of --prefill tokens and decode of --decode tokens behind each of
-   --depths tokens of real text. Several KV types take turns; the best of --repeat counts, and between types the median of the
-   pairs of each turn. One JSON object per measurement and line, which compare.py reads.
+   --depths tokens of real text. Several KV types take turns; of --repeat turns the best (tps) and the middle one, and between
+   types the median of the pairs of each turn. One JSON object per measurement and line, which compare.py and plan_error.py
+   read.
 
      depth MODEL.gguf TEXT [--threads N] [--prefill 512] [--decode 64] [--depths 0,2048] [--repeat 3] [--kv f16,q8] */
 #include "measure.h"
@@ -14,9 +15,9 @@ static void report(bench *b, const char *test, int depth, int n, int piece)
     measure_types(b, depth, n, piece, got);
     for (int i = 0; i < b->n_types; i++) {
         (void)printf("{\"test\":\"%s\",\"n\":%d,\"depth\":%d,\"kv\":\"%s\",\"threads\":%d,\"cpu\":\"%s\","
-                     "\"level\":\"%s\",\"tps\":%.3f,\"over_previous\":%.4f}\n",
+                     "\"level\":\"%s\",\"tps\":%.3f,\"tps_median\":%.3f,\"over_previous\":%.4f}\n",
                      test, n, depth, b->types[i], b->info.n_threads, b->info.cpu_model, b->info.cpu_level, got[i].best,
-                     got[i].over_previous);
+                     got[i].median, got[i].over_previous);
     }
 }
 

@@ -112,12 +112,18 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Sorts them. */
+static double median(double *values, int n)
+{
+    qsort(values, (size_t)n, sizeof *values, ascending);
+    return (values[n / 2] + values[(n - 1) / 2]) / 2;
+}
+
 double measure_paired(const double *rate, const double *other, int turns)
 {
     double pair[MAX_TURNS];
     for (int i = 0; i < turns; i++) pair[i] = rate[i] / other[i];
-    qsort(pair, (size_t)turns, sizeof *pair, ascending);
-    return (pair[turns / 2] + pair[(turns - 1) / 2]) / 2;
+    return median(pair, turns);
 }
 
 void measure_types(bench *b, int depth, int n, int piece, measured out[MAX_TYPES])
@@ -130,10 +136,11 @@ void measure_types(bench *b, int depth, int n, int piece, measured out[MAX_TYPES
             rate[type][turn] = measure_rate(b, depth, n, piece);
         }
     }
-    for (int i = 0; i < b->n_types; i++) {
+    for (int i = 0; i < b->n_types; i++)
         out[i] = (measured){.over_previous = i > 0 ? measure_paired(rate[i], rate[i - 1], b->o->repeat) : 1};
-        for (int turn = 0; turn < b->o->repeat; turn++)
-            if (rate[i][turn] > out[i].best) out[i].best = rate[i][turn];
+    for (int i = 0; i < b->n_types; i++) {
+        out[i].median = median(rate[i], b->o->repeat);
+        out[i].best = rate[i][b->o->repeat - 1];
     }
 }
 

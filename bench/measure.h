@@ -50,7 +50,7 @@ double measure_rate(const bench *b, int depth, int n, int piece);
 double measure_paired(const double *rate, const double *other, int turns);
 
 typedef struct measured {
-    double best;          /* of --repeat turns, tokens per second */
+    double best, median;  /* of --repeat turns, tokens per second */
     double over_previous; /* speed over that of the type before it, the median of pairs; 1 for the first type */
 } measured;
 

@@ -4,8 +4,8 @@ first from `kvasir probe` alone, then with a `kvasir sweep` of two depths beside
 measurements lie inside the 90% intervals, and appends the medians to bench/results.
 
 The machine should be idle; the probe is made anew before each model, since memory may be slower a minute later, and what is
-predicted is the mean of two measurements, before the sweep and after it (--once: after it alone, in half of the time). How fast
-memory was at the probe and between the parts is printed: where that changes (some machines have two states, 36 and 58 GB/s), no
+predicted is the usual speed: the median of --repeat turns, of two measurements the mean, before the sweep and after it (--once:
+after it alone, in half of the time). How fast memory was at the probe and between the parts is printed: where that changes (some machines have two states, 36 and 58 GB/s), no
 prediction from a probe can hold. With --keep what was measured stays in a folder, for which --again predicts anew: so that a
 change to the prediction can be judged at once; depth.jsonl there has the measurements with the types' ratios pair by pair.
 """
@@ -49,7 +49,7 @@ def measured(a, model, folder):
                 "--depths", a.depths, "--repeat", a.repeat, "--kv", a.kv)
     with open(folder / "depth.jsonl", "a") as log:
         log.write(text)
-    return {(r["kv"], r["test"], r["depth"]): r["tps"] for r in map(json.loads, text.splitlines())}
+    return {(r["kv"], r["test"], r["depth"]): r["tps_median"] for r in map(json.loads, text.splitlines())}
 
 
 def report(a, model, truth, guesses):
@@ -97,6 +97,7 @@ def measure_all(a, model, folder):
         truths.append(measured(a, model, folder))
         memory.append(bandwidth_now(a, folder))
     run(KVASIR, "sweep", model, "--depths", sweep_depths, "--kv", a.kv, "--pp", 512, "--threads", a.threads,
+        "--repeat", a.repeat,
         "--out", folder / "sweep.json", "--no-progress")
     memory.append(bandwidth_now(a, folder))
     truths.append(measured(a, model, folder))
@@ -113,7 +114,7 @@ def main():
     parser.add_argument("--sweep-depths", default="0,7168", help="of the sweep that corrects; both must be within the context")
     parser.add_argument("--kv", default="f16,q8,q4")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeat", type=int, default=2)
+    parser.add_argument("--repeat", type=int, default=5, help="turns of a measurement, and of the sweep")
     parser.add_argument("--once", action="store_true", help="measure once, after the sweep")
     parser.add_argument("--keep", type=Path, help="a folder for probes, sweeps and measurements")
     parser.add_argument("--again", type=Path, help="measure nothing: take what --keep has left in this folder")

@@ -538,6 +538,7 @@ typedef struct kvasir_speed_sample {
     const char *kv;
     int depth, n_prefill;       /* n_prefill: tokens behind the depth that prefill_s was measured with */
     double decode_s, prefill_s; /* of one token, of n_prefill tokens */
+    double read_bytes_per_s;    /* of memory at that time (kvasir_read_bandwidth); 0: not known */
 } kvasir_speed_sample;
 
 typedef struct kvasir_predict_options {

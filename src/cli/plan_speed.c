@@ -13,6 +13,13 @@ static const char *const shown_types[] = {"f16", "q8", "q4"};
 
 /* ---- what it is predicted from ---- */
 
+/* Seconds of a usual token. */
+static double decode_seconds(const sweep_row *r)
+{
+    if (r->decode_ms_p50 > 0) return 1e-3 * r->decode_ms_p50;
+    return r->decode_tps > 0 ? 1 / r->decode_tps : 0;
+}
+
 static kvasir_status take_row(plan_speed *s, const json_t *row, int pp)
 {
     sweep_row r;
@@ -24,8 +31,9 @@ static kvasir_status take_row(plan_speed *s, const json_t *row, int pp)
     s->samples[s->n_samples++] = (kvasir_speed_sample){.kv = type,
                                                        .depth = r.depth,
                                                        .n_prefill = pp,
-                                                       .decode_s = r.decode_tps > 0 ? 1 / r.decode_tps : 0,
-                                                       .prefill_s = r.prefill_tps > 0 ? pp / r.prefill_tps : 0};
+                                                       .decode_s = decode_seconds(&r),
+                                                       .prefill_s = r.prefill_tps > 0 ? pp / r.prefill_tps : 0,
+                                                       .read_bytes_per_s = r.read_bytes_per_s};
     return KVASIR_OK;
 }
 

@@ -35,6 +35,9 @@ static double line_at(const line *l, double x)
     return fmax(0, (l->y - slope * l->x) / l->n + slope * x);
 }
 
+#define SHORT_RUN     0.03 /* seconds of decoding, beside which memory is not measured */
+#define RUN_BANDWIDTH 0.1  /* seconds of the best of several passes */
+
 typedef struct meter {
     sweep *w;
     kvasir_seq *seq;      /* filled so far; holds depth - 1 tokens while a depth is measured */
@@ -156,7 +159,16 @@ static void note_memory(const meter *m, const kvasir_seq *f, sweep_row *r)
     r->rss_bytes = (int64_t)info.resident_bytes;
     r->kv_bytes = (int64_t)kvasir_seq_kv_bytes(f);
     r->step_bytes = (int64_t)kvasir_seq_step_bytes(f);
-    r->floor_ms = 1e3 * (double)r->step_bytes / m->w->read_bytes_per_s;
+}
+
+/* How fast memory is beside a run of so many seconds, since that may change from one to the next: but beside those of a small
+   model, which are over sooner, as it was at the start. */
+static kvasir_status read_memory(const meter *m, double run_seconds, double *bytes_per_s)
+{
+    const engine_args *e = &m->w->engine;
+    const kvasir_engine_options o = {.n_threads = e->threads, .cpu = cpu_choice(e->cpu)};
+    *bytes_per_s = m->w->read_bytes_per_s;
+    return run_seconds < SHORT_RUN ? KVASIR_OK : kvasir_read_bandwidth(&o, RUN_BANDWIDTH, bytes_per_s);
 }
 
 /* Prefills of plan.pp tokens behind the depth: the middle one counts. */
@@ -190,8 +202,9 @@ static kvasir_status measure_decode(meter *m, sweep_row *r, progress *bar)
 {
     const sweep_plan *p = &m->w->plan;
     int n = 0, all = p->tg * p->repeat;
-    double sum = 0;
+    double sum = 0, memory[SWEEP_MAX_REPEAT];
     for (int i = 0; i < p->repeat; i++) {
+        const double before = sum;
         kvasir_seq *f = NULL;
         kvasir_status status = open_fork(m, r->depth, &f);
         for (int j = 0; j < p->tg && status == KVASIR_OK; j++) {
@@ -202,11 +215,14 @@ static kvasir_status measure_decode(meter *m, sweep_row *r, progress *bar)
             show(m, bar, n, all, 0.5 - 0.5 * n / all);
         }
         kvasir_seq_free(f);
+        if (status == KVASIR_OK) status = read_memory(m, sum - before, &memory[i]);
         if (status != KVASIR_OK) return status;
     }
     r->decode_tps = n / sum;
     r->decode_ms_p50 = 1e3 * quantile(m->seconds, n, 0.5);
     r->decode_ms_p95 = 1e3 * quantile(m->seconds, n, 0.95);
+    r->read_bytes_per_s = quantile(memory, p->repeat, 0.5);
+    r->floor_ms = 1e3 * (double)r->step_bytes / r->read_bytes_per_s;
     r->floor_ratio = r->decode_ms_p50 / r->floor_ms;
     return KVASIR_OK;
 }

@@ -5,16 +5,22 @@
 #include "plan/speed.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { DEFAULT_BATCH = 512 };
+#define LEAST_RATE 1e6 /* bytes per second */
+#define MOST_RATE  1e16
 
 /* Half the width of an interval, as a factor on both sides, where nothing of the model was measured: what bench/plan_error.py
    found to hold nine of ten. */
 #define WIDTH_PROBE   1.25
 #define WIDTH_MACHINE 1.60
-#define TRUST_PROBE   0.25 /* of a prediction beside a measurement: the square of a fit's usual error over the probe's */
 #define NINE_OF_TEN   1.645 /* standard deviations of a normal distribution on either side */
+
+/* The square of a measurement's usual error over that of a prediction: from kernels that were measured, and from limits, which
+   say no more than how the parts relate where a sweep does not tell them apart. */
+static const speed_trust TRUST_PROBE = {0.5, 0.5}, TRUST_LIMITS = {0, 1e-8};
 
 static kvasir_estimate around(speed_parts p, const speed_fit *f)
 {
@@ -33,10 +39,39 @@ static factors unmeasured(bool probed)
     return (factors){f, f, probed ? "probe" : "machine"};
 }
 
+/* How fast memory was when a sample was measured; 0: not known, or no such memory exists. */
+static double memory_then(const kvasir_speed_sample *s)
+{
+    return s->read_bytes_per_s > LEAST_RATE && s->read_bytes_per_s < MOST_RATE ? s->read_bytes_per_s : 0;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Memory that several programs share is not equally fast in every minute (bench/plan_error.py met 36 and 57 GB/s in turns):
+   what is predicted is for the middle one of the speeds that the profile and the samples have seen. */
+static kvasir_status usual_memory(const kvasir_predict_options *o, speed_setup *s)
+{
+    int n = 0;
+    double *seen = mem_alloc((size_t)o->n_samples + 1, sizeof *seen);
+    if (!seen) return fail_memory(((size_t)o->n_samples + 1) * sizeof *seen);
+    seen[n++] = speed_read_rate(s);
+    for (int i = 0; i < o->n_samples; i++)
+        if (memory_then(&o->samples[i]) > 0) seen[n++] = memory_then(&o->samples[i]);
+    qsort(seen, (size_t)n, sizeof *seen, ascending);
+    s->read_bytes_per_s = (seen[n / 2] + seen[(n - 1) / 2]) / 2;
+    mem_free(seen);
+    return KVASIR_OK;
+}
+
 /* Which samples a measurement goes with (speed_sample), by the setup that it was made with; -1: of no known type. */
 static int kind_of(const kvasir_speed_sample *s, const speed_setup *wanted, speed_setup *of)
 {
     *of = *wanted;
+    of->read_bytes_per_s = memory_then(s);
     if (!s->kv || kv_type_parse(s->kv, &of->k, &of->v) != KVASIR_OK) return -1;
     return of->k == wanted->k && of->v == wanted->v ? 0 : 1 + (int)of->k * KV_TYPES + (int)of->v;
 }
@@ -48,7 +83,7 @@ static kvasir_status learn(const speed_shape *m, const speed_setup *wanted, cons
     bool own = false;
     int n_decode = 0, n_prefill = 0;
     const bool probed = speed_from_kernels(wanted);
-    const double trust = probed ? TRUST_PROBE : 0;
+    const speed_trust trust = probed ? TRUST_PROBE : TRUST_LIMITS;
     *out = unmeasured(probed);
     if (o->n_samples == 0) return KVASIR_OK;
     speed_sample *decode = mem_alloc((size_t)o->n_samples, sizeof *decode);
@@ -111,13 +146,15 @@ kvasir_status kvasir_predict(const kvasir_model *m, const kvasir_machine *machin
                     s.level ? s.level : "");
     }
     speed_shape_of(m->gguf, &m->hparams, &shape);
-    kvasir_status status = learn(&shape, &s, o, &f);
-    *out = (kvasir_speed){.depth = depth,
-                          .decode_s = around(speed_decode(&shape, &s, depth), &f.decode),
-                          .prefill_s = around(speed_prefill(&shape, &s, 0, depth), &f.prefill),
-                          .batch_s = around(speed_prefill(&shape, &s, depth, s.chunk), &f.prefill),
-                          .floor_s = speed_floor(&shape, &s, &layout, depth),
-                          .basis = f.basis};
+    kvasir_status status = usual_memory(o, &s);
+    if (status == KVASIR_OK) status = learn(&shape, &s, o, &f);
+    if (status == KVASIR_OK)
+        *out = (kvasir_speed){.depth = depth,
+                              .decode_s = around(speed_decode(&shape, &s, depth), &f.decode),
+                              .prefill_s = around(speed_prefill(&shape, &s, 0, depth), &f.prefill),
+                              .batch_s = around(speed_prefill(&shape, &s, depth, s.chunk), &f.prefill),
+                              .floor_s = speed_floor(&shape, &s, &layout, depth),
+                              .basis = f.basis};
     kv_layout_free(&layout);
     return status;
 }

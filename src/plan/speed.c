@@ -146,9 +146,16 @@ static double known_or(double rate, double fallback)
     return rate > 0 ? rate : fallback;
 }
 
-static double read_rate(const speed_setup *s)
+double speed_read_rate(const speed_setup *s)
 {
-    return limit(s, threads_of(s), read_of);
+    return s->read_bytes_per_s > 0 ? s->read_bytes_per_s : limit(s, threads_of(s), read_of);
+}
+
+/* What memory gives now over what it gave when the kernels were measured. */
+static double memory_factor(const speed_setup *s)
+{
+    double then = limit(s, threads_of(s), read_of);
+    return then > 0 ? speed_read_rate(s) / then : 1;
 }
 
 /* Bytes of weights per second when one row meets them. */
@@ -156,7 +163,7 @@ static double gemv_rate(const speed_setup *s, quant_type type)
 {
     char name[KEY];
     (void)snprintf(name, sizeof name, "gemv %s", quant_traits_of((uint32_t)type)->name);
-    return known_or(kernel_rate(s, name, read_of), GEMV_SHARE * read_rate(s));
+    return known_or(kernel_rate(s, name, read_of) * memory_factor(s), GEMV_SHARE * speed_read_rate(s));
 }
 
 /* Multiply-adds per second when many rows meet them. */
@@ -209,7 +216,7 @@ bool speed_known(const speed_setup *s, const char **missing)
 {
     *missing = NULL;
     if (limit(s, threads_of(s), f32_of) <= 0) *missing = "f32_ops_per_s";
-    if (read_rate(s) <= 0) *missing = "read_bytes_per_s";
+    if (speed_read_rate(s) <= 0) *missing = "read_bytes_per_s";
     return *missing == NULL;
 }
 
@@ -281,7 +288,7 @@ static double page_bytes(const speed_shape *m, const speed_setup *s)
 static double layer_decode(const speed_shape *m, const speed_setup *s, double tokens)
 {
     double pages = tokens / KV_PAGE_TOKENS * m->n_head_kv, group = (double)m->n_head / m->n_head_kv;
-    double read = page_bytes(m, s) / read_rate(s);
+    double read = page_bytes(m, s) / speed_read_rate(s);
     double work = (group_time(s, s->k, m->head_dim, group) + group_time(s, s->v, m->head_dim, group)) / 2;
     double span = s->k == KV_Q8 || s->k == KV_Q4 ? SPAN_PACKED : SPAN_PLAIN;
     return span * pages * (fmax(read, work) + OVERLAP * fmin(read, work));
@@ -326,5 +333,5 @@ double speed_floor(const speed_shape *m, const speed_setup *s, const kv_layout *
 {
     double bytes = (double)kv_layout_read_bytes(l, depth);
     for (int i = 0; i < m->n_weights; i++) bytes += m->weight[i].bytes + m->weight[i].head_bytes;
-    return bytes / read_rate(s);
+    return bytes / speed_read_rate(s);
 }

@@ -33,6 +33,7 @@ typedef struct speed_setup {
     int threads;       /* 0: all cores that the profile has */
     int chunk;         /* prompt tokens of one step */
     kv_type k, v;
+    double read_bytes_per_s; /* how fast memory is in this hour; 0: as the profile says */
 } speed_setup;
 
 /* Seconds, in the parts that a measurement can correct apart: what does not depend on the depth, and what grows with it. */
@@ -44,6 +45,8 @@ typedef struct speed_parts {
 bool speed_known(const speed_setup *s, const char **missing);
 /* Whether the rates come from kernels that were measured (kvasir_probe), not from the machine's limits alone. */
 bool speed_from_kernels(const speed_setup *s);
+/* Bytes per second that the setup's threads read of memory. */
+double speed_read_rate(const speed_setup *s);
 /* One token behind `depth` ones. */
 speed_parts speed_decode(const speed_shape *m, const speed_setup *s, int depth);
 /* n tokens of a prompt behind `depth` ones. */
@@ -63,9 +66,15 @@ typedef struct speed_sample {
 typedef struct speed_fit {
     double flat, deep, error;
 } speed_fit;
-/* Least squares of the relative errors. The flat part is that of all kinds, since weights do not depend on the KV type; the
-   deep part is that of kind 0. Samples of one depth scale both parts alike; without any both factors are 1. trust: how much the
-   prediction itself counts beside each measurement, since a machine is not equally fast in every minute; 0: not at all. */
-speed_fit speed_fit_samples(const speed_sample *samples, int n, double trust);
+/* How much of a prediction is kept beside measurements, each in measurements that would say the same: of the speed in common, and
+   of each part's own deviation from it. */
+typedef struct speed_trust {
+    double common, parts;
+} speed_trust;
+/* Least squares of the relative errors of the samples and, weighted by the trust, of the deviations from the prediction: one that
+   all parts have in common (the machine is as fast as it is in that minute), one of the flat part, which is that of all kinds,
+   since weights do not depend on the KV type, and one of each kind's deep part. So what the samples say little about stays as
+   predicted. trust.parts must be above 0: without it samples of one depth would not tell the parts apart. */
+speed_fit speed_fit_samples(const speed_sample *samples, int n, speed_trust trust);
 
 #endif

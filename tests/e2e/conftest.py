@@ -22,6 +22,15 @@ SETTINGS = tempfile.mkdtemp(prefix="kvasir-settings-")
 atexit.register(shutil.rmtree, SETTINGS, ignore_errors=True)
 
 
+def pytest_configure():
+    """Of tests side by side each process has a core, and so has what it starts: two programs whose threads take turns on the
+    same cores wait for each other."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+
+
 def environment(**more):
     """The user's own profile, configurations and measurements are neither read nor written."""
     env = {k: v for k, v in os.environ.items() if k not in ("KVASIR_CPU", "NO_COLOR")}

@@ -60,8 +60,8 @@ PROBE_LIST = {"schema": str, "machines": [{"name": str, "machine": str}]}
 ROW = {
     "kv_k": str, "kv_v": str, "depth": int, "prefill_tps": OPTIONAL_NUMBER, "decode_tps": OPTIONAL_NUMBER,
     "decode_ms_p50": OPTIONAL_NUMBER, "decode_ms_p95": OPTIONAL_NUMBER, "ttft_ms": OPTIONAL_NUMBER,
-    "floor_ms": OPTIONAL_NUMBER, "floor_ratio": OPTIONAL_NUMBER, "rss_bytes": (int, type(None)),
-    "kv_bytes": (int, type(None)), "step_bytes": (int, type(None)), "major_faults": (int, type(None)),
+    "read_bytes_per_s": OPTIONAL_NUMBER, "floor_ms": OPTIONAL_NUMBER, "floor_ratio": OPTIONAL_NUMBER,
+    "rss_bytes": (int, type(None)), "kv_bytes": (int, type(None)), "step_bytes": (int, type(None)), "major_faults": (int, type(None)),
     "error": (str, type(None)),
 }
 SWEEP = {

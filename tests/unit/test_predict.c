@@ -108,8 +108,8 @@ static void test_samples(void **state)
     /* Twice as slow whatever the depth, three times what grows with it. */
     double grows = b.decode_s.value - a.decode_s.value, chunk = b.batch_s.value - a.batch_s.value;
     const kvasir_speed_sample samples[] = {
-        {"f16", 0, 512, 2 * a.decode_s.value, 2 * a.batch_s.value},
-        {"f16", 2048, 512, 2 * a.decode_s.value + 3 * grows, 2 * a.batch_s.value + 3 * chunk},
+        {"f16", 0, 512, 2 * a.decode_s.value, 2 * a.batch_s.value, 0},
+        {"f16", 2048, 512, 2 * a.decode_s.value + 3 * grows, 2 * a.batch_s.value + 3 * chunk, 0},
     };
     kvasir_predict_options o = {.samples = samples, .n_samples = 2};
     kvasir_speed d = at(&r, &m, &o, 1024), e = at(&r, &m, &o, 2048);
@@ -140,8 +140,8 @@ static void test_samples_of_two_types(void **state)
         at_0[i] = at(&r, &m, &of[i], 0), at_2048[i] = at(&r, &m, &of[i], 2048);
         double decode = 2 * at_0[i].decode_s.value, prefill = 2 * at_0[i].batch_s.value;
         double grows = (i + 1.5) * (at_2048[i].decode_s.value - at_0[i].decode_s.value);
-        samples[2 * i] = (kvasir_speed_sample){of[i].kv, 0, 512, decode, prefill};
-        samples[2 * i + 1] = (kvasir_speed_sample){of[i].kv, 2048, 512, decode + grows, prefill};
+        samples[2 * i] = (kvasir_speed_sample){of[i].kv, 0, 512, decode, prefill, 0};
+        samples[2 * i + 1] = (kvasir_speed_sample){of[i].kv, 2048, 512, decode + grows, prefill, 0};
     }
     double width[2];
     for (int i = 0; i < 2; i++) {
@@ -171,7 +171,7 @@ static void test_samples_beside_a_probe(void **state)
     add(&m, "gemv Q8_0", 1e9);
     add(&m, "attention prefill q8 q64", 1e9);
     kvasir_speed probed = at(&r, &m, NULL, 0);
-    const kvasir_speed_sample slow = {"f16", 0, 512, 1.4 * probed.decode_s.value, probed.batch_s.value};
+    const kvasir_speed_sample slow = {"f16", 0, 512, 1.4 * probed.decode_s.value, probed.batch_s.value, 0};
     kvasir_speed both = at(&r, &m, &(kvasir_predict_options){.samples = &slow, .n_samples = 1}, 0);
     assert_string_equal(both.basis, "sweep");
     assert_true(both.decode_s.value > 1.2 * probed.decode_s.value &&
@@ -182,6 +182,31 @@ static void test_samples_beside_a_probe(void **state)
     close_rig(&r);
 }
 
+/* Measured while memory was slower than at the probe: the kernels are not to blame, and what is predicted is for the middle
+   one of the speeds that were seen. */
+static void test_samples_of_another_hour(void **state)
+{
+    enum { DEPTH = 2048 };
+    rig r = open_rig();
+    kvasir_machine m = plain_machine(), slow = m, between = m;
+    (void)state;
+    slow.team[1].read_bytes_per_s = 25e9, between.team[1].read_bytes_per_s = 37.5e9;
+    const double depths[] = {at(&r, &slow, NULL, 0).decode_s.value, at(&r, &slow, NULL, DEPTH).decode_s.value};
+    const kvasir_speed_sample samples[] = {{"f16", 0, 0, depths[0], 0, 25e9}, {"f16", DEPTH, 0, depths[1], 0, 25e9}};
+    const kvasir_speed_sample strange = {"f16", 0, 0, at(&r, &m, NULL, 0).decode_s.value, 0, 1e300};
+    kvasir_predict_options o = {.samples = samples, .n_samples = 2};
+    kvasir_speed one = at(&r, &m, &o, DEPTH);
+    assert_true(fabs(one.decode_s.value - depths[1]) < 1e-6 * depths[1]);
+    assert_true(fabs(one.floor_s - at(&r, &slow, NULL, DEPTH).floor_s) < 1e-9 * one.floor_s);
+    o.n_samples = 1;
+    one = at(&r, &m, &o, DEPTH);
+    assert_true(fabs(one.decode_s.value - at(&r, &between, NULL, DEPTH).decode_s.value) < 1e-6 * one.decode_s.value);
+    o.samples = &strange;
+    one = at(&r, &m, &o, DEPTH);
+    assert_true(fabs(one.decode_s.value - at(&r, &m, NULL, DEPTH).decode_s.value) < 1e-6 * one.decode_s.value);
+    close_rig(&r);
+}
+
 static void test_absurd_samples(void **state)
 {
     static const double times[][2] = {{1e-300, 1e-300}, {1e300, 1e300}, {1e300, 1e-300}, {1e-300, 1e300}, {1, 1e-3}};
@@ -189,10 +214,10 @@ static void test_absurd_samples(void **state)
     kvasir_machine m = plain_machine();
     (void)state;
     for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
-        const kvasir_speed_sample samples[] = {{"f16", 0, 512, times[i][0], times[i][0]},
-                                               {"f16", 2048, 512, times[i][1], times[i][1]},
-                                               {"no type", 0, 512, 1, 1},
-                                               {NULL, 0, 512, 1, 1}};
+        const kvasir_speed_sample samples[] = {{"f16", 0, 512, times[i][0], times[i][0], 0},
+                                               {"f16", 2048, 512, times[i][1], times[i][1], 0},
+                                               {"no type", 0, 512, 1, 1, 0},
+                                               {NULL, 0, 512, 1, 1, 0}};
         kvasir_predict_options o = {.samples = samples, .n_samples = 4};
         for (int depth = 0; depth <= 4096; depth += 2048) {
             kvasir_speed v = at(&r, &m, &o, depth);
@@ -228,6 +253,7 @@ int main(void)
                                        cmocka_unit_test(test_samples),
                                        cmocka_unit_test(test_samples_of_two_types),
                                        cmocka_unit_test(test_samples_beside_a_probe),
+                                       cmocka_unit_test(test_samples_of_another_hour),
                                        cmocka_unit_test(test_absurd_samples),
                                        cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
