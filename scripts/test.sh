@@ -22,6 +22,7 @@ mkdir -p "$logs"
 passed=0 failed=0 skipped=0
 jobs=$(nproc)
 limit=900 # seconds for one stage's tests
+wrapper="$PWD/tools/own_core.sh $logs" # of meson's tests
 
 # stage NAME: runs the function of that name with its output in a log. It may write "passed failed skipped" to $counts;
 # without that the stage counts as one check.
@@ -62,7 +63,8 @@ meson_tests() {
     local folder=$1 out=$logs/meson-summary status
     shift
     # Sanitizers and emulation are slow: no limits for single tests, one for the stage.
-    timeout -k 5 "$limit" meson test -C "$folder" --no-rebuild --print-errorlogs --num-processes "$jobs" --timeout-multiplier 0 "$@" | tee "$out"
+    timeout -k 5 "$limit" meson test -C "$folder" --no-rebuild --print-errorlogs --num-processes "$jobs" \
+        --timeout-multiplier 0 --wrapper "$wrapper" "$@" | tee "$out"
     status=${PIPESTATUS[0]}
     awk '/^(Ok|Expected Fail):/ { p += $NF } /^(Fail|Unexpected Pass|Timeout):/ { f += $NF } /^Skipped:/ { s += $NF }
          END { print p + 0, f + 0, s + 0 }' "$out" >"$counts"
@@ -112,12 +114,12 @@ asan_e2e() {
     export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
     KVASIR_TEST_SHORT=1 KVASIR_MODELS=/nonexistent pytest_e2e build-asan
 }
-# What uses threads: the team and everything that runs on it.
+# What uses threads: the team and everything that runs on it, on all cores.
 tsan() {
     configure build-tsan -Db_sanitize=thread -Db_lundef=false -Dbuildtype=debug -Doptimization=1 || return
     ninja -C build-tsan tests/unit/test_base tests/unit/test_engine &&
         KVASIR_TEST_SHORT=1 KVASIR_MODELS=/nonexistent TSAN_OPTIONS=halt_on_error=1 \
-            meson_tests build-tsan base engine
+            wrapper=env meson_tests build-tsan base engine
 }
 aarch64() {
     configure build-arm --cross-file tools/cross/aarch64-linux-gnu.ini -Dkernels_only=true && ninja -C build-arm &&
