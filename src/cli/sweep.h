@@ -26,7 +26,8 @@ enum {
 
 /* What a row measures, under its name in JSON and CSV: numbers, and whole numbers. */
 #define SWEEP_REAL_MAP(X)                                                                                              \
-    X(prefill_tps) X(decode_tps) X(decode_ms_p50) X(decode_ms_p95) X(ttft_ms) X(read_bytes_per_s) X(floor_ms) X(floor_ratio)
+    X(prefill_tps)                                                                                                     \
+    X(decode_tps) X(decode_ms_p50) X(decode_ms_p95) X(ttft_ms) X(read_bytes_per_s) X(floor_ms) X(floor_ratio)
 #define SWEEP_WHOLE_MAP(X) X(rss_bytes) X(kv_bytes) X(step_bytes) X(major_faults)
 
 typedef enum sweep_state { SWEEP_MISSING, SWEEP_DONE, SWEEP_FAILED } sweep_state;
