@@ -1,7 +1,6 @@
 """`kvasir serve` as the tests use it: a server on a port of its own, and what is asked of it."""
 import http.client
 import json
-import os
 import re
 import signal
 import socket
@@ -17,7 +16,6 @@ from shapes import OPTIONAL_TEXT, check
 
 MIB = 1 << 20
 WAIT = 300  # seconds; only against hanging
-SHORT = bool(os.environ.get("KVASIR_TEST_SHORT"))
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 GREEDY = ["--temp", "0"]
 EOS = 318  # of the tiny model; ids below 256 are bytes

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import BIN, TEMPLATE, environment, kvasir, tiny
+from conftest import BIN, SHORT, TEMPLATE, environment, kvasir, tiny
 
 CTRL_C, CTRL_D = "\x03", "\x04"
 
@@ -320,7 +320,7 @@ def test_message_longer_than_the_context(chat, tmp_path):
 
 def test_no_progress_and_no_colour(tmp_path):
     """NO_COLOR and --no-progress: a terminal sees plain lines."""
-    (tmp_path / "p.txt").write_text("word " * 4000)
+    (tmp_path / "p.txt").write_text("word " * (800 if SHORT else 4000))
     args = ["run", tiny("llama-tied"), "--raw", "-f", tmp_path / "p.txt", "-c", "32K", "-n", "2", "--ignore-eos"]
     plain = Terminal(*args, "--no-progress", out=tmp_path / "o", NO_COLOR="1")
     assert plain.end(120) == 0 and "\x1b" not in plain.seen and "reading the prompt" not in plain.seen

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from conftest import BIN, kvasir, kvasir_json, tiny
+from conftest import BIN, kvasir, kvasir_json
 
 NEEDS_MODEL = {
     "run": ["-p", "x"],

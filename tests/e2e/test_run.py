@@ -1,5 +1,4 @@
 import json
-import os
 import signal
 import subprocess
 import time
@@ -7,7 +6,7 @@ import time
 import pytest
 
 import shapes
-from conftest import BIN, TEMPLATE, data, environment, kvasir, kvasir_json, tiny
+from conftest import BIN, SHORT, TEMPLATE, data, environment, kvasir, kvasir_json, tiny
 from shapes import check
 
 GREEDY = ["--temp", "0"]
@@ -195,7 +194,7 @@ def test_unreadable_prompt(llama, tmp_path):
     assert kvasir("run", llama, "-f", tmp_path, code=1).stderr.startswith(b"kvasir: ")
 
 
-@pytest.mark.skipif("KVASIR_TEST_SHORT" in os.environ, reason="a sanitizer's shadow of a gigabyte takes its time")
+@pytest.mark.skipif(SHORT, reason="a sanitizer's shadow of a gigabyte takes its time")
 def test_endless_file(llama):
     assert b"/dev/zero: more than 1 GiB" in kvasir("run", llama, "-f", "/dev/zero", code=2).stderr
 

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from conftest import TEMPLATE, kvasir, kvasir_json, tiny
+from conftest import SHORT, TEMPLATE, kvasir, kvasir_json, tiny
 from serving import (
-    CHAT, COMPLETIONS, ENDLESS, EOS, GREEDY, LONG, MIB, NAME, SHORT, WAIT, Answer, Server, as_messages, bearer, bias_args, cached,
+    CHAT, COMPLETIONS, ENDLESS, EOS, GREEDY, LONG, MIB, NAME, WAIT, Answer, Server, as_messages, bearer, bias_args, cached,
     delta_text, events_of, finish_of, metrics_of, refused, run, text_of, wait_for, words)
 from shapes import NUMBER, OPTIONAL_NUMBER, check
 

@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 import pytest
 
 import shapes
-from conftest import BIN, SOURCE, environment, kvasir, kvasir_json, tiny
+from conftest import BIN, SHORT, SOURCE, environment, kvasir, kvasir_json, tiny
 
 SMALL = ["--pp", "32", "--tg", "8", "--repeat", "2", "-t", "1"]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -104,6 +104,7 @@ def test_table(llama):
     assert done.stderr == b""
 
 
+@pytest.mark.skipif(SHORT, reason="long, and run without sanitizers")
 def test_repeated_text(llama):
     """The built-in text has an end."""
     n = kvasir_json("tokenize", llama, "-f", SOURCE / "examples/text/genesis.txt")["n"]

@@ -3,7 +3,7 @@ import subprocess
 
 import pytest
 
-from conftest import BIN, TEMPLATE, data, kvasir, kvasir_json, tiny
+from conftest import BIN, TEMPLATE, data, kvasir, kvasir_json
 import shapes
 from shapes import check
 

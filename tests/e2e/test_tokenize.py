@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from conftest import data, kvasir, kvasir_json, real_model, tiny
+from conftest import data, kvasir, kvasir_json, real_model
 from shapes import DECODE, TOKENIZE, check
 
 VOCABULARIES = ["smollm2-135m-q4_1", "qwen2.5-coder-1.5b-q4_k_m", "gemma3-270m-q4_k_m"]

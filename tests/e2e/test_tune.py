@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 import shapes
-from conftest import BIN, environment, kvasir, kvasir_json, real_model, tiny
+from conftest import BIN, SHORT, environment, kvasir, kvasir_json, tiny
 
 MIB = 1 << 20
 STEPS = ["kv", "threads", "chunk", "draft"]
 
-SHORT = pytest.mark.skipif(bool(os.environ.get("KVASIR_TEST_SHORT")), reason="long, and run without sanitizers")
+not_short = pytest.mark.skipif(SHORT, reason="long, and run without sanitizers")
 
 
 def tune(model, out, *args, **options):
@@ -82,7 +82,7 @@ def test_nothing_fits(llama, tmp_path):
     assert b"missing" in done.stderr and not (tmp_path / "c.json").exists()
 
 
-@SHORT
+@not_short
 def test_budget_is_kept(smollm, tmp_path):
     """The process never held more than it was allowed to, while larger ones would have been useful."""
     document = tune(smollm, tmp_path / "c.json", "--ctx", "8k", "--budget", "280M", "--reserve", "20M", "--depth", "2k")
@@ -93,7 +93,7 @@ def test_budget_is_kept(smollm, tmp_path):
 
 # ---- going on -----------------------------------------------------------------------------------------------------
 
-@SHORT
+@not_short
 def test_interrupted_and_going_on(llama, tmp_path):
     """Stopped after the first comparison: the file is a configuration, and its comparisons are not made again."""
     out = tmp_path / "c.json"
