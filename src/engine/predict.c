@@ -52,8 +52,9 @@ static int ascending(const void *a, const void *b)
 }
 
 /* Memory that several programs share is not equally fast in every minute (bench/plan_error.py met 36 and 57 GB/s in turns):
-   what is predicted is for the middle one of the speeds that the profile and the samples have seen. */
-static kvasir_status usual_memory(const kvasir_predict_options *o, speed_setup *s)
+   what is predicted is for the middle one of the speeds that the profile and the samples have seen. *spread: the standard
+   deviation of their logarithms. */
+static kvasir_status usual_memory(const kvasir_predict_options *o, speed_setup *s, double *spread)
 {
     int n = 0;
     double *seen = mem_alloc((size_t)o->n_samples + 1, sizeof *seen);
@@ -63,6 +64,10 @@ static kvasir_status usual_memory(const kvasir_predict_options *o, speed_setup *
         if (memory_then(&o->samples[i]) > 0) seen[n++] = memory_then(&o->samples[i]);
     qsort(seen, (size_t)n, sizeof *seen, ascending);
     s->read_bytes_per_s = (seen[n / 2] + seen[(n - 1) / 2]) / 2;
+    double mean = 0, squares = 0;
+    for (int i = 0; i < n; i++) mean += log(seen[i]) / n;
+    for (int i = 0; i < n; i++) squares += (log(seen[i]) - mean) * (log(seen[i]) - mean);
+    *spread = sqrt(squares / max_int(n - 1, 1));
     mem_free(seen);
     return KVASIR_OK;
 }
@@ -146,15 +151,18 @@ kvasir_status kvasir_predict(const kvasir_model *m, const kvasir_machine *machin
                     s.level ? s.level : "");
     }
     speed_shape_of(m->gguf, &m->hparams, &shape);
-    kvasir_status status = usual_memory(o, &s);
+    double spread = 0;
+    kvasir_status status = usual_memory(o, &s, &spread);
     if (status == KVASIR_OK) status = learn(&shape, &s, o, &f);
-    if (status == KVASIR_OK)
+    if (status == KVASIR_OK) {
+        f.decode.error = hypot(f.decode.error, spread); /* decoding is as fast as memory */
         *out = (kvasir_speed){.depth = depth,
                               .decode_s = around(speed_decode(&shape, &s, depth), &f.decode),
                               .prefill_s = around(speed_prefill(&shape, &s, 0, depth), &f.prefill),
                               .batch_s = around(speed_prefill(&shape, &s, depth, s.chunk), &f.prefill),
                               .floor_s = speed_floor(&shape, &s, &layout, depth),
                               .basis = f.basis};
+    }
     kv_layout_free(&layout);
     return status;
 }
