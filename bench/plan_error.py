@@ -5,9 +5,10 @@ measurements lie inside the 90% intervals, and appends the medians to bench/resu
 
 The machine should be idle; the probe is made anew before each model, since memory may be slower a minute later, and what is
 predicted is the usual speed: the median of --repeat turns, of two measurements the mean, before the sweep and after it (--once:
-after it alone, in half of the time). How fast memory was at the probe and between the parts is printed: where that changes (some machines have two states, 36 and 58 GB/s), no
-prediction from a probe can hold. With --keep what was measured stays in a folder, for which --again predicts anew: so that a
-change to the prediction can be judged at once; depth.jsonl there has the measurements with the types' ratios pair by pair.
+after it alone, in half of the time). How fast memory was at the probe and between the parts is printed: where that changes (some
+machines have two states, 36 and 58 GB/s), no prediction from a probe can hold. With --keep what was measured stays in a folder,
+for which --again predicts anew: so that a change to the prediction can be judged at once; depth.jsonl there has the measurements
+with the types' ratios pair by pair.
 """
 import argparse
 import json
@@ -97,8 +98,7 @@ def measure_all(a, model, folder):
         truths.append(measured(a, model, folder))
         memory.append(bandwidth_now(a, folder))
     run(KVASIR, "sweep", model, "--depths", sweep_depths, "--kv", a.kv, "--pp", 512, "--threads", a.threads,
-        "--repeat", a.repeat,
-        "--out", folder / "sweep.json", "--no-progress")
+        "--repeat", a.repeat, "--out", folder / "sweep.json", "--no-progress")
     memory.append(bandwidth_now(a, folder))
     truths.append(measured(a, model, folder))
     memory.append(bandwidth_now(a, folder))

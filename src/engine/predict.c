@@ -60,8 +60,10 @@ static kvasir_status usual_memory(const kvasir_predict_options *o, speed_setup *
     double *seen = mem_alloc((size_t)o->n_samples + 1, sizeof *seen);
     if (!seen) return fail_memory(((size_t)o->n_samples + 1) * sizeof *seen);
     seen[n++] = speed_read_rate(s);
-    for (int i = 0; i < o->n_samples; i++)
-        if (memory_then(&o->samples[i]) > 0) seen[n++] = memory_then(&o->samples[i]);
+    for (int i = 0; i < o->n_samples; i++) {
+        double then = memory_then(&o->samples[i]);
+        if (then > 0) seen[n++] = then;
+    }
     qsort(seen, (size_t)n, sizeof *seen, ascending);
     s->read_bytes_per_s = (seen[n / 2] + seen[(n - 1) / 2]) / 2;
     double mean = 0, squares = 0;
