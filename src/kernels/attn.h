@@ -47,9 +47,11 @@
                  lie within 0.53 of it; 0 for masked t; w = b * (1/255); U = sum u[t]
                  s = fma(s, a, U * w): what rounding takes from the outputs it takes from the sum as well
                  o[d] = fma(o[d], a, (float)(sum u[t] * v[t][d]) * (scale[d] * w))
-     V q4:       for each block of 32 channels: x[t] = p[t] * scale[t]; X = max x; u[t] = x[t] * (255/X) rounded to
-                 nearest even; all 0 where X is below 1e-30; w = (X * b) * (1/255)
-                 o[d] = fma(o[d], a, (float)(sum u[t] * v[t][d]) * w); s as for f16
+     V q4:       y[t] = 255 * exp(score[t] - mp) by the same steps, not rounded; 0 where score[t] - mp < -22 and for masked
+                 t; w = b * (1/255); s = fma(s, a, U * w) with U the lane sums of y, as sp is of p
+                 for each block of 32 channels: X = max scale[t] of all 64 tokens; r[t] = scale[t] * (1/X), 0 where X is
+                 below 1e-30; u[t] = y[t] * r[t] rounded to nearest even
+                 o[d] = fma(o[d], a, (float)(sum u[t] * v[t][d]) * (X * w))
    m = M. A query with lo >= hi leaves its state untouched. The result does not depend on which other queries are in
    the call. Scores of visible tokens must be finite; what masked tokens of open pages hold, NaN included, never
    reaches the result. */
@@ -75,6 +77,7 @@ enum { KV_PAGE = 64, ATTN_MAX_DIM = 576, ATTN_LANES = 16, ATTN_PAGE_ALIGN = 64 }
     }
 #define ATTN_Q4_LEAST 0x1p-100f
 #define ATTN_TINY     1e-30f
+#define ATTN_Y_LEAST  -22.0f
 enum { ATTN_Q4_TRIES = 3, ATTN_TURN_FROM = 8 };
 
 typedef enum attn_format { ATTN_F32, ATTN_F16, ATTN_Q8, ATTN_Q4, ATTN_FORMATS } attn_format;

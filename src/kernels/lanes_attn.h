@@ -4,6 +4,9 @@
                                           in the output loop (1, 2, 4 or 8), for f16 and f32
      ATTN_K_COLS(n), ATTN_V8_COLS(n), ATTN_V4_COLS(n)     the same for q8 and q4
      ATTN_BLOCK, ATTN_PACKED_BLOCK        queries in a block: at most 6
+     ATTN_SCORES_STAY(n)                  whether the scores of n queries and ATTN_K_COLS(n) registers of tokens fit beside
+                                          as many sums
+     ATTN_BESIDE                          1: weights for q8 are made between the products of other queries' outputs
      ATTN_MEAN_SIXTEENS                   sixteens of queries whose scores with a page's mean are computed together: 1 or 3
    so that n * cols accumulators stay in registers, and calls lanes_attn_init from its own init function.
 
@@ -70,7 +73,9 @@ typedef struct page_job {
     const void *k, *v;
     wanted with_k, with_v; /* what is fetched while K, while V is at work */
     attn_format k_format, v_format;
-    const float *start; /* what the page's mean gives to the scores of the call's queries; NULL: not computed yet */
+    const float *start;   /* what the page's mean gives to the scores of the call's queries; NULL: not computed yet */
+    struct block *beside; /* the block whose scores are done while outputs of the one before are at work, or NULL */
+    int n_beside;         /* its queries */
 } page_job;
 
 /* The queries of one block, and what the page gives them. */
@@ -83,7 +88,8 @@ typedef struct block {
     int index[BLOCK];
     uint64_t visible[BLOCK];                      /* bit t: token t is visible */
     _Alignas(64) float top[16], old[16], new[16]; /* of BLOCK */
-    bool in_row;                                  /* index[i] is index[0] + i */
+    int weighed;        /* sixteens of tokens, query after query, whose integer weights are done */
+    bool in_row;        /* index[i] is index[0] + i */
     bool whole;         /* all of the page is visible to all, and scores are what they are: no soft cap */
     bool has_top;       /* the score loop has found the largest scores */
     int lo, hi;         /* tokens that any query sees lie in lo..hi-1 */
@@ -156,16 +162,16 @@ static __attribute__((noinline)) void settle_scores(float *p, uint64_t visible, 
 
 /* One query's scores, of which `max` is the largest, to weights; where V is q8 they go to `weight` as integers. Returns
    their sums in lanes. */
-LANES v16 weigh(float *p, bool q8, p_weight *weight, float max)
+LANES v16 weigh(float *p, attn_format v, p_weight *weight, float max)
 {
     v16 x[4];
     foreach (c, 4) x[c] = v16_sub(v16_load(p + 16 * c), v16_set(max));
-    if (q8) {
+    if (v == ATTN_Q8) {
         foreach (c, 4) x[c] = v16_weight(x[c]);
         return v16_store_page_weights(weight, x);
     }
     foreach (c, 4) {
-        x[c] = v16_exp_low(x[c]);
+        x[c] = v == ATTN_Q4 ? v16_zero_below(x[c], v16_set(ATTN_Y_LEAST), v16_weight(x[c])) : v16_exp_low(x[c]);
         v16_store(p + 16 * c, x[c]);
     }
     return v16_add(v16_add(x[0], x[1]), v16_add(x[2], x[3]));
@@ -206,21 +212,55 @@ LANES void store_states(int n, const block *b, float *p, v16 x)
     foreach (i, n) p[b->index[i]] = lane[i];
 }
 
+#if ATTN_BESIDE
+/* The integer weights of the next sixteen tokens of a block that waits for them. Exponentials need units that products do
+   not: done between products, they take a third of the time that they take alone. */
+LANES void weigh_beside(const page_job *pg)
+{
+    block *b = pg->beside;
+    const int at = b ? b->weighed : 0;
+    if (__builtin_expect(!b || at == pg->n_beside * (KV_PAGE / 16), 1)) return;
+    v16 x = v16_sub(v16_load(b->p[0] + 16 * at), v16_set(b->top[at / (KV_PAGE / 16)]));
+    v16_store_weights(b->weight[0][0] + 16 * at, v16_weight(x));
+    b->weighed++;
+}
+#else
+LANES void weigh_beside(const page_job *pg) {}
+#endif
+
+/* The sums of query i's weights in lanes; makes them where they are not there. */
+LANES v16 weigh_query(attn_format v, block *b, int i)
+{
+#if ATTN_BESIDE
+    if (v == ATTN_Q8 && b->weighed >= (i + 1) * (KV_PAGE / 16)) return v16_page_weights_sum(b->weight[0][i]);
+#endif
+    return weigh(b->p[i], v, b->weight[0][i], b->top[i]);
+}
+
+/* What parts with maxima m and m2 (not -infinity) are worth beside each other: exp(m - max) and exp(m2 - max), of which one
+   is 1. */
+LANES void scale_states(v16 m, v16 m2, v16 *old, v16 *new)
+{
+    v16 one = v16_set(1), less = v16_exp_low(v16_neg(v16_abs(v16_sub(m, m2))));
+    *old = v16_if_greater(m2, m, less, one);
+    *new = v16_if_greater(m2, m, one, less);
+}
+
 /* Weights of the block's queries, and their states' m and s moved to the new maximum. What runs across lanes is done
    for all queries together: one by one it would be half of the time. */
-LANES void weigh_block(int n, bool q8, block *b, const attn_queries *a)
+LANES void weigh_block(int n, attn_format v, block *b, const attn_queries *a)
 {
     float lane[8][16], sum[16];
-    foreach (i, n) v16_store(lane[i], weigh(b->p[i], q8, b->weight[0][i], b->top[i]));
+    foreach (i, n) v16_store(lane[i], weigh_query(v, b, i));
     foreach (i, 8 - n) v16_store(lane[n + i], v16_set(0));
     v16_sum_eight(lane, sum);
     v16 top = v16_add(v16_load_n(b->top, 8), v16_set(0)); /* -0 becomes +0 */
-    v16 m = load_states(n, b, a->m), max = v16_max(m, top);
-    v16 old = v16_exp_low(v16_sub(m, max)), new = v16_exp_low(v16_sub(top, max));
-    if (q8) new = v16_mul(new, v16_set(1.0f / 255.0f));
+    v16 m = load_states(n, b, a->m), old, new;
+    scale_states(m, top, &old, &new);
+    if (attn_is_packed(v)) new = v16_mul(new, v16_set(1.0f / 255.0f));
     v16_store(b->old, old);
     v16_store(b->new, new);
-    store_states(n, b, a->m, max);
+    store_states(n, b, a->m, v16_max(m, top));
     store_states(n, b, a->s, v16_fma(load_states(n, b, a->s), old, v16_mul(v16_load_n(sum, 8), new)));
 }
 
@@ -296,11 +336,15 @@ typedef void half_fold(block *b, const page_job *pg, int dim);
     }                                                                                                                  \
     static void weigh_##n(block *b, const attn_queries *a)                                                             \
     {                                                                                                                  \
-        weigh_block(n, false, b, a);                                                                                   \
+        weigh_block(n, ATTN_F16, b, a);                                                                                \
     }                                                                                                                  \
     static void weigh_q8_##n(block *b, const attn_queries *a)                                                          \
     {                                                                                                                  \
-        weigh_block(n, true, b, a);                                                                                    \
+        weigh_block(n, ATTN_Q8, b, a);                                                                                 \
+    }                                                                                                                  \
+    static void weigh_q4_##n(block *b, const attn_queries *a)                                                          \
+    {                                                                                                                  \
+        weigh_block(n, ATTN_Q4, b, a);                                                                                 \
     }                                                                                                                  \
     static void output_f32_##n(block *b, const page_job *pg, int dim)                                                  \
     {                                                                                                                  \
@@ -335,7 +379,8 @@ static half_fold *const scores[ATTN_FORMATS][BLOCK] = {EACH_N(score_f32), EACH_N
 static half_fold *const outputs[ATTN_FORMATS][BLOCK] = {EACH_N(output_f32), EACH_N(output_f16), EACH_N(output_q8),
                                                         EACH_N(output_q4)};
 static weighing *const tops[BLOCK] = EACH_N(tops);
-static weighing *const weighings[2][BLOCK] = {EACH_N(weigh), EACH_N(weigh_q8)};
+static weighing *const weighings[ATTN_FORMATS][BLOCK] = {EACH_N(weigh), EACH_N(weigh), EACH_N(weigh_q8),
+                                                         EACH_N(weigh_q4)};
 #undef EACH_N
 
 /* The same where every query sees the whole page. */
@@ -408,12 +453,15 @@ static void fold_page(const attn_queries *a, page_job pg)
             tops[n - 1](b, a);
             pg.with_k = (wanted){0}; /* once is enough */
         }
+        b->weighed = 0;
+        pg.beside = n > 0 ? b : NULL;
+        pg.n_beside = n;
         if (before > 0) {
             outputs[pg.v_format][before - 1](&room[turn ^ 1], &pg, a->head_dim);
             pg.with_v = (wanted){0};
         }
         if (n > 0 && pg.v_format == ATTN_Q8) fetch_first(&pg.with_v);
-        if (n > 0) weighings[pg.v_format == ATTN_Q8][n - 1](b, a);
+        if (n > 0) weighings[pg.v_format][n - 1](b, a);
         left -= n;
         before = n;
     }
@@ -462,16 +510,15 @@ static void turn(const float *q, size_t ld, int n, int head_dim, float *turned)
 static void merge(float *m, float *s, float *o, float m2, float s2, const float *o2, int head_dim)
 {
     if (m2 == -INFINITY) return;
-    float max = (*m > m2 ? *m : m2) + 0.0f, away[16] = {*m - max, m2 - max}, factor[16];
-    v16_store(factor, v16_exp(v16_load(away)));
-    v16 old = v16_set(factor[0]), new = v16_set(factor[1]);
+    v16 old, new;
+    scale_states(v16_set(*m), v16_set(m2), &old, &new);
     for (int d = 0; d < head_dim; d += 16) {
         int c = head_dim - d < 16 ? head_dim - d : 16;
         v16 x = v16_mul(v16_load_n(o2 + d, c), new);
         v16_store_n(o + d, v16_fma(v16_load_n(o + d, c), old, x), c);
     }
-    *s = fmaf(*s, factor[0], s2 * factor[1]);
-    *m = max;
+    v16_store_n(s, v16_fma(v16_set(*s), old, v16_mul(v16_set(s2), new)), 1);
+    *m = (*m > m2 ? *m : m2) + 0.0f;
 }
 
 static void finish(float m, float s, const float *o, const float *sink, int head_dim, float *out)

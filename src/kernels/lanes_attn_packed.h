@@ -1,14 +1,16 @@
 /* The closed pages of family "attn", q8 and q4, over sixteen lanes: part of lanes_attn.h. Besides lanes.h an
    instruction set gives (x86/avx512_dots.h and its like)
      w16, v16_from_w16(x)              sixteen int32, and as floats
-     k_words, k8_load(p), k4_load(p, &low, &high)    four channels of sixteen tokens; p is 64-byte aligned
+     k_words, k8_load(p), k4_load(p, high)    four channels of sixteen tokens; p is 64-byte aligned; of nibbles the low
+                                       or the high ones
      k8_start(s), k4_start(s)          the sum before the first product, s being -128 times the sum of the query's
                                        integers: what products of unsigned k have too much, or a sixteenth of it
      k8_add(sum, k, q), k4_add         adds the products of k with the four bytes of q
      p_weight, v16_store_page_weights(p, x[4])     64 integer weights in memory, rounded to nearest even (0 to 255);
                                        returns sums of four as floats, in any order
+     v16_store_weights(p, x), v16_page_weights_sum(p)    where ATTN_BESIDE is defined: the same sixteen at a time; the sums
      p_words, p_load(p)                the weights of four tokens
-     v_words, v8_load(p), v4_load(p, &low, &high)    four tokens of sixteen channels
+     v_words, v8_load(p), v4_load(p, high)    four tokens of sixteen channels
      v_sums, v_sums_zero(), v_sums_add(sum, p, v), v_sums_total(sum)    the last one a w16
    and for lanes_attn_pack.h
      v16_store_bytes(p, x)             the low bytes of the lanes
@@ -71,6 +73,14 @@ static void mean_scores_turned(const attn_queries *a, const page_job *pg)
     for (; i < a->n; i += ATTN_LANES) mean_tile(1, a->turned + (size_t)i * (size_t)dim, mean, dim, a->start + i);
 }
 
+/* p, of which the compiler does not know that it has read it before: low and high nibbles together would not fit into the
+   registers. */
+LANES const uint8_t *read_again(const uint8_t *p)
+{
+    __asm__("" : "+r"(p));
+    return p;
+}
+
 /* Integer sums over one block of `quads` times four channels, for 16*cols tokens, which begin at k. */
 LANES void sum_block(int n, int cols, bool q4, int quads, const act_block *const *q, const uint8_t *k,
                      w16 sum[BLOCK][4], fetcher *ahead)
@@ -81,29 +91,25 @@ LANES void sum_block(int n, int cols, bool q4, int quads, const act_block *const
         foreach (c, cols) sum[i][c] = q4 ? k4_start(minus128) : k8_start(minus128);
     }
     for (int j = 0; j < quads / step; j++) { /* not unrolled: the sums would not stay in registers */
-        k_words x[4], y[4];
-        foreach (c, cols) {
-            const uint8_t *at = k + (j * KV_PAGE + 16 * c) * 4;
-            if (q4)
-                k4_load(at, &x[c], &y[c]);
-            else
-                x[c] = k8_load(at);
-        }
-        fetch(ahead);
-        foreach (i, n) {
-            int32_t word[2];
-            __builtin_memcpy(word, q[i]->q + 4 * step * j, 4 * (size_t)step);
-            foreach (c, cols) {
-                sum[i][c] = q4 ? k4_add(sum[i][c], x[c], word[0]) : k8_add(sum[i][c], x[c], word[0]);
-                if (q4) sum[i][c] = k4_add(sum[i][c], y[c], word[1]);
+        foreach (h, step) {
+            const uint8_t *at = read_again(k + j * KV_PAGE * 4);
+            k_words x[4];
+            foreach (c, cols) x[c] = q4 ? k4_load(at + 64 * c, h) : k8_load(at + 64 * c);
+            if (h == 0) fetch(ahead);
+            foreach (i, n) {
+                int32_t word;
+                __builtin_memcpy(&word, q[i]->q + 4 * (step * j + h), sizeof word);
+                foreach (c, cols) sum[i][c] = q4 ? k4_add(sum[i][c], x[c], word) : k8_add(sum[i][c], x[c], word);
             }
         }
     }
 }
 
+/* Where there are registers enough, scores stay in them from block to block of channels. */
 LANES void score_packed(int n, bool q4, block *b, const page_job *pg, int dim)
 {
     const int cols = ATTN_K_COLS(n), blocks = attn_blocks(dim);
+    const bool stay = ATTN_SCORES_STAY(n);
     const size_t block_bytes = (size_t)ACT_BLOCK * KV_PAGE / (q4 ? 2 : 1);
     const uint16_t *scale =
         (const uint16_t *)(const void *)((const uint8_t *)pg->k + attn_values_bytes(pg->k_format, dim));
@@ -117,6 +123,10 @@ LANES void score_packed(int n, bool q4, block *b, const page_job *pg, int dim)
         mean_scores(n, b, pg, dim, start);
     }
     for (int t = 0; t < KV_PAGE; t += 16 * cols) {
+        v16 x[BLOCK][4];
+        foreach (i, n) {
+            foreach (c, cols) x[i][c] = v16_set(start[i]);
+        }
         for (int k = 0; k < blocks; k++) {
             const uint8_t *values = (const uint8_t *)pg->k + (size_t)k * block_bytes + 4 * (size_t)t;
             const act_block *q[BLOCK];
@@ -130,11 +140,22 @@ LANES void score_packed(int n, bool q4, block *b, const page_job *pg, int dim)
                 v16 s = v16_load_f16(scale + k * KV_PAGE + t + 16 * c);
                 foreach (i, n) {
                     float *p = &b->p[i][t + 16 * c];
-                    v16 before = k > 0 ? v16_load(p) : v16_set(start[i]);
-                    v16 x = v16_fma(v16_from_w16(sum[i][c]), v16_mul(s, v16_set(q[i]->d)), before);
-                    v16_store(p, x);
-                    if (cols == 4) top[i] = c > 0 ? v16_max(top[i], x) : x;
+                    v16 before = stay ? x[i][c] : k > 0 ? v16_load(p) : v16_set(start[i]);
+                    v16 after = v16_fma(v16_from_w16(sum[i][c]), v16_mul(s, v16_set(q[i]->d)), before);
+                    if (stay) {
+                        x[i][c] = after;
+                        continue;
+                    }
+                    v16_store(p, after);
+                    if (cols == 4) top[i] = c > 0 ? v16_max(top[i], after) : after;
                 }
+            }
+        }
+        if (!stay) continue;
+        foreach (i, n) {
+            foreach (c, cols) {
+                v16_store(&b->p[i][t + 16 * c], x[i][c]);
+                top[i] = c > 0 ? v16_max(top[i], x[i][c]) : x[i][c];
             }
         }
     }
@@ -167,6 +188,7 @@ LANES void q8_tile(int n, int cols, block *b, const page_job *pg, int dim, int d
             p_words p = p_load(b->weight[0][i] + 4 * quad);
             foreach (c, cols) sum[i][c] = v_sums_add(sum[i][c], p, x[c]);
         }
+        if (ATTN_BESIDE && cols == 2) weigh_beside(pg); /* there are registers left */
     }
     foreach (c, cols) {
         v16 s = v16_load_f16(scale + 16 * c);
@@ -183,6 +205,8 @@ LANES void output_q8(int n, block *b, const page_job *pg, int dim)
     const int wide = ATTN_V8_COLS(n);
     fetcher ahead = fetch_over(pg->with_v, KV_PAGE / 4 * max_int(dim / 16 / wide, 1));
     int d = 0;
+    if (ATTN_BESIDE && n > 3 && pg->beside)
+        for (; d + 32 <= dim; d += 32) q8_tile(n, 2, b, pg, dim, d, &ahead);
     if (wide >= 8)
         for (; d + 128 <= dim; d += 128) q8_tile(n, 8, b, pg, dim, d, &ahead);
     if (wide >= 4)
@@ -195,25 +219,17 @@ LANES void output_q8(int n, block *b, const page_job *pg, int dim)
 /* The weights times one block's scales as integers; new[i] becomes what an integer sum is worth. */
 LANES void weigh_q4(int n, const block *b, const uint16_t *scale, p_weight weight[BLOCK][KV_PAGE], float *new)
 {
-    float lane[8][16], max[16] = {0}, factor[16];
     v16 s[4];
     foreach (c, 4) s[c] = v16_load_f16(scale + 16 * c);
+    const float max = v16_max_lane(v16_max(v16_max(s[0], s[1]), v16_max(s[2], s[3])));
+    const v16 inverse = v16_set(max >= ATTN_TINY ? 1.0f / max : 0);
+    foreach (c, 4) s[c] = v16_mul(s[c], inverse);
     for (int i = 0; i < n; i++) {
         v16 x[4];
         foreach (c, 4) x[c] = v16_mul(v16_load(b->p[i] + 16 * c), s[c]);
-        v16_store(lane[i], v16_max(v16_max(x[0], x[1]), v16_max(x[2], x[3])));
-    }
-    foreach (i, 8 - n) v16_store(lane[n + i], v16_set(0));
-    v16_max_eight(lane, max);
-    v16 top = v16_load(max);
-    v16_store(factor, v16_zero_below(top, v16_set(ATTN_TINY), v16_div(v16_set(255.0f), top)));
-    for (int i = 0; i < n; i++) {
-        v16 f = v16_set(factor[i]);
-        new[i] = (max[i] * b->new[i]) * (1.0f / 255.0f);
-        v16 x[4];
-        foreach (c, 4) x[c] = v16_mul(v16_mul(v16_load(b->p[i] + 16 * c), s[c]), f);
         (void)v16_store_page_weights(weight[i], x);
     }
+    v16_store(new, v16_mul(v16_load(b->new), v16_set(max)));
 }
 
 /* Channels d0.. of a q4 page: 16*cols of them in one or two blocks. */
@@ -222,22 +238,22 @@ LANES void q4_tile(int n, int cols, block *b, const page_job *pg, int dim, int d
     const uint8_t *v = (const uint8_t *)pg->v + (size_t)d0 * (KV_PAGE / 2);
     const uint16_t *scale = (const uint16_t *)(const void *)((const uint8_t *)pg->v + attn_values_bytes(ATTN_Q4, dim));
     const int blocks = cols > 2 ? 2 : 1;
-    float new[2][BLOCK];
+    float new[2][16];
     v_sums sum[BLOCK][4];
     foreach (k, blocks) weigh_q4(n, b, scale + (d0 / ACT_BLOCK + k) * KV_PAGE, b->weight[k], new[k]);
     foreach (i, n) {
         foreach (c, cols) sum[i][c] = v_sums_zero();
     }
     for (int pair = 0; pair < KV_PAGE / 8; pair++) {
-        v_words x[4], y[4];
-        foreach (c, cols) v4_load(v + (c * 8 + pair) * 64, &x[c], &y[c]);
-        fetch(ahead);
-        foreach (i, n) {
-            foreach (k, blocks) {
-                p_words low = p_load(b->weight[k][i] + 8 * pair), high = p_load(b->weight[k][i] + 8 * pair + 4);
-                for (int c = 2 * k; c < min_int(2 * k + 2, cols); c++) {
-                    sum[i][c] = v_sums_add(sum[i][c], low, x[c]);
-                    sum[i][c] = v_sums_add(sum[i][c], high, y[c]);
+        foreach (h, 2) {
+            const uint8_t *at = read_again(v + pair * 64);
+            v_words x[4];
+            foreach (c, cols) x[c] = v4_load(at + c * 8 * 64, h);
+            if (h == 0) fetch(ahead);
+            foreach (i, n) {
+                foreach (k, blocks) {
+                    p_words p = p_load(b->weight[k][i] + 8 * pair + 4 * h);
+                    for (int c = 2 * k; c < min_int(2 * k + 2, cols); c++) sum[i][c] = v_sums_add(sum[i][c], p, x[c]);
                 }
             }
         }

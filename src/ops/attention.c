@@ -249,16 +249,18 @@ static bool by_head(const attn_shape *sh, const acts *out)
     return out->q && sh->head_dim % ACT_BLOCK == 0;
 }
 
-static void write_out(const op *t, const attn_shape *sh, const float *m, const float *s, const float *o, bool rotated,
-                      int row, int head, acts *out)
+/* n heads of a row from `head` on, whose states are in a row. */
+static void write_heads(const op *t, const attn_shape *sh, const float *m, const float *s, const float *o, bool rotated,
+                        int row, int head, int n, acts *out)
 {
-    float *to = out->x + (size_t)row * out->ld + (size_t)head * (size_t)sh->head_dim;
-    t->kernels->attn.finish(*m, *s, o, sh->sinks ? sh->sinks + head : NULL, sh->head_dim, to);
-    if (rotated) t->kernels->vec.hadamard(to, sh->head_dim);
-    if (by_head(sh, out)) {
-        size_t block = ((size_t)row * out->ld + (size_t)head * (size_t)sh->head_dim) / ACT_BLOCK;
-        t->kernels->linear.quantise(to, sh->head_dim, out->q + block);
+    const int d = sh->head_dim;
+    const size_t at = (size_t)row * out->ld + (size_t)head * (size_t)d;
+    for (int i = 0; i < n; i++) {
+        float *to = out->x + at + i * d;
+        t->kernels->attn.finish(m[i], s[i], o + i * d, sh->sinks ? sh->sinks + head + i : NULL, d, to);
+        if (rotated) t->kernels->vec.hadamard(to, d);
     }
+    if (by_head(sh, out)) t->kernels->linear.quantise(out->x + at, n * d, out->q + at / ACT_BLOCK);
 }
 
 static void attend_block(const op *t, const attn_shape *sh, const attn_item *it, const cut *c, int head_kv, int row,
@@ -275,9 +277,9 @@ static void attend_block(const op *t, const attn_shape *sh, const attn_item *it,
                 t->kernels->attn.merge(&u.total_m[i], &u.total_s[i], u.total_o + (size_t)i * d, u.m[i], u.s[i],
                                        u.o + (size_t)i * d, sh->head_dim);
     }
-    for (int i = 0; i < u.n; i++)
-        write_out(t, sh, &u.total_m[i], &u.total_s[i], u.total_o + (size_t)i * d, rotates(&it->pages.v),
-                  it->row0 + row + i / u.group, head_kv * u.group + i % u.group, out);
+    for (int i = 0; i < u.n; i += u.group)
+        write_heads(t, sh, &u.total_m[i], &u.total_s[i], u.total_o + (size_t)i * d, rotates(&it->pages.v),
+                    it->row0 + row + i / u.group, head_kv * u.group, u.group, out);
 }
 
 /* One span for all rows of an item, into the partial results from entry `at` on: [row][head of the group]. */
@@ -338,7 +340,7 @@ static void merge_spans(const op *t, const attn_shape *sh, const attn_item *it, 
     for (int i = 0; i < c->n_spans; i++, entry += stride)
         if (p->s[entry] > 0)
             t->kernels->attn.merge(&m, &s, o, p->m[entry], p->s[entry], p->o + (size_t)entry * d, sh->head_dim);
-    write_out(t, sh, &m, &s, o, rotates(&it->pages.v), it->row0 + row, head, out);
+    write_heads(t, sh, &m, &s, o, rotates(&it->pages.v), it->row0 + row, head, 1, out);
 }
 
 /* Merges every item that was cut by span; the cuts come out as they did when the work was shared out. */
@@ -385,14 +387,14 @@ static void prepare_queries(const op *t, const attn_shape *sh, const attn_item *
     vec->scale(q, sh->scale, group * d);
     for (int g = 0; rotates(&it->pages.k) && g < group; g++) vec->hadamard(q + g * d, d);
     if (!meets_closed(&it->pages.k, it->pos0 + row - it->row0)) return;
+    if (d % ACT_BLOCK == 0) {
+        t->kernels->linear.quantise(q, group * d, query_blocks(sh, room, row, head));
+        return;
+    }
     for (int g = 0; g < group; g++) {
-        const float *from = q + g * d;
-        if (d % ACT_BLOCK) {
-            memset(padded, 0, sizeof padded);
-            memcpy(padded, from, (size_t)d * sizeof *from);
-            from = padded;
-        }
-        t->kernels->linear.quantise(from, blocks * ACT_BLOCK, query_blocks(sh, room, row, head + g));
+        memset(padded, 0, sizeof padded);
+        memcpy(padded, q + g * d, (size_t)d * sizeof *q);
+        t->kernels->linear.quantise(padded, blocks * ACT_BLOCK, query_blocks(sh, room, row, head + g));
     }
 }
 

@@ -4,6 +4,7 @@
 #define KVASIR_KERNELS_NEON_DOTS_H
 
 #include "kernels/arm/neon_lanes.h"
+#include <stdbool.h>
 
 typedef struct w16 {
     int32x4_t part[4];
@@ -42,19 +43,20 @@ LANES v_words v8_load(const uint8_t *p)
 }
 
 /* Nibbles minus 8. */
-LANES void k4_load(const uint8_t *p, words *low, words *high)
+LANES words k4_load(const uint8_t *p, bool high)
 {
     const uint8x16_t eight = vdupq_n_u8(8);
+    words w;
     for (int i = 0; i < 4; i++) {
         uint8x16_t x = vld1q_u8(p + 16 * i);
-        low->part[i] = vreinterpretq_s8_u8(vsubq_u8(vandq_u8(x, vdupq_n_u8(15)), eight));
-        high->part[i] = vreinterpretq_s8_u8(vsubq_u8(vshrq_n_u8(x, 4), eight));
+        w.part[i] = vreinterpretq_s8_u8(vsubq_u8(high ? vshrq_n_u8(x, 4) : vandq_u8(x, vdupq_n_u8(15)), eight));
     }
+    return w;
 }
 
-LANES void v4_load(const uint8_t *p, words *low, words *high)
+LANES words v4_load(const uint8_t *p, bool high)
 {
-    k4_load(p, low, high);
+    return k4_load(p, high);
 }
 
 LANES w16 w16_zero(void)

@@ -106,22 +106,22 @@ static float weight_sum(const float *p)
 }
 
 /* x to the nearest even integer; 0 <= x < 2^22. */
-static int nearest(float x, float factor)
+static int nearest(float x)
 {
-    return (int)((x * factor + EXP_MAGIC) - EXP_MAGIC);
+    return (int)((x + EXP_MAGIC) - EXP_MAGIC);
 }
 
-/* 255 * exp(x) for x <= 0, as an integer. x * log2(e) = n + f with n its floor; a cubic for 2^f, n to the exponent. */
-static int weight(float x)
+/* 255 * exp(x) for x <= 0. x * log2(e) = n + f with n its floor; a cubic for 2^f, n to the exponent. */
+static float weight(float x)
 {
     float t = larger(x * EXP_LOG2E, WEIGHT_MIN), n = floorf(t), f = t - n;
     float e = fmaf(fmaf(fmaf(WEIGHT_C3, f, WEIGHT_C2), f, WEIGHT_C1), f, WEIGHT_C0);
-    return (int)((f32_from_bits(f32_bits(e) + ((uint32_t)(int)n << 23)) + EXP_MAGIC) - EXP_MAGIC);
+    return f32_from_bits(f32_bits(e) + ((uint32_t)(int)n << 23));
 }
 
 /* One query's state and what the page does to it: the old part is multiplied by `old`, the page's by `new`. */
 typedef struct turn {
-    const float *p; /* weights; scores less their maximum where V is q8 */
+    const float *p; /* weights; scores less their maximum where V is q8 or q4 */
     float *s, *o, old, new;
     int lo, hi, head_dim;
 } turn;
@@ -141,7 +141,7 @@ static void q8_output(const turn *u, const int8_t *v)
     const uint16_t *scale = (const uint16_t *)(const void *)(v + attn_values_bytes(ATTN_Q8, u->head_dim));
     int u8[KV_PAGE], sum = 0;
     float w = u->new *(1.0f / 255.0f);
-    for (int t = 0; t < KV_PAGE; t++) sum += u8[t] = t >= u->lo && t < u->hi ? weight(u->p[t]) : 0;
+    for (int t = 0; t < KV_PAGE; t++) sum += u8[t] = t >= u->lo && t < u->hi ? nearest(weight(u->p[t])) : 0;
     for (int d = 0; d < u->head_dim; d++) {
         int isum = 0;
         for (int t = 0; t < KV_PAGE; t++) isum += u8[t] * v[((d / 16 * 16 + t / 4) * 16 + d % 16) * 4 + t % 4];
@@ -153,21 +153,22 @@ static void q8_output(const turn *u, const int8_t *v)
 static void q4_output(const turn *u, const uint8_t *v)
 {
     const uint16_t *scale = (const uint16_t *)(const void *)(v + attn_values_bytes(ATTN_Q4, u->head_dim));
+    float y[KV_PAGE], w = u->new *(1.0f / 255.0f);
+    for (int t = 0; t < KV_PAGE; t++) y[t] = t >= u->lo && t < u->hi && u->p[t] >= ATTN_Y_LEAST ? weight(u->p[t]) : 0;
     for (int b = 0; b < attn_blocks(u->head_dim); b++, scale += KV_PAGE) {
-        float x[KV_PAGE], max = 0, factor = 0;
+        float max = 0, inverse = 0;
         int u8[KV_PAGE];
-        for (int t = 0; t < KV_PAGE; t++) x[t] = u->p[t] * f32_from_f16(scale[t]), max = larger(max, x[t]);
-        if (max >= ATTN_TINY) factor = 255.0f / max;
-        for (int t = 0; t < KV_PAGE; t++) u8[t] = nearest(x[t], factor);
-        float w = (max * u->new) * (1.0f / 255.0f);
+        for (int t = 0; t < KV_PAGE; t++) max = larger(max, f32_from_f16(scale[t]));
+        if (max >= ATTN_TINY) inverse = 1.0f / max;
+        for (int t = 0; t < KV_PAGE; t++) u8[t] = nearest(y[t] * (f32_from_f16(scale[t]) * inverse));
         for (int d = b * ACT_BLOCK; d < min_int((b + 1) * ACT_BLOCK, u->head_dim); d++) {
             int isum = 0;
             for (int t = 0; t < KV_PAGE; t++)
                 isum += u8[t] * ((v[((d / 16 * 8 + t / 8) * 16 + d % 16) * 4 + t % 4] >> (t & 4) & 15) - 8);
-            u->o[d] = fmaf(u->o[d], u->old, (float)isum * w);
+            u->o[d] = fmaf(u->o[d], u->old, (float)isum * (max * w));
         }
     }
-    *u->s = fmaf(*u->s, u->old, weight_sum(u->p) * u->new);
+    *u->s = fmaf(*u->s, u->old, weight_sum(y) * w);
 }
 
 static void fold(const attn_queries *a, const attn_page *pg)
@@ -178,7 +179,7 @@ static void fold(const attn_queries *a, const attn_page *pg)
         if (lo >= hi) continue;
         float mp = page_scores(a, i, pg, p), m = larger(a->m[i], mp);
         for (int t = lo; t < hi; t++) p[t] -= mp;
-        if (pg->v_format != ATTN_Q8) page_weights(p, lo, hi);
+        if (!attn_is_packed(pg->v_format)) page_weights(p, lo, hi);
         turn u = {p,  &a->s[i],   a->o + (size_t)i * a->ldo, vec_exp_ref(a->m[i] - m), vec_exp_ref(mp - m), lo,
                   hi, a->head_dim};
         a->m[i] = m;

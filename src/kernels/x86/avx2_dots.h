@@ -5,6 +5,7 @@
 #define KVASIR_KERNELS_AVX2_DOTS_H
 
 #include "kernels/x86/avx2_lanes.h"
+#include <stdbool.h>
 
 typedef struct w16 {
     __m256i a, b;
@@ -30,9 +31,9 @@ LANES __m256i load_half(const uint8_t *p)
     return _mm256_load_si256((const __m256i *)(const void *)p);
 }
 
-LANES __m256i low_nibbles(__m256i x)
+LANES __m256i nibbles(__m256i x, bool high)
 {
-    return _mm256_and_si256(x, _mm256_set1_epi8(15));
+    return _mm256_and_si256(high ? _mm256_srli_epi16(x, 4) : x, _mm256_set1_epi8(15));
 }
 
 LANES k_words k8_load(const uint8_t *p)
@@ -44,11 +45,9 @@ LANES k_words k8_load(const uint8_t *p)
     return k;
 }
 
-LANES void k4_load(const uint8_t *p, k_words *low, k_words *high)
+LANES k_words k4_load(const uint8_t *p, bool high)
 {
-    __m256i a = load_half(p), b = load_half(p + 32);
-    *low = (k_words){.a = low_nibbles(a), .b = low_nibbles(b)};
-    *high = (k_words){.a = low_nibbles(_mm256_srli_epi16(a, 4)), .b = low_nibbles(_mm256_srli_epi16(b, 4))};
+    return (k_words){.a = nibbles(load_half(p), high), .b = nibbles(load_half(p + 32), high)};
 }
 
 LANES w16 k8_start(int32_t minus128)
@@ -93,13 +92,11 @@ LANES v_words v8_load(const uint8_t *p)
     return widen(load_half(p), load_half(p + 32));
 }
 
-LANES void v4_load(const uint8_t *p, v_words *low, v_words *high)
+LANES v_words v4_load(const uint8_t *p, bool high)
 {
     const __m256i eight = _mm256_set1_epi8(8);
-    __m256i a = load_half(p), b = load_half(p + 32);
-    *low = widen(_mm256_sub_epi8(low_nibbles(a), eight), _mm256_sub_epi8(low_nibbles(b), eight));
-    *high = widen(_mm256_sub_epi8(low_nibbles(_mm256_srli_epi16(a, 4)), eight),
-                  _mm256_sub_epi8(low_nibbles(_mm256_srli_epi16(b, 4)), eight));
+    return widen(_mm256_sub_epi8(nibbles(load_half(p), high), eight),
+                 _mm256_sub_epi8(nibbles(load_half(p + 32), high), eight));
 }
 
 LANES v_sums v_sums_zero(void)

@@ -1,14 +1,20 @@
 /* Family "attn" for AVX-512: 24 accumulators of the 32 registers. */
 #include "kernels/x86/avx512_dots.h"
 
-#define ATTN_QK_COLS(n)    4
-#define ATTN_PV_COLS(n)    ((n) <= 3 ? 8 : 4)
-#define ATTN_K_COLS(n)     4
-#define ATTN_V8_COLS(n)    ((n) <= 2 ? 8 : 4)
-#define ATTN_V4_COLS(n)    4
-#define ATTN_BLOCK         6
-#define ATTN_PACKED_BLOCK  6
-#define ATTN_MEAN_SIXTEENS 3
+#define ATTN_QK_COLS(n) 4
+#define ATTN_PV_COLS(n) ((n) <= 3 ? 8 : 4)
+#define ATTN_K_COLS(n)  4
+#ifdef KERNELS_ZEN4
+#define ATTN_BESIDE 1
+#else
+#define ATTN_BESIDE 0
+#endif
+#define ATTN_V8_COLS(n)     ((n) <= 2 ? 8 : 4)
+#define ATTN_SCORES_STAY(n) ((n) <= 3)
+#define ATTN_V4_COLS(n)     4
+#define ATTN_BLOCK          6
+#define ATTN_PACKED_BLOCK   6
+#define ATTN_MEAN_SIXTEENS  3
 #include "kernels/lanes_attn.h"
 
 #ifdef KERNELS_ZEN4

@@ -4,6 +4,7 @@
 #define KVASIR_KERNELS_AVX512_DOTS_H
 
 #include "kernels/x86/avx512_lanes.h"
+#include <stdbool.h>
 #include <string.h>
 
 typedef __m512i w16;     /* sixteen int32 */
@@ -18,9 +19,9 @@ LANES v16 v16_from_w16(w16 x)
     return _mm512_cvtepi32_ps(x);
 }
 
-LANES __m512i low_nibbles(__m512i x)
+LANES __m512i nibbles(__m512i x, bool high)
 {
-    return _mm512_and_si512(x, _mm512_set1_epi8(15));
+    return _mm512_and_si512(high ? _mm512_srli_epi16(x, 4) : x, _mm512_set1_epi8(15));
 }
 
 LANES k_words k8_load(const uint8_t *p)
@@ -28,11 +29,9 @@ LANES k_words k8_load(const uint8_t *p)
     return _mm512_load_si512((const void *)p);
 }
 
-LANES void k4_load(const uint8_t *p, k_words *low, k_words *high)
+LANES k_words k4_load(const uint8_t *p, bool high)
 {
-    __m512i x = _mm512_load_si512((const void *)p);
-    *low = low_nibbles(x);
-    *high = low_nibbles(_mm512_srli_epi16(x, 4));
+    return nibbles(_mm512_load_si512((const void *)p), high);
 }
 
 /* GCC 12 copies the accumulator of the intrinsic before and after every use; tied to one register here, it stays. */
@@ -67,12 +66,9 @@ LANES v_words v8_load(const uint8_t *p)
     return _mm512_load_si512((const void *)p);
 }
 
-LANES void v4_load(const uint8_t *p, v_words *low, v_words *high)
+LANES v_words v4_load(const uint8_t *p, bool high)
 {
-    const __m512i eight = _mm512_set1_epi8(8);
-    __m512i x = _mm512_load_si512((const void *)p);
-    *low = _mm512_sub_epi8(low_nibbles(x), eight);
-    *high = _mm512_sub_epi8(low_nibbles(_mm512_srli_epi16(x, 4)), eight);
+    return _mm512_sub_epi8(nibbles(_mm512_load_si512((const void *)p), high), _mm512_set1_epi8(8));
 }
 
 LANES v_sums v_sums_zero(void)
@@ -111,6 +107,17 @@ LANES v16 v16_store_page_weights(p_weight *p, const v16 x[4])
     __m512i all = _mm512_packus_epi16(a, b);
     _mm512_store_si512(p, _mm512_permutexvar_epi32(order, all));
     return _mm512_cvtepi32_ps(dot_add(_mm512_setzero_si512(), all, _mm512_set1_epi8(1)));
+}
+
+LANES void v16_store_weights(p_weight *p, v16 x)
+{
+    _mm_store_si128((__m128i *)(void *)p,
+                    _mm512_cvtusepi32_epi8(_mm512_max_epi32(_mm512_cvtps_epi32(x), _mm512_setzero_si512())));
+}
+
+LANES v16 v16_page_weights_sum(const p_weight *p)
+{
+    return _mm512_cvtepi32_ps(dot_add(_mm512_setzero_si512(), _mm512_load_si512(p), _mm512_set1_epi8(1)));
 }
 
 LANES void v16_store_words(uint8_t *p, const v16 byte[4])

@@ -1,26 +1,31 @@
 /* Activations to int8 for AVX-512: two blocks at once, one in each half of a register, by the steps of the contract
-   (kernels/linear.h). */
+   (kernels/linear.h). Those of a pair are one chain, which waits most of the time; so a few pairs go step by step
+   together. */
 #include "kernels/levels.h"
 
 #include <immintrin.h>
 
-enum { CANDIDATES = 6, PAIRS = CANDIDATES / 2 };
+enum { CANDIDATES = 6, PAIRS = CANDIDATES / 2, GROUP = 4, PAIR = 2 * ACT_BLOCK };
 
 #define UNROLL _Pragma("GCC unroll 6")
 
-static const float ratios[CANDIDATES] = {
-    1.0f, 126.0f / 127.0f, 125.0f / 127.0f, 124.0f / 127.0f, 123.0f / 127.0f, 122.0f / 127.0f};
+#define RATIO(c) ((float)(127 - (c)) / 127.0f)
+
+/* Two blocks on their way. What belongs to one of them is in all lanes of its half. */
+typedef struct pair {
+    __m512 amax, inverse, ratio;
+    __m512 yq, qq; /* of all candidates, as add_lanes leaves them */
+} pair;
 
 static inline __m512 nearest(__m512 x)
 {
-    const __m512 magic = _mm512_set1_ps(0x1.8p23f);
-    return _mm512_sub_ps(_mm512_add_ps(x, magic), magic);
+    return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 
-/* a in the lower eight lanes, b in the upper ones. */
-static inline __m512 halves(__m512 a, __m512 b)
+/* Of what largest() gives, the first block's in the lower eight lanes, the second one's in the upper ones. */
+static inline __m512 to_halves(__m512 x)
 {
-    return _mm512_mask_mov_ps(a, 0xff00, b);
+    return _mm512_shuffle_f32x4(x, x, 0x50);
 }
 
 /* The largest magnitude of each half, in all lanes of the half. A NaN is not seen. */
@@ -53,49 +58,73 @@ static inline __m512 largest(__m512 x)
     return _mm512_max_ps(x, _mm512_permute_ps(x, 0xb1));
 }
 
-/* The rounding that explains most of y, for both blocks, and out's scales. Which one wins is a matter of chance, so
-   there is no branch on it. */
-static inline void choose(const __m512 y[4], __m512 amax, act_block out[2], float ratio[2])
+static inline void load(const float *x, __m512 y[4])
 {
-    __m512 yq[CANDIDATES], qq[CANDIDATES];
-    float a[16], b[16], top[16];
+    UNROLL for (int i = 0; i < 4; i++) y[i] = _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(x + 8 * i)),
+                                                                 _mm256_loadu_ps(x + ACT_BLOCK + 8 * i), 1);
+}
+
+/* False where one of the blocks is zeros or beyond numbers. */
+static inline bool measure(const float *x, pair *p)
+{
+    __m512 y[4];
+    load(x, y);
+    p->amax = magnitudes(y);
+    p->inverse = _mm512_div_ps(_mm512_set1_ps(127.0f), p->amax);
+    return (_mm512_cmp_ps_mask(p->amax, _mm512_set1_ps(0x1p-110f), _CMP_GE_OQ) &
+            _mm512_cmp_ps_mask(p->amax, _mm512_set1_ps(__builtin_inff()), _CMP_LT_OQ)) == 0xffff;
+}
+
+static inline void try_all(const float *x, pair *p)
+{
+    __m512 y[4], yq[CANDIDATES], qq[CANDIDATES];
+    load(x, y);
+    UNROLL for (int i = 0; i < 4; i++) y[i] = _mm512_mul_ps(y[i], p->inverse);
     UNROLL for (int c = 0; c < CANDIDATES; c++)
     {
         yq[c] = qq[c] = _mm512_setzero_ps();
         UNROLL for (int i = 0; i < 4; i++)
         {
-            __m512 q = nearest(_mm512_mul_ps(y[i], _mm512_set1_ps(ratios[c])));
+            __m512 q = nearest(_mm512_mul_ps(y[i], _mm512_set1_ps(RATIO(c))));
             yq[c] = _mm512_fmadd_ps(y[i], q, yq[c]);
             qq[c] = _mm512_fmadd_ps(q, q, qq[c]);
         }
     }
-    __m512 sum_a = add_lanes(yq), sum_b = add_lanes(qq);
-    __m512 explained = _mm512_div_ps(_mm512_mul_ps(sum_a, sum_a), sum_b);
-    unsigned winners = _mm512_cmp_ps_mask(explained, largest(explained), _CMP_EQ_OQ);
-    _mm512_storeu_ps(a, sum_a);
-    _mm512_storeu_ps(b, sum_b);
-    _mm512_storeu_ps(top, amax);
-    for (int k = 0; k < 2; k++) {
-        /* Bits of the candidates 0, 2, 4 and of 1, 3, 5, put in order; none is set where there is a NaN. */
-        unsigned even = winners >> 4 * k & 7, odd = winners >> (8 + 4 * k) & 7;
-        unsigned order =
-            (even & 1) | (odd & 1) << 1 | (even & 2) << 1 | (odd & 2) << 2 | (even & 4) << 2 | (odd & 4) << 3;
-        int best = order ? __builtin_ctz(order) : 0, at = 4 * (2 * (best % 2) + k) + best / 2;
-        float step = top[8 * k] / 127.0f;
-        out[k].d = order ? step * (a[at] / b[at]) : step;
-        ratio[k] = ratios[best];
-    }
+    p->yq = add_lanes(yq);
+    p->qq = add_lanes(qq);
+}
+
+/* The rounding that explains most of y, for both blocks, and out's scales. Which one wins is a matter of chance, so
+   there is no branch on it: of equals the one with the largest ratio is the first. None wins where there is a NaN. */
+static inline void choose(pair *p, act_block out[2])
+{
+    const __m512 one = _mm512_set1_ps(1.0f), zero = _mm512_setzero_ps();
+    const __m512 ratio = _mm512_setr_ps(RATIO(0), RATIO(2), RATIO(4), 0, RATIO(0), RATIO(2), RATIO(4), 0, RATIO(1),
+                                        RATIO(3), RATIO(5), 0, RATIO(1), RATIO(3), RATIO(5), 0);
+    __m512 explained = _mm512_div_ps(_mm512_mul_ps(p->yq, p->yq), p->qq);
+    __mmask16 wins = _mm512_cmp_ps_mask(explained, largest(explained), _CMP_EQ_OQ);
+    __m512 best = largest(_mm512_mask_mov_ps(zero, wins, ratio));
+    wins &= _mm512_cmp_ps_mask(ratio, best, _CMP_EQ_OQ);
+    __m512 better = largest(_mm512_maskz_div_ps(wins, p->yq, p->qq));
+    __mmask16 none = _mm512_cmp_ps_mask(best, zero, _CMP_EQ_OQ);
+    p->ratio = to_halves(_mm512_mask_mov_ps(best, none, one));
+    better = to_halves(_mm512_mask_mov_ps(better, none, one));
+    __m512 d = _mm512_mul_ps(_mm512_div_ps(p->amax, _mm512_set1_ps(127.0f)), better);
+    out[0].d = _mm512_cvtss_f32(d);
+    out[1].d = _mm_cvtss_f32(_mm512_extractf32x4_ps(d, 2));
 }
 
 /* The integers of both blocks (NaN as -127), and their sums. */
-static inline void store(const __m512 y[4], __m512 ratio, act_block out[2])
+static inline void store(const float *x, const pair *p, act_block out[2])
 {
-    const __m512 most = _mm512_set1_ps(127.0f), least = _mm512_set1_ps(-127.0f);
+    const __m512 least = _mm512_set1_ps(-127.0f);
+    __m512 y[4];
     __m512i w[4];
+    load(x, y);
     UNROLL for (int i = 0; i < 4; i++)
     {
-        __m512 q = nearest(_mm512_mul_ps(y[i], ratio));
-        w[i] = _mm512_cvtps_epi32(_mm512_min_ps(_mm512_max_ps(q, least), most));
+        __m512 scaled = _mm512_mul_ps(_mm512_mul_ps(y[i], p->inverse), p->ratio);
+        w[i] = _mm512_cvtps_epi32(_mm512_max_ps(scaled, least));
         __m128i bytes = _mm512_cvtepi32_epi8(w[i]);
         _mm_storel_epi64((__m128i *)(void *)(out[0].q + 8 * i), bytes);
         _mm_storel_epi64((__m128i *)(void *)(out[1].q + 8 * i), _mm_unpackhi_epi64(bytes, bytes));
@@ -110,24 +139,6 @@ static inline void store(const __m512 y[4], __m512 ratio, act_block out[2])
     act_block_sums(&out[1], each[4], each[12]);
 }
 
-/* Two blocks; false, with nothing written, where one of them is zeros or beyond numbers. */
-static inline bool quantise_two(const float *x, act_block out[2])
-{
-    __m512 y[4];
-    float ratio[2];
-    UNROLL for (int i = 0; i < 4; i++) y[i] = _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(x + 8 * i)),
-                                                                 _mm256_loadu_ps(x + ACT_BLOCK + 8 * i), 1);
-    __m512 amax = magnitudes(y);
-    const __mmask16 fine = _mm512_cmp_ps_mask(amax, _mm512_set1_ps(0x1p-110f), _CMP_GE_OQ) &
-                           _mm512_cmp_ps_mask(amax, _mm512_set1_ps(__builtin_inff()), _CMP_LT_OQ);
-    if (fine != 0xffff) return false;
-    __m512 inverse = _mm512_div_ps(_mm512_set1_ps(127.0f), amax);
-    UNROLL for (int i = 0; i < 4; i++) y[i] = _mm512_mul_ps(y[i], inverse);
-    choose(y, amax, out, ratio);
-    store(y, halves(_mm512_set1_ps(ratio[0]), _mm512_set1_ps(ratio[1])), out);
-    return true;
-}
-
 /* Odd ends and odd values. */
 static __attribute__((noinline)) void quantise_few(const float *x, int n, act_block *out)
 {
@@ -136,12 +147,30 @@ static __attribute__((noinline)) void quantise_few(const float *x, int n, act_bl
     lower.quantise(x, n * ACT_BLOCK, out);
 }
 
+/* n pairs, GROUP at most; false, with nothing written, where one of the blocks is zeros or beyond numbers. */
+static bool quantise_pairs(const float *x, int n, act_block *out)
+{
+    pair p[GROUP];
+    bool fine = true;
+    for (int i = 0; i < n; i++) fine &= measure(x + i * PAIR, &p[i]);
+    if (!fine) return false;
+    for (int i = 0; i < n; i++) try_all(x + i * PAIR, &p[i]);
+    for (int i = 0; i < n; i++) choose(&p[i], out + 2 * i);
+    for (int i = 0; i < n; i++) store(x + i * PAIR, &p[i], out + 2 * i);
+    return true;
+}
+
 static void quantise(const float *x, int k, act_block *out)
 {
-    int n = k / ACT_BLOCK, b = 0;
-    for (; b + 2 <= n; b += 2)
-        if (!quantise_two(x + b * ACT_BLOCK, out + b)) quantise_few(x + b * ACT_BLOCK, 2, out + b);
-    if (b < n) quantise_few(x + b * ACT_BLOCK, 1, out + b);
+    int pairs = k / PAIR, groups = (pairs + GROUP - 1) / GROUP;
+    for (int n; pairs > 0; pairs -= n, x += n * PAIR, out += 2 * n) {
+        n = (pairs + groups - 1) / groups; /* groups as equal as can be */
+        groups--;
+        if (quantise_pairs(x, n, out)) continue;
+        for (int i = 0; i < n; i++)
+            if (!quantise_pairs(x + i * PAIR, 1, out + 2 * i)) quantise_few(x + i * PAIR, 2, out + 2 * i);
+    }
+    if (k % PAIR) quantise_few(x, 1, out);
 }
 
 void quantise_init_avx512(linear_kernels *t)
