@@ -129,10 +129,8 @@ typedef struct attn_queries {
     float *m, *s;           /* n each */
     float *o;               /* n rows, ldo floats apart */
     size_t ldo;
-    /* q as attn_kernels.turn gives it, or NULL, and room for as many floats as there are queries, in sixteens. Read where K
-       is q8 or q4, which goes faster so with ATTN_TURN_FROM queries or more. */
-    const float *turned;
-    float *start;
+    const float
+        *start; /* n: what the mean of K, q8 or q4, gives to the scores (attn_kernels.means); NULL: not known yet */
 } attn_queries;
 
 /* Queries in whole sixteens. */
@@ -158,9 +156,13 @@ typedef struct attn_kernels {
        and out[d] = o[d] * (a * (1 / fma(s, a, exp(sink - M)))). sink NULL: none. out may be o. The empty
        state gives 0. */
     void (*finish)(float m, float s, const float *o, const float *sink, int head_dim, float *out);
-    /* Writes n rows of q, ld floats apart, as [sixteens of rows][head_dim][16 rows]; rows that are not there as 0.
-       NULL: no use here. */
+    /* Writes n rows of q, ld floats apart, as [sixteens of rows][head_dim][16 rows]; rows that are not there as 0. For
+       means(); worth it from ATTN_TURN_FROM rows on. NULL: no use here, and no means() either. */
     void (*turn)(const float *q, size_t ld, int n, int head_dim, float *turned);
+    /* What the means of n_pages pages of K in q8 or q4 give to the scores of n queries, in the order of the contract:
+       start[p * attn_sixteens(n) + i]. For the pages of a span at once, since reading the queries takes longest. */
+    void (*means)(const float *turned, int n, int head_dim, attn_format f, const void *const *k, int n_pages,
+                  float *start);
     /* Writes n (1..64 - at) token rows, ld floats apart, into an open page (f16 or f32) from token `at` on. */
     void (*append_k)(attn_format f, const float *rows, size_t ld, int n, int at, int head_dim, void *page);
     void (*append_v)(attn_format f, const float *rows, size_t ld, int n, int at, int head_dim, void *page);

@@ -7,7 +7,7 @@
      ATTN_SCORES_STAY(n)                  whether the scores of n queries and ATTN_K_COLS(n) registers of tokens fit beside
                                           as many sums
      ATTN_BESIDE                          1: weights for q8 are made between the products of other queries' outputs
-     ATTN_MEAN_SIXTEENS                   sixteens of queries whose scores with a page's mean are computed together: 1 or 3
+     ATTN_MEAN_PAGES                      pages whose means meet the queries together
    so that n * cols accumulators stay in registers, and calls lanes_attn_init from its own init function.
 
    The visible queries of a call go through the page in blocks. Within a block every element of K and V is loaded and
@@ -25,7 +25,7 @@
 /* A loop over registers: always unrolled, so that arrays of v16 are registers. */
 #define foreach(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
 
-enum { BLOCK = 6, MAX_COLS = 8, LINE = 64 };
+enum { BLOCK = 8, MAX_COLS = 8, LINE = 64, MEAN_PAGES = ATTN_MEAN_PAGES };
 
 /* How far ahead memory is asked for, measured at two threads of Zen 5 (docs/ARCHITECTURE.md): half a page, a whole one
    where half is less than memory takes to answer. FLYING lines are asked for before integer weights are made, a third
@@ -278,7 +278,7 @@ LANES void fold_outputs(int n, int cols, const block *b, int d0, v16 acc[BLOCK][
 
 LANES void output_tile(int n, int cols, bool f16, block *b, const page_job *pg, int dim, int d0, fetcher *ahead)
 {
-    const float *const w[BLOCK] = {b->p[0], b->p[1], b->p[2], b->p[3], b->p[4], b->p[5]};
+    const float *const w[BLOCK] = {b->p[0], b->p[1], b->p[2], b->p[3], b->p[4], b->p[5], b->p[6], b->p[7]};
     v16 acc[BLOCK][MAX_COLS];
     foreach (i, n) {
         foreach (c, cols) acc[i][c] = v16_set(0);
@@ -368,12 +368,23 @@ HALVES(3)
 HALVES(4)
 HALVES(5)
 HALVES(6)
+#if ATTN_PACKED_BLOCK > 6
+HALVES(7)
+HALVES(8)
+#endif
 #undef HALVES
 
+#if ATTN_PACKED_BLOCK > 6
+#define EACH_N(name)                                                                                                   \
+    {                                                                                                                  \
+        name##_1, name##_2, name##_3, name##_4, name##_5, name##_6, name##_7, name##_8                                 \
+    }
+#else
 #define EACH_N(name)                                                                                                   \
     {                                                                                                                  \
         name##_1, name##_2, name##_3, name##_4, name##_5, name##_6                                                     \
     }
+#endif
 static half_fold *const scores[ATTN_FORMATS][BLOCK] = {EACH_N(score_f32), EACH_N(score_f16), EACH_N(score_q8),
                                                        EACH_N(score_q4)};
 static half_fold *const outputs[ATTN_FORMATS][BLOCK] = {EACH_N(output_f32), EACH_N(output_f16), EACH_N(output_q8),
@@ -440,7 +451,7 @@ static void next_block(block *b, const attn_queries *a, int *at, int n)
 static void fold_page(const attn_queries *a, page_job pg)
 {
     static const int sizes[2] = {ATTN_BLOCK, ATTN_PACKED_BLOCK};
-    const int most = sizes[attn_is_packed(pg.k_format) || attn_is_packed(pg.v_format)];
+    const int most = sizes[attn_is_packed(pg.k_format) && attn_is_packed(pg.v_format)];
     block room[2];
     int left = a->whole ? a->n : 0, at = 0, before = 0; /* queries of the block before */
     for (int i = 0; !a->whole && i < a->n; i++) left += a->lo[i] < a->hi[i];
@@ -488,10 +499,7 @@ static void fold(const attn_queries *a, const attn_page *pg)
     bool far = pg->next_k && k_bytes <= FAR_BYTES && v_bytes <= FAR_BYTES;
     job.with_k = far ? want(pg->next_k, k_bytes) : want(pg->v, v_bytes);
     job.with_v = far ? want(pg->next_v, v_bytes) : want(pg->next_k, k_bytes);
-    if (a->turned && attn_is_packed(pg->k_format)) {
-        mean_scores_turned(a, &job);
-        job.start = a->start;
-    }
+    if (attn_is_packed(pg->k_format)) job.start = a->start;
     fold_page(a, job);
 }
 
@@ -542,6 +550,7 @@ static void lanes_attn_init(attn_kernels *t)
 {
     t->fold = fold;
     t->turn = turn;
+    t->means = means;
     t->merge = merge;
     t->finish = finish;
     t->append_k = append_k;

@@ -34,43 +34,49 @@ LANES void mean_scores(int n, block *b, const page_job *pg, int dim, float *star
     v16_sum_eight(lane, start);
 }
 
-/* The same for all queries of a call, with lanes over queries: nothing is left to be added across them. `sixteens` of
-   queries at once, four of the sixteen partial sums at a time, in the order in which lanes are added. */
-LANES void mean_tile(int sixteens, const float *q, const float *mean, int dim, float *start)
+/* The same for sixteen queries, which are lanes here, and a few pages: nothing is left to be added across lanes. Four of the
+   sixteen partial sums at a time, in the order in which lanes are added. */
+LANES void mean_tile(int pages, const float *q, const float (*mean)[ATTN_MAX_DIM], int dim, float *start, size_t ld)
 {
-    v16 part[3][4];
+    v16 part[MEAN_PAGES][4];
     foreach (j, 4) {
-        v16 acc[3][4];
-        foreach (g, sixteens) {
-            foreach (c, 4) acc[g][c] = v16_set(0);
+        v16 acc[MEAN_PAGES][4];
+        foreach (p, pages) {
+            foreach (c, 4) acc[p][c] = v16_set(0);
         }
         for (int d = j; d < dim; d += 16) {
             foreach (c, 4) {
-                v16 m = v16_set(mean[d + 4 * c]);
-                foreach (g, sixteens) {
-                    const float *at = q + ((size_t)g * (size_t)dim + (size_t)(d + 4 * c)) * ATTN_LANES;
-                    acc[g][c] = v16_fma(v16_load(at), m, acc[g][c]);
-                }
+                v16 x = v16_load(q + (d + 4 * c) * ATTN_LANES);
+                foreach (p, pages) acc[p][c] = v16_fma(x, v16_set(mean[p][d + 4 * c]), acc[p][c]);
             }
         }
-        foreach (g, sixteens) part[g][j] = v16_add(v16_add(acc[g][0], acc[g][2]), v16_add(acc[g][1], acc[g][3]));
+        foreach (p, pages) part[p][j] = v16_add(v16_add(acc[p][0], acc[p][2]), v16_add(acc[p][1], acc[p][3]));
     }
-    foreach (g, sixteens) {
-        v16 sum = v16_add(v16_add(part[g][0], part[g][2]), v16_add(part[g][1], part[g][3]));
-        v16_store(start + (size_t)g * ATTN_LANES, sum);
+    foreach (p, pages) {
+        v16 sum = v16_add(v16_add(part[p][0], part[p][2]), v16_add(part[p][1], part[p][3]));
+        v16_store(start + (size_t)p * ld, sum);
     }
 }
 
-static void mean_scores_turned(const attn_queries *a, const page_job *pg)
+static void means(const float *turned, int n, int dim, attn_format f, const void *const *k, int n_pages, float *start)
 {
-    const int dim = a->head_dim;
-    const uint16_t *half = (const uint16_t *)(const void *)((const uint8_t *)pg->k + attn_mean_at(pg->k_format, dim));
-    _Alignas(64) float mean[ATTN_MAX_DIM];
-    int i = 0;
-    for (int d = 0; d < dim; d += 16) v16_store(mean + d, v16_load_f16(half + d));
-    for (; ATTN_MEAN_SIXTEENS == 3 && i + 2 * ATTN_LANES < a->n; i += 3 * ATTN_LANES)
-        mean_tile(3, a->turned + (size_t)i * (size_t)dim, mean, dim, a->start + i);
-    for (; i < a->n; i += ATTN_LANES) mean_tile(1, a->turned + (size_t)i * (size_t)dim, mean, dim, a->start + i);
+    const size_t ld = (size_t)attn_sixteens(n);
+    float mean[MEAN_PAGES][ATTN_MAX_DIM];
+    for (int done = 0, few; done < n_pages; done += few, start += (size_t)few * ld) {
+        few = n_pages - done < MEAN_PAGES ? 1 : MEAN_PAGES;
+        for (int p = 0; p < few; p++) {
+            const uint8_t *page = k[done + p];
+            const uint16_t *half = (const uint16_t *)(const void *)(page + attn_mean_at(f, dim));
+            for (int d = 0; d < dim; d += 16) v16_store(mean[p] + d, v16_load_f16(half + d));
+        }
+        for (int i = 0; i < n; i += ATTN_LANES) {
+            const float *q = turned + (size_t)i * (size_t)dim;
+            if (few == 1)
+                mean_tile(1, q, mean, dim, start + i, ld);
+            else
+                mean_tile(MEAN_PAGES, q, mean, dim, start + i, ld);
+        }
+    }
 }
 
 /* p, of which the compiler does not know that it has read it before: low and high nibbles together would not fit into the
@@ -116,7 +122,8 @@ LANES void score_packed(int n, bool q4, block *b, const page_job *pg, int dim)
     fetcher ahead = fetch_over(pg->with_k, dim / (q4 ? 8 : 4) * (KV_PAGE / 16 / cols));
     float start[8];
     v16 top[BLOCK]; /* largest scores, as far as they are known */
-    foreach (i, n) top[i] = v16_set(0);
+    const bool tops = cols == 4 || n > 6;
+    foreach (i, n) top[i] = v16_set(cols == 4 ? 0 : -INFINITY);
     if (pg->start) {
         foreach (i, n) start[i] = pg->start[b->index[i]];
     } else {
@@ -147,7 +154,8 @@ LANES void score_packed(int n, bool q4, block *b, const page_job *pg, int dim)
                         continue;
                     }
                     v16_store(p, after);
-                    if (cols == 4) top[i] = c > 0 ? v16_max(top[i], after) : after;
+                    if (tops && (cols == 4 || k == blocks - 1))
+                        top[i] = cols < 4 || c > 0 ? v16_max(top[i], after) : after;
                 }
             }
         }
@@ -159,7 +167,7 @@ LANES void score_packed(int n, bool q4, block *b, const page_job *pg, int dim)
             }
         }
     }
-    if (cols == 4 && b->whole) {
+    if (tops && b->whole) {
         float lane[8][16];
         foreach (i, n) v16_store(lane[i], top[i]);
         foreach (i, 8 - n) v16_store(lane[n + i], v16_set(0));

@@ -16,7 +16,7 @@ enum { PAGE = KV_PAGE, SPAN_TOKENS = OPS_SPAN_PAGES * KV_PAGE, FEW_ROWS = 16, SC
 typedef struct queries {
     int n, group, first_pos;
     float *q, *m, *s, *o;  /* o and q: n rows of head_dim */
-    float *turned, *start; /* see attn_queries; NULL where K does not pack */
+    float *turned, *start; /* see attn_kernels.means: a row for each page of a span; NULL where K does not pack */
     act_block *qi;
     uint8_t *lo, *hi;
     float *total_m, *total_s, *total_o;
@@ -25,7 +25,8 @@ typedef struct queries {
 static size_t attention_scratch_bytes(const op_limits *l)
 {
     size_t n = (size_t)attn_sixteens(OPS_QUERY_BLOCK * l->max_group), blocks = (size_t)attn_blocks(l->max_head_dim);
-    size_t each = 4 * (size_t)l->max_head_dim * sizeof(float) + blocks * sizeof(act_block) + 5 * sizeof(float) + 2;
+    size_t each = 4 * (size_t)l->max_head_dim * sizeof(float) + blocks * sizeof(act_block) +
+                  (4 + OPS_SPAN_PAGES) * sizeof(float) + 2;
     return align_up(n * each + 12 * SCRATCH_ALIGN, SCRATCH_ALIGN);
 }
 
@@ -96,7 +97,7 @@ static queries gather(const op *t, const attn_shape *sh, const attn_item *it, in
     }
     if (n >= ATTN_TURN_FROM && meets_closed(&it->pages.k, u.first_pos + n_rows - 1) && t->kernels->attn.turn) {
         u.turned = take(&at, (size_t)attn_sixteens(n) * d * sizeof(float));
-        u.start = take(&at, (size_t)attn_sixteens(n) * sizeof(float));
+        u.start = take(&at, OPS_SPAN_PAGES * (size_t)attn_sixteens(n) * sizeof(float));
         t->kernels->attn.turn(u.q, d, n, sh->head_dim, u.turned);
     }
     return u;
@@ -209,6 +210,15 @@ static void name_next(const op *t, const attn_shape *sh, const attn_item *it, co
     p->next_v = n.v;
 }
 
+/* What the means of pages from..to-1, all closed and within a span, give to the scores. */
+static void span_means(const op *t, const attn_shape *sh, const attn_item *it, const attn_room *room, int head_kv,
+                       const queries *u, int from, int to)
+{
+    const void *k[OPS_SPAN_PAGES];
+    for (int page = from; page < to; page++) k[page - from] = page_of(sh, it, room, page, head_kv, false).k;
+    t->kernels->attn.means(u->turned, u->n, sh->head_dim, it->pages.k.format[OP_CLOSED], k, to - from, u->start);
+}
+
 /* Folds one span's pages into the queries' states, which start empty. */
 static void fold_span(const op *t, const attn_shape *sh, const attn_item *it, const attn_room *room, const cut *c,
                       int head_kv, int span, const queries *u)
@@ -228,14 +238,17 @@ static void fold_span(const op *t, const attn_shape *sh, const attn_item *it, co
                       .m = u->m,
                       .s = u->s,
                       .o = u->o,
-                      .ldo = (size_t)sh->head_dim,
-                      .turned = u->turned,
-                      .start = u->start};
+                      .ldo = (size_t)sh->head_dim};
+    const int first_mean = max_int(from, 1); /* page 0 is open */
+    if (u->turned && first_mean < min_int(to, first_own))
+        span_means(t, sh, it, room, head_kv, u, first_mean, min_int(to, first_own));
     empty(u->m, u->s, u->o, u->n, sh->head_dim);
     for (int page = from; page < to; page++) {
         bool own = page >= first_own;
         attn_page stored = page_of(sh, it, room, page, head_kv, own && !two_forms);
         name_next(t, sh, it, room, c, u, head_kv, page, &stored);
+        bool known = u->turned && page >= first_mean && !own;
+        a.start = known ? u->start + (size_t)(page - first_mean) * (size_t)attn_sixteens(u->n) : NULL;
         if (look(sh, u, page, !two_forms, true, &a)) t->kernels->attn.fold(&a, &stored);
         if (!own || !two_forms) continue;
         attn_page open = page_of(sh, it, room, page, head_kv, true);

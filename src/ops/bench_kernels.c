@@ -10,6 +10,7 @@ enum {
     GROUP = 6,     /* query heads of a kv-head */
     QUERIES = 192, /* of a prompt, in one call */
     FEW_QUERIES = 64,
+    MEANS = 16, /* pages whose means are looked at together */
     DECODE_PAGES = 16,
     CACHED_PAGES = 4 /* K and V of them stay in the second cache */
 };
@@ -113,7 +114,15 @@ static float *turned_of(const tiles *t, int tid)
 
 static bool is_turned(const tiles *t)
 {
-    return t->b->kernels.attn.turn && t->queries >= ATTN_TURN_FROM;
+    return t->b->kernels.attn.turn && t->queries >= ATTN_TURN_FROM && attn_is_packed(t->format);
+}
+
+/* What the means of n_pages pages give to the scores. */
+static void find_means(const tiles *t, const unsigned char *pages, int n_pages, int tid, float *start)
+{
+    const void *k[MEANS];
+    for (int i = 0; i < n_pages; i++) k[i] = pages + (size_t)i * 2 * half_page(t);
+    t->b->kernels.attn.means(turned_of(t, tid), t->queries, t->dim, t->format, k, n_pages, start);
 }
 
 /* The queries over a run of pages. The state that they leave is the next tile's start: it only has to be
@@ -128,20 +137,19 @@ static void attend(const tiles *t, const unsigned char *pages, int n_pages, int 
         hi[i] = KV_PAGE;
         m[i] = s[i] = 0;
     }
-    const attn_queries a = {.n = t->queries,
-                            .head_dim = t->dim,
-                            .q = t->b->x,
-                            .ldq = (size_t)t->dim,
-                            .qi = t->b->q,
-                            .lo = lo,
-                            .hi = hi,
-                            .m = m,
-                            .s = s,
-                            .o = o,
-                            .ldo = (size_t)t->dim,
-                            .whole = true,
-                            .turned = is_turned(t) ? turned_of(t, tid) : NULL,
-                            .start = turned_of(t, tid) + HEAD_DIM * QUERIES};
+    attn_queries a = {.n = t->queries,
+                      .head_dim = t->dim,
+                      .q = t->b->x,
+                      .ldq = (size_t)t->dim,
+                      .qi = t->b->q,
+                      .lo = lo,
+                      .hi = hi,
+                      .m = m,
+                      .s = s,
+                      .o = o,
+                      .ldo = (size_t)t->dim,
+                      .whole = true};
+    float start[MEANS][QUERIES];
     for (int i = 0; i < n_pages; i++, pages += 2 * bytes) {
         const attn_page page = {.k_format = t->format,
                                 .v_format = t->format,
@@ -149,6 +157,10 @@ static void attend(const tiles *t, const unsigned char *pages, int n_pages, int 
                                 .v = pages + bytes,
                                 .next_k = i + 1 < n_pages ? pages + 2 * bytes : NULL,
                                 .next_v = i + 1 < n_pages ? pages + 3 * bytes : NULL};
+        if (is_turned(t)) {
+            if (i % MEANS == 0) find_means(t, pages, min_int(MEANS, n_pages - i), tid, start[0]);
+            a.start = start[0] + i % MEANS * attn_sixteens(t->queries);
+        }
         t->b->kernels.attn.fold(&a, &page);
     }
 }

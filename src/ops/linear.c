@@ -52,6 +52,15 @@ static void multiply(const op *t, const matrix *w, int panel, int n_panels, cons
     }
 }
 
+/* Whoever has computed a tile quantises it, each row while it is in the first cache: nobody waits for one thread to do a
+   whole row. */
+static void leave_blocks(const op *t, const linear_job *j, int panel, int width, int row)
+{
+    int first = panel * PANEL_ROWS, valid = min_int(width, j->w->rows - first);
+    size_t at = (size_t)row * j->ld_out + (size_t)first;
+    if (j->q) t->kernels->linear.quantise(j->out + at, valid, j->q + at / ACT_BLOCK);
+}
+
 /* The part of a job that only makes sense on a product: bias, gate, residual. */
 static void finish_rows(const op *t, const linear_job *j, int panel, int width, int row, int n, float *product,
                         float *up, size_t ld)
@@ -65,16 +74,7 @@ static void finish_rows(const op *t, const linear_job *j, int panel, int width, 
             (j->gelu ? v->gelu_mul : v->silu_mul)(product, up + (size_t)i * ld, to, width);
         else if (j->add)
             v->add(to, product, valid);
-    }
-}
-
-/* Whoever has computed a tile quantises it: nobody waits for one thread to do a whole row. */
-static void leave_blocks(const op *t, const linear_job *j, int panel, int width, int row, int n)
-{
-    int first = panel * PANEL_ROWS, valid = min_int(width, j->w->rows - first);
-    for (int i = row; j->q && i < row + n; i++) {
-        size_t at = (size_t)i * j->ld_out + (size_t)first;
-        t->kernels->linear.quantise(j->out + at, valid, j->q + at / ACT_BLOCK);
+        leave_blocks(t, j, panel, width, row + i);
     }
 }
 
@@ -83,8 +83,7 @@ void linear_tile(const op *t, const acts *a, int n, const linear_job *j, int pan
     float *out = j->out + panel * PANEL_ROWS;
     if (!j->up && !j->add) {
         multiply(t, j->w, panel, n_panels, a, 0, n, out, j->ld_out);
-        if (j->bias) finish_rows(t, j, panel, n_panels * PANEL_ROWS, 0, n, out, NULL, j->ld_out);
-        leave_blocks(t, j, panel, n_panels * PANEL_ROWS, 0, n);
+        if (j->bias || j->q) finish_rows(t, j, panel, n_panels * PANEL_ROWS, 0, n, out, NULL, j->ld_out);
         return;
     }
     int step = n <= STREAM_ROWS ? n : CHUNK_ROWS, width = n_panels * PANEL_ROWS;
@@ -94,7 +93,6 @@ void linear_tile(const op *t, const acts *a, int n, const linear_job *j, int pan
         multiply(t, j->w, panel, n_panels, a, row, rows, product, (size_t)width);
         if (up) multiply(t, j->up, panel, n_panels, a, row, rows, up, (size_t)width);
         finish_rows(t, j, panel, width, row, rows, product, up, (size_t)width);
-        leave_blocks(t, j, panel, width, row, rows);
     }
 }
 

@@ -183,22 +183,30 @@ static void same_states(kcheck *k, const states *want, const states *got, const 
 
 static const char *const format_names[ATTN_FORMATS] = {"f32", "f16", "q8", "q4"};
 
-/* The same again with what a caller may say besides. */
-static void check_turned(kcheck *k, const tables *t, const scene *c, attn_format kf, attn_format vf, const states *want)
+/* The same again with what a caller may say besides: that all see the whole page, and what the page's mean gives to the
+   scores, as the last of five pages, which is by itself, or as one of the three before. */
+static void check_hints(kcheck *k, const tables *t, const scene *c, attn_format kf, attn_format vf, const states *want)
 {
-    states got;
-    attn_queries a = with_states(c, &got);
-    size_t n = (size_t)attn_sixteens(a.n);
-    float *turned = kcheck_alloc(n * (size_t)a.head_dim * sizeof *turned), *start = kcheck_alloc(n * sizeof *start);
+    enum { PAGES = 5 };
+    const void *const pages[PAGES] = {c->k[kf], c->k[kf], c->k[kf], c->k[kf], c->k[kf]};
+    attn_queries a = c->a;
+    const size_t n = (size_t)attn_sixteens(a.n);
+    float *turned = kcheck_alloc(n * (size_t)a.head_dim * sizeof *turned);
+    float *start = kcheck_alloc(PAGES * n * sizeof *start);
     t->now.turn(a.q, a.ldq, a.n, a.head_dim, turned);
-    a.turned = turned, a.start = start;
-    a.whole = true;
-    for (int i = 0; i < a.n; i++) a.whole &= a.lo[i] == 0 && a.hi[i] == KV_PAGE;
-    fold(&t->now, &a, c, kf, vf);
-    same_states(k, want, &got, c, "attn.fold with turned queries");
+    if (attn_is_packed(kf)) t->now.means(turned, a.n, a.head_dim, kf, pages, PAGES, start);
+    for (size_t page = 1; page < PAGES; page += 3) {
+        states got;
+        a = with_states(c, &got);
+        if (attn_is_packed(kf)) a.start = start + page * n;
+        a.whole = true;
+        for (int i = 0; i < a.n; i++) a.whole &= a.lo[i] == 0 && a.hi[i] == KV_PAGE;
+        fold(&t->now, &a, c, kf, vf);
+        same_states(k, want, &got, c, "attn.fold with hints");
+        states_free(k, &got);
+    }
     kcheck_free(k, turned);
     kcheck_free(k, start);
-    states_free(k, &got);
 }
 
 /* A page in one pair of formats. */
@@ -212,7 +220,7 @@ static void check_formats(kcheck *k, const tables *t, const scene *c, attn_forma
     fold(&t->now, &b, c, kf, vf);
     (void)snprintf(what, sizeof what, "attn.fold %s:%s %s", format_names[kf], format_names[vf], how);
     same_states(k, &want, &got, c, what);
-    if (t->now.turn && dim % ATTN_LANES == 0) check_turned(k, t, c, kf, vf, &want);
+    if (t->now.turn && dim % ATTN_LANES == 0) check_hints(k, t, c, kf, vf, &want);
     bool finite = true;
     for (int i = 0; i < n * dim; i++) finite &= isfinite(got.o[i]) != 0;
     kcheck_true(k, finite, "%s: what unseen tokens hold came through, n=%d dim=%d", what, n, dim);

@@ -10,7 +10,7 @@
 #define ATTN_BLOCK          6
 #define ATTN_PACKED_BLOCK   6
 #define ATTN_BESIDE         0
-#define ATTN_MEAN_SIXTEENS  1
+#define ATTN_MEAN_PAGES     1
 #include "kernels/lanes_attn.h"
 
 void attn_init_neon(attn_kernels *t)
