@@ -3,7 +3,7 @@
      ATTN_QK_COLS(n), ATTN_PV_COLS(n)     registers of tokens beside n queries in the score loop (1, 2 or 4), of channels
                                           in the output loop (1, 2, 4 or 8), for f16 and f32
      ATTN_K_COLS(n), ATTN_V8_COLS(n), ATTN_V4_COLS(n)     the same for q8 and q4
-     ATTN_BLOCK, ATTN_PACKED_BLOCK        queries in a block: at most 6
+     ATTN_BLOCK, ATTN_PACKED_BLOCK        queries in a block: at most 6, at most 8 where K and V are q8 or q4
      ATTN_SCORES_STAY(n)                  whether the scores of n queries and ATTN_K_COLS(n) registers of tokens fit beside
                                           as many sums
      ATTN_BESIDE                          1: weights for q8 are made between the products of other queries' outputs
@@ -214,7 +214,7 @@ LANES void store_states(int n, const block *b, float *p, v16 x)
 
 #if ATTN_BESIDE
 /* The integer weights of the next sixteen tokens of a block that waits for them. Exponentials need units that products do
-   not: done between products, they take a third of the time that they take alone. */
+   not: between products they cost less than by themselves. */
 LANES void weigh_beside(const page_job *pg)
 {
     block *b = pg->beside;
@@ -224,18 +224,21 @@ LANES void weigh_beside(const page_job *pg)
     v16_store_weights(b->weight[0][0] + 16 * at, v16_weight(x));
     b->weighed++;
 }
-#else
-LANES void weigh_beside(const page_job *pg) {}
-#endif
 
 /* The sums of query i's weights in lanes; makes them where they are not there. */
 LANES v16 weigh_query(attn_format v, block *b, int i)
 {
-#if ATTN_BESIDE
     if (v == ATTN_Q8 && b->weighed >= (i + 1) * (KV_PAGE / 16)) return v16_page_weights_sum(b->weight[0][i]);
-#endif
     return weigh(b->p[i], v, b->weight[0][i], b->top[i]);
 }
+#else
+LANES void weigh_beside(const page_job *pg) {}
+
+LANES v16 weigh_query(attn_format v, block *b, int i)
+{
+    return weigh(b->p[i], v, b->weight[0][i], b->top[i]);
+}
+#endif
 
 /* What parts with maxima m and m2 (not -infinity) are worth beside each other: exp(m - max) and exp(m2 - max), of which one
    is 1. */
@@ -450,8 +453,10 @@ static void next_block(block *b, const attn_queries *a, int *at, int n)
    when the next scores are done. */
 static void fold_page(const attn_queries *a, page_job pg)
 {
-    static const int sizes[2] = {ATTN_BLOCK, ATTN_PACKED_BLOCK};
-    const int most = sizes[attn_is_packed(pg.k_format) && attn_is_packed(pg.v_format)];
+    const int packed = attn_is_packed(pg.k_format) + attn_is_packed(pg.v_format);
+    const int most = packed == 0   ? ATTN_BLOCK
+                     : packed == 2 ? ATTN_PACKED_BLOCK
+                                   : min_int(ATTN_BLOCK, ATTN_PACKED_BLOCK);
     block room[2];
     int left = a->whole ? a->n : 0, at = 0, before = 0; /* queries of the block before */
     for (int i = 0; !a->whole && i < a->n; i++) left += a->lo[i] < a->hi[i];
