@@ -111,69 +111,70 @@ LANES void sum_block(int n, int cols, bool q4, int quads, const act_block *const
     }
 }
 
-/* Where there are registers enough, scores stay in them from block to block of channels. */
+/* Scores of 16*cols tokens from t on, of which top keeps the largest. They stay in registers from block to block of channels
+   where there are enough. */
+LANES void score_tokens(int n, int cols, bool q4, block *b, const page_job *pg, int dim, int t, const float *start,
+                        v16 top[BLOCK], fetcher *ahead)
+{
+    const bool stay = ATTN_SCORES_STAY(n);
+    const int last = attn_blocks(dim) - 1;
+    const size_t block_bytes = (size_t)ACT_BLOCK * KV_PAGE / (q4 ? 2 : 1);
+    const uint8_t *values = (const uint8_t *)pg->k + 4 * (size_t)t;
+    const uint16_t *scale =
+        (const uint16_t *)(const void *)((const uint8_t *)pg->k + attn_values_bytes(pg->k_format, dim)) + t;
+    v16 x[BLOCK][4];
+    if (stay) {
+        foreach (i, n) {
+            foreach (c, cols) x[i][c] = v16_set(start[i]);
+        }
+    }
+    for (int k = 0; k <= last; k++, values += block_bytes, scale += KV_PAGE) {
+        const act_block *q[BLOCK];
+        w16 sum[BLOCK][4];
+        foreach (i, n) q[i] = b->qi[i] + k;
+        if (dim - k * ACT_BLOCK >= ACT_BLOCK)
+            sum_block(n, cols, q4, 8, q, values, sum, ahead);
+        else
+            sum_block(n, cols, q4, 4, q, values, sum, ahead);
+        foreach (c, cols) {
+            v16 s = v16_load_f16(scale + 16 * c);
+            foreach (i, n) {
+                float *p = &b->p[i][t + 16 * c];
+                v16 before = stay ? x[i][c] : k > 0 ? v16_load(p) : v16_set(start[i]);
+                x[i][c] = v16_fma(v16_from_w16(sum[i][c]), v16_mul(s, v16_set(q[i]->d)), before);
+                if (stay) continue;
+                v16_store(p, x[i][c]);
+                if (k == last) top[i] = v16_max(top[i], x[i][c]);
+            }
+        }
+    }
+    if (!stay) return;
+    foreach (i, n) {
+        foreach (c, cols) {
+            v16_store(&b->p[i][t + 16 * c], x[i][c]);
+            top[i] = v16_max(top[i], x[i][c]);
+        }
+    }
+}
+
 LANES void score_packed(int n, bool q4, block *b, const page_job *pg, int dim)
 {
-    const int cols = ATTN_K_COLS(n), blocks = attn_blocks(dim);
-    const bool stay = ATTN_SCORES_STAY(n);
-    const size_t block_bytes = (size_t)ACT_BLOCK * KV_PAGE / (q4 ? 2 : 1);
-    const uint16_t *scale =
-        (const uint16_t *)(const void *)((const uint8_t *)pg->k + attn_values_bytes(pg->k_format, dim));
+    const int cols = ATTN_K_COLS(n);
     fetcher ahead = fetch_over(pg->with_k, dim / (q4 ? 8 : 4) * (KV_PAGE / 16 / cols));
-    float start[8];
-    v16 top[BLOCK]; /* largest scores, as far as they are known */
-    const bool tops = cols == 4 || n > 6;
-    foreach (i, n) top[i] = v16_set(cols == 4 ? 0 : -INFINITY);
+    float start[8], lane[8][16];
+    v16 top[BLOCK];
+    foreach (i, n) top[i] = v16_set(-INFINITY);
     if (pg->start) {
         foreach (i, n) start[i] = pg->start[b->index[i]];
     } else {
         mean_scores(n, b, pg, dim, start);
     }
-    for (int t = 0; t < KV_PAGE; t += 16 * cols) {
-        v16 x[BLOCK][4];
-        foreach (i, n) {
-            foreach (c, cols) x[i][c] = v16_set(start[i]);
-        }
-        for (int k = 0; k < blocks; k++) {
-            const uint8_t *values = (const uint8_t *)pg->k + (size_t)k * block_bytes + 4 * (size_t)t;
-            const act_block *q[BLOCK];
-            w16 sum[BLOCK][4];
-            foreach (i, n) q[i] = b->qi[i] + k;
-            if (dim - k * ACT_BLOCK >= ACT_BLOCK)
-                sum_block(n, cols, q4, 8, q, values, sum, &ahead);
-            else
-                sum_block(n, cols, q4, 4, q, values, sum, &ahead);
-            foreach (c, cols) {
-                v16 s = v16_load_f16(scale + k * KV_PAGE + t + 16 * c);
-                foreach (i, n) {
-                    float *p = &b->p[i][t + 16 * c];
-                    v16 before = stay ? x[i][c] : k > 0 ? v16_load(p) : v16_set(start[i]);
-                    v16 after = v16_fma(v16_from_w16(sum[i][c]), v16_mul(s, v16_set(q[i]->d)), before);
-                    if (stay) {
-                        x[i][c] = after;
-                        continue;
-                    }
-                    v16_store(p, after);
-                    if (tops && (cols == 4 || k == blocks - 1))
-                        top[i] = cols < 4 || c > 0 ? v16_max(top[i], after) : after;
-                }
-            }
-        }
-        if (!stay) continue;
-        foreach (i, n) {
-            foreach (c, cols) {
-                v16_store(&b->p[i][t + 16 * c], x[i][c]);
-                top[i] = c > 0 ? v16_max(top[i], x[i][c]) : x[i][c];
-            }
-        }
-    }
-    if (tops && b->whole) {
-        float lane[8][16];
-        foreach (i, n) v16_store(lane[i], top[i]);
-        foreach (i, 8 - n) v16_store(lane[n + i], v16_set(0));
-        v16_max_eight(lane, b->top);
-        b->has_top = true;
-    }
+    for (int t = 0; t < KV_PAGE; t += 16 * cols) score_tokens(n, cols, q4, b, pg, dim, t, start, top, &ahead);
+    if (!b->whole) return;
+    foreach (i, n) v16_store(lane[i], top[i]);
+    foreach (i, 8 - n) v16_store(lane[n + i], v16_set(0));
+    v16_max_eight(lane, b->top);
+    b->has_top = true;
 }
 
 /* ---- outputs ---- */

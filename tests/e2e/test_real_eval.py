@@ -6,10 +6,11 @@ import array
 import hashlib
 import json
 import os
+from pathlib import Path
 
 import pytest
 
-from conftest import data, kvasir_json, real_model
+from conftest import SHORT, data, kvasir_json, real_model
 
 ALL = bool(os.environ.get("KVASIR_TEST_ALL"))
 LONG = pytest.mark.skipif(not ALL, reason="takes minutes: KVASIR_TEST_ALL=1")
@@ -46,6 +47,18 @@ def test_perplexity(row, ctx, chunks):
     # One figure after each chunk; the last is the result.
     assert document["chunk_ppl"] == pytest.approx(row["chunk_ppl"][:chunks], rel=PPL_TOLERANCE)
     assert document["ppl"] == pytest.approx(document["chunk_ppl"][-1], rel=1e-9)
+
+
+@pytest.mark.skipif(SHORT, reason="sanitizers are slow, and see no bits")
+@pytest.mark.parametrize("kv", ["f16", "q8", "q4"])
+def test_levels_agree(smollm, kv):
+    """Every CPU level computes the same bits. What small cases miss, since it is rare, a real text brings out."""
+    if "avx2" not in Path("/proc/cpuinfo").read_text():
+        pytest.skip("has only one level")
+    text = data("real/ppl.txt")
+    best, lower = (kvasir_json("eval", smollm, "--ppl", text, "--ctx", 512, "--chunks", 2, "--kv", kv, "--cpu", cpu, timeout=HOUR)
+                   for cpu in ("auto", "avx2"))
+    assert best["chunk_ppl"] == lower["chunk_ppl"]
 
 
 def needles():
