@@ -167,7 +167,8 @@ kvasir_status verify_text(verify *w, int arg)
     q->ppl = own;
     q->ppl_ref = ref;
     TRY(add_limit(w, "divergence from f16, mean", "nats", 0, NAN, l.kld, t.kld / t.n, "the type's limit"));
-    TRY(add_limit(w, "perplexity", "ppl", ref, NAN, high, own, "not above f16's by more than the type's limit and chance"));
+    TRY(add_limit(w, "perplexity", "ppl", ref, NAN, high, own,
+                  "not above f16's by more than the type's limit and chance"));
     return add_limit(w, "same best token as f16", "share", 1, l.same_top, NAN, (double)t.same_top / t.n,
                      "the type's limit");
 }
