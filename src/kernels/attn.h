@@ -129,8 +129,7 @@ typedef struct attn_queries {
     float *m, *s;           /* n each */
     float *o;               /* n rows, ldo floats apart */
     size_t ldo;
-    const float
-        *start; /* n: what the mean of K, q8 or q4, gives to the scores (attn_kernels.means); NULL: not known yet */
+    const float *start; /* n: what K's mean gives to the scores, from attn_kernels.means; NULL: not known yet */
 } attn_queries;
 
 /* Queries in whole sixteens. */

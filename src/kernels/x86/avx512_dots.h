@@ -98,6 +98,12 @@ LANES void v16_store_bytes(uint8_t *p, v16 x)
     _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8(_mm512_castps_si512(x)));
 }
 
+/* Sums of four bytes each. */
+LANES v16 byte_sums(__m512i bytes)
+{
+    return _mm512_cvtepi32_ps(dot_add(_mm512_setzero_si512(), bytes, _mm512_set1_epi8(1)));
+}
+
 /* The packs work within quarters of a register: double words are put in order afterwards. */
 LANES v16 v16_store_page_weights(p_weight *p, const v16 x[4])
 {
@@ -106,18 +112,19 @@ LANES v16 v16_store_page_weights(p_weight *p, const v16 x[4])
     __m512i b = _mm512_packus_epi32(_mm512_cvtps_epi32(x[2]), _mm512_cvtps_epi32(x[3]));
     __m512i all = _mm512_packus_epi16(a, b);
     _mm512_store_si512(p, _mm512_permutexvar_epi32(order, all));
-    return _mm512_cvtepi32_ps(dot_add(_mm512_setzero_si512(), all, _mm512_set1_epi8(1)));
+    return byte_sums(all);
 }
 
+/* NaN, a masked token's, is the lowest integer, which would become 255 without the maximum. */
 LANES void v16_store_weights(p_weight *p, v16 x)
 {
-    _mm_store_si128((__m128i *)(void *)p,
-                    _mm512_cvtusepi32_epi8(_mm512_max_epi32(_mm512_cvtps_epi32(x), _mm512_setzero_si512())));
+    __m512i weight = _mm512_max_epi32(_mm512_cvtps_epi32(x), _mm512_setzero_si512());
+    _mm_store_si128((__m128i *)(void *)p, _mm512_cvtusepi32_epi8(weight));
 }
 
 LANES v16 v16_page_weights_sum(const p_weight *p)
 {
-    return _mm512_cvtepi32_ps(dot_add(_mm512_setzero_si512(), _mm512_load_si512(p), _mm512_set1_epi8(1)));
+    return byte_sums(_mm512_load_si512(p));
 }
 
 LANES void v16_store_words(uint8_t *p, const v16 byte[4])
