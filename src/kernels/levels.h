@@ -8,20 +8,10 @@
 #include "kernels/linear.h"
 #include "kernels/vec.h"
 
-/* What an act_block keeps of the sums of its halves; d is there already. */
-static inline void act_block_sums(act_block *a, int low, int high)
-{
-    a->ds = a->d * (float)(low + high);
-    a->minus128[0] = -128 * low;
-    a->minus128[1] = -128 * high;
-    a->minus128[2] = -128 * (low + high);
-}
-
 void linear_init_ref(linear_kernels *t);
 void linear_init_avx2(linear_kernels *t);
 void linear_init_avx512(linear_kernels *t);
-void quantise_init_avx512(linear_kernels *t); /* its `quantise` */
-void linear_init_zen4(linear_kernels *t);     /* AVX-512 that prefetches into the second cache (fetch.h) */
+void linear_init_zen4(linear_kernels *t); /* AVX-512 that prefetches into the second cache (fetch.h) */
 void linear_init_neon(linear_kernels *t);
 void linear_init_dotprod(linear_kernels *t);
 

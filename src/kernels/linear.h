@@ -86,22 +86,23 @@ void panel_pack(panel_kind kind, const void *rows, size_t row_bytes, int n_rows,
 void panel_pack_f32(const float *rows, size_t row_floats, int n_rows, int k, float *panel);
 
 typedef struct linear_kernels {
-    /* One row of k activations (a multiple of 32) to k/32 blocks. Six roundings of a block are tried and the
-       one with the least squared error at its own best scale is taken: 19% less error than rounding at
-       amax/127, for a few instructions a block. With y = x * (127/amax), candidate c = 0..5 is q = y *
-       ((127-c)/127) rounded to the nearest even integer; a = sum y*q and b = sum q*q (eight lanes, lane j
-       takes elements j, j+8, j+16, j+24 by fma in this order from 0; then lanes i+4, i+2, i+1 are added). The
-       largest a*a/b wins, the first of equals, and d = (amax/127) * (a/b), the least-squares scale. A block
-       whose amax is below 2^-110 (127/amax would overflow) is zeros. NaN or infinite input: the block is
-       zeros or in range, nothing traps. */
-    void (*quantise)(const float *x, int k, act_block *out);
+    /* n rows of k activations (a multiple of 32), ld floats apart, to rows of k/32 blocks, ld_out blocks apart. Rows that
+       are given together take less time than one by one. Six roundings of a block are tried and the one with the
+       least squared error at its own best scale is taken: 19% less error than rounding at amax/127. With y = x *
+       (32767/amax) rounded to the nearest even integer, candidate c = 0..5 is q = (y * (127-c) + 2^14) >> 15, and
+       a = sum y*q, b = sum q*q, exact in integers and then rounded to float. The first candidate gives way to each
+       later one with (a*a) * b' > (a'*a') * b, a' and b' being those of the last that won. d = (amax * (1/32767)) *
+       (a/b) is the least-squares scale. A block whose amax is below 2^-110 (32767/amax would overflow) or infinite
+       is zeros; NaN among numbers counts as 0. */
+    void (*quantise)(const float *x, size_t ld, int n, int k, act_block *out, size_t ld_out);
 
-    /* out[t * ld_out + 16 * p + r] = panel p, row r, times activation row t; t < n_act, p < n_panels.
+    /* out[t * ld_out + 16 * p + r] = panel p, row r, times activation row t; t < n_act, p < n_panels. With `add` the sums
+       start from what is there instead of 0.
        panels: n_panels consecutive panels. acts: for quantised kinds act_block rows, ld_act blocks apart; for
        float kinds float rows, ld_act floats apart. Any n_act >= 1: n_act == 1 is the decode path and must run
        at memory speed. out must have room for 16 * n_panels floats per row. out does not alias. */
     void (*gemm[PANEL_KINDS])(const void *panels, int n_panels, int k, const void *acts, size_t ld_act, int n_act,
-                              float *out, size_t ld_out);
+                              float *out, size_t ld_out, bool add);
 } linear_kernels;
 
 /* The table for a level; lower levels fill what a level does not override. */

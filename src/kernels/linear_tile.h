@@ -80,7 +80,7 @@ typedef struct tile_job {
     const uint8_t *acts;
     size_t ld_act, ld_out; /* ld_out in floats */
     int k;
-    bool resume; /* the sums so far are in out */
+    bool resume; /* sums start from what is in out, not from 0 */
 } tile_job;
 
 typedef void tile_fn(const tile_job *job);
@@ -336,6 +336,7 @@ typedef struct product {
     size_t act_bytes;  /* of ACT_BLOCK elements of a row of activations */
     int at_once;       /* panels in a tile for a single row of activations */
     int part;          /* elements of k that many rows meet before the next */
+    bool add;
     /* A single row; up to TILE_ACTS rows ([n-1] takes n); otherwise TILE_ACTS rows, then up to as many each. */
     tile_fn *one, *const *few, *first, *const *more;
 } product;
@@ -348,14 +349,14 @@ static inline void set_panel(tile_job *job, int i, const product *g, int p, int 
     job->out[i] = g->out + (size_t)row * g->ld_out + (size_t)p * PANEL_ROWS;
 }
 
-/* One row of activations: the panels are read as `at_once` streams, each through its own part of the weights.
- */
+/* One row of activations: the panels are read as `at_once` streams, each through its own part of the weights; one that is
+   through does the first one's again. */
 static void one_row(const product *g)
 {
-    tile_job job = {.acts = g->acts, .ld_act = g->ld_act, .ld_out = g->ld_out, .k = g->k};
+    tile_job job = {.acts = g->acts, .ld_act = g->ld_act, .ld_out = g->ld_out, .k = g->k, .resume = g->add};
     const int part = (g->n_panels + g->at_once - 1) / g->at_once;
     for (int p = 0; p < part; p++) {
-        for (int i = 0; i < g->at_once; i++) set_panel(&job, i, g, p + i * part, 0);
+        for (int i = 0; i < g->at_once; i++) set_panel(&job, i, g, p + i * part < g->n_panels ? p + i * part : p, 0);
         g->one(&job);
     }
 }
@@ -373,7 +374,7 @@ static inline void run_tile(tile_job *job, int n, tile_fn *tile)
 static void many_rows(const product *g, int first, int last, int from, int k)
 {
     _Alignas(64) uint8_t plain[TILE_PANELS * PLAIN_PANEL];
-    tile_job job = {.plain = plain, .ld_act = g->ld_act, .ld_out = g->ld_out, .k = k, .resume = from > 0};
+    tile_job job = {.plain = plain, .ld_act = g->ld_act, .ld_out = g->ld_out, .k = k, .resume = g->add || from > 0};
     const size_t at = (size_t)(from / g->unit) * g->unit_bytes;
     for (int p = 0; p < g->n_panels; p += TILE_PANELS) {
         int left = last - first;
@@ -444,7 +445,7 @@ static void multiply(const product *g)
 
 #define GEMM(kind, ...)                                                                                                \
     static void gemm_##kind(const void *panels, int n_panels, int k, const void *acts, size_t ld_act, int n_act,       \
-                            float *out, size_t ld_out)                                                                 \
+                            float *out, size_t ld_out, bool add)                                                       \
     {                                                                                                                  \
         const product g = {.panels = panels,                                                                           \
                            .acts = acts,                                                                               \
@@ -454,6 +455,7 @@ static void multiply(const product *g)
                            .n_panels = n_panels,                                                                       \
                            .n_act = n_act,                                                                             \
                            .k = k,                                                                                     \
+                           .add = add,                                                                                 \
                            .one = one_##kind,                                                                          \
                            __VA_ARGS__};                                                                               \
         multiply(&g);                                                                                                  \
@@ -500,7 +502,8 @@ GEMM_QUANT(MXFP4, Q5_0)
 
 static void set_gemms(linear_kernels *t)
 {
-    static void (*const gemms[PANEL_KINDS])(const void *, int, int, const void *, size_t, int, float *, size_t) = {
+    static void (*const gemms[PANEL_KINDS])(const void *, int, int, const void *, size_t, int, float *, size_t,
+                                            bool) = {
         gemm_F32,  gemm_F16,  gemm_BF16, gemm_Q4_0, gemm_Q4_1,   gemm_Q5_0,   gemm_Q5_1,
         gemm_Q8_0, gemm_Q4_K, gemm_Q5_K, gemm_Q6_K, gemm_IQ4_NL, gemm_IQ4_XS, gemm_MXFP4,
     };

@@ -262,6 +262,14 @@ static bool by_head(const attn_shape *sh, const acts *out)
     return out->q && sh->head_dim % ACT_BLOCK == 0;
 }
 
+/* n heads from `head` on of some rows. */
+static void quantise_heads(const op *t, const attn_shape *sh, int row, int rows, int head, int n, acts *out)
+{
+    const size_t at = (size_t)row * out->ld + (size_t)head * (size_t)sh->head_dim, ldq = out->ld / ACT_BLOCK;
+    if (by_head(sh, out))
+        t->kernels->linear.quantise(out->x + at, out->ld, rows, n * sh->head_dim, out->q + at / ACT_BLOCK, ldq);
+}
+
 /* n heads of a row from `head` on, whose states are in a row. */
 static void write_heads(const op *t, const attn_shape *sh, const float *m, const float *s, const float *o, bool rotated,
                         int row, int head, int n, acts *out)
@@ -273,7 +281,6 @@ static void write_heads(const op *t, const attn_shape *sh, const float *m, const
         t->kernels->attn.finish(m[i], s[i], o + i * d, sh->sinks ? sh->sinks + head + i : NULL, d, to);
         if (rotated) t->kernels->vec.hadamard(to, d);
     }
-    if (by_head(sh, out)) t->kernels->linear.quantise(out->x + at, n * d, out->q + at / ACT_BLOCK);
 }
 
 static void attend_block(const op *t, const attn_shape *sh, const attn_item *it, const cut *c, int head_kv, int row,
@@ -293,6 +300,7 @@ static void attend_block(const op *t, const attn_shape *sh, const attn_item *it,
     for (int i = 0; i < u.n; i += u.group)
         write_heads(t, sh, &u.total_m[i], &u.total_s[i], u.total_o + (size_t)i * d, rotates(&it->pages.v),
                     it->row0 + row + i / u.group, head_kv * u.group, u.group, out);
+    quantise_heads(t, sh, it->row0 + row, n_rows, head_kv * u.group, u.group, out);
 }
 
 /* One span for all rows of an item, into the partial results from entry `at` on: [row][head of the group]. */
@@ -356,16 +364,24 @@ static void merge_spans(const op *t, const attn_shape *sh, const attn_item *it, 
     write_heads(t, sh, &m, &s, o, rotates(&it->pages.v), it->row0 + row, head, 1, out);
 }
 
-/* Merges every item that was cut by span; the cuts come out as they did when the work was shared out. */
+/* Merges every item that was cut by span; the cuts come out as they did when the work was shared out. Each thread has a run
+   of heads, the next row's after one row's. */
 static void merge_items(const op *t, const attn_shape *sh, const attn_item *items, int n_items, const attn_room *p,
                         acts *out)
 {
-    int entries = 0, work = 0;
+    int total = 0, entries = 0, base = 0;
+    for (int i = 0; i < n_items; i++)
+        if (cut_item(sh, &items[i], p, &entries).by_span) total += items[i].n * sh->n_head;
+    const int from = total * t->tid / t->n_threads, to = total * (t->tid + 1) / t->n_threads;
+    entries = 0;
     for (int i = 0; i < n_items; i++) {
         cut c = cut_item(sh, &items[i], p, &entries);
-        for (int j = 0; c.by_span && j < items[i].n * sh->n_head; j++, work++)
-            if (work % t->n_threads == t->tid)
-                merge_spans(t, sh, &items[i], &c, j / sh->n_head, j % sh->n_head, p, out);
+        for (int row = 0; c.by_span && row < items[i].n; row++, base += sh->n_head) {
+            int head = max_int(from - base, 0), end = min_int(to - base, sh->n_head);
+            if (head >= end) continue;
+            for (int h = head; h < end; h++) merge_spans(t, sh, &items[i], &c, row, h, p, out);
+            quantise_heads(t, sh, items[i].row0 + row, 1, head, end - head, out);
+        }
     }
 }
 
@@ -388,26 +404,33 @@ void op_attend(op *t, const attn_shape *sh, const attn_item *items, int n_items,
     if (!by_head(sh, out)) op_quantise(t, out, n_items ? items[n_items - 1].row0 + items[n_items - 1].n : 0);
 }
 
-/* Norm, rope and scale of one row's query heads of a group, and their integers where they are needed. */
-static void prepare_queries(const op *t, const attn_shape *sh, const attn_item *it, int row, int head, float *q,
-                            const float *cs, const attn_room *room)
+/* Norm, rope and scale of one row's query heads of a group. */
+static void prepare_queries(const op *t, const attn_shape *sh, const attn_item *it, float *q, const float *cs)
 {
     const vec_kernels *vec = &t->kernels->vec;
-    const int d = sh->head_dim, group = sh->n_head / sh->n_head_kv, blocks = attn_blocks(d);
-    float padded[ATTN_MAX_DIM];
+    const int d = sh->head_dim, group = sh->n_head / sh->n_head_kv;
     for (int g = 0; sh->q_norm && g < group; g++) vec->rmsnorm(q + g * d, sh->q_norm, sh->eps, d, q + g * d);
     if (sh->n_rot > 0) (sh->rope_pairs ? vec->rope_pairs : vec->rope_half)(q, group, d, sh->n_rot, cs);
     vec->scale(q, sh->scale, group * d);
     for (int g = 0; rotates(&it->pages.k) && g < group; g++) vec->hadamard(q + g * d, d);
-    if (!meets_closed(&it->pages.k, it->pos0 + row - it->row0)) return;
+}
+
+/* n rows' query heads of a group as integers; a head that is not whole blocks is padded with zeros. */
+static void quantise_queries(const op *t, const attn_shape *sh, int row, int n, int head, const float *q, size_t ld,
+                             const attn_room *room)
+{
+    const int d = sh->head_dim, group = sh->n_head / sh->n_head_kv, blocks = attn_blocks(d);
+    const linear_kernels *linear = &t->kernels->linear;
+    float padded[ATTN_MAX_DIM];
     if (d % ACT_BLOCK == 0) {
-        t->kernels->linear.quantise(q, group * d, query_blocks(sh, room, row, head));
+        linear->quantise(q, ld, n, group * d, query_blocks(sh, room, row, head), (size_t)(sh->n_head * blocks));
         return;
     }
-    for (int g = 0; g < group; g++) {
+    for (int i = 0; i < n * group; i++) {
         memset(padded, 0, sizeof padded);
-        memcpy(padded, q + g * d, (size_t)d * sizeof *q);
-        t->kernels->linear.quantise(padded, blocks * ACT_BLOCK, query_blocks(sh, room, row, head + g));
+        memcpy(padded, q + (size_t)(i / group) * ld + i % group * d, (size_t)d * sizeof *q);
+        linear->quantise(padded, 0, 1, blocks * ACT_BLOCK, query_blocks(sh, room, row + i / group, head + i % group),
+                         0);
     }
 }
 
@@ -437,15 +460,16 @@ static void append_piece(const op *t, const attn_shape *sh, const attn_item *it,
     const int d = sh->head_dim, group = sh->n_head / sh->n_head_kv, pos = it->pos0 + row, first = it->row0 + row;
     const int page = pos / PAGE;
     const op_pages *p = &it->pages;
+    float *qh = q + (size_t)first * ld_q + (size_t)(head_kv * group) * (size_t)d;
     float *kh = k + (size_t)first * ld_kv + (size_t)head_kv * (size_t)d;
     float *vh = v + (size_t)first * ld_kv + (size_t)head_kv * (size_t)d;
     for (int i = 0; i < n; i++) {
         const float *cs = sh->rope + (size_t)(first + i) * (size_t)sh->n_rot;
-        float *qh = q + (size_t)(first + i) * ld_q + (size_t)(head_kv * group) * (size_t)d;
-        prepare_queries(t, sh, it, first + i, head_kv * group, qh, cs, room);
+        prepare_queries(t, sh, it, qh + (size_t)i * ld_q, cs);
         prepare_key(t, sh, it, kh + (size_t)i * ld_kv, cs);
         if (rotates(&p->v)) t->kernels->vec.hadamard(vh + (size_t)i * ld_kv, d);
     }
+    if (meets_closed(&p->k, pos)) quantise_queries(t, sh, first, n, head_kv * group, qh, ld_q, room);
     attn_page open = page_of(sh, it, room, page, head_kv, true);
     attn->append_k(open.k_format, kh, ld_kv, n, pos % PAGE, d, (void *)open.k);
     attn->append_v(open.v_format, vh, ld_kv, n, pos % PAGE, d, (void *)open.v);

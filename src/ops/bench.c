@@ -199,7 +199,7 @@ kvasir_status bench_prepare(bench *b, cpu_level level)
     b->out = (float *)(void *)(b->memory + b->memory_bytes + x_bytes + q_bytes);
     team_run(b->all, fill_memory, b);
     for (size_t i = 0; i < n_x; i++) b->x[i] = (float)(i * 7 % 61) * 0.01f - 0.3f;
-    b->kernels.linear.quantise(b->x, (int)n_x, b->q);
+    b->kernels.linear.quantise(b->x, BENCH_K, BENCH_ROWS, BENCH_K, b->q, BENCH_K / ACT_BLOCK);
     return KVASIR_OK;
 }
 

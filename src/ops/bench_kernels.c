@@ -28,7 +28,7 @@ static void multiply(const tiles *t, const void *panels, int n_panels, int n_act
     bool floats = panel_kind_is_float(t->kind);
     b->kernels.linear.gemm[t->kind](panels, n_panels, BENCH_K, floats ? (const void *)b->x : (const void *)b->q,
                                     floats ? BENCH_K : BENCH_K / ACT_BLOCK, n_act, out_of(t, tid),
-                                    (size_t)n_panels * PANEL_ROWS);
+                                    (size_t)n_panels * PANEL_ROWS, false);
 }
 
 static void run_gemv(const tiles *t, size_t i, int tid)
@@ -250,8 +250,8 @@ static float *out_row(const tiles *t, int i)
 
 static void run_quantise(const tiles *t, size_t i, int tid)
 {
-    for (int r = 0; r < BENCH_FEW_ROWS; r++)
-        t->b->kernels.linear.quantise(x_row(t, r), BENCH_K, (act_block *)(void *)out_row(t, r));
+    t->b->kernels.linear.quantise(x_row(t, 0), BENCH_K, BENCH_FEW_ROWS, BENCH_K, (act_block *)(void *)out_row(t, 0),
+                                  BENCH_K / ACT_BLOCK);
 }
 
 static void run_rmsnorm(const tiles *t, size_t i, int tid)

@@ -5,13 +5,17 @@
 #include "base/checked.h"
 #include "ops/ops.h"
 
+#include <string.h>
+
 enum {
     MAX_TILE_PANELS = 8,    /* with many rows: a tile's weights stay in the second-level cache */
     MAX_STREAM_PANELS = 32, /* with few rows: longer runs of memory */
     STREAM_ROWS = 8,
     TILES_PER_THREAD = 6, /* with many rows */
     RUNS = 4,             /* of a thread's part with few rows: what another may take of it */
-    CHUNK_ROWS = 96,      /* rows of a tile's product that wait in scratch for their bias or activation */
+    CHUNK_ROWS = 258,     /* rows of a tile's products that wait in scratch */
+    DIRECT_K = 1536,      /* longest rows of an ungated tile whose sums go straight to their place */
+    FINISH_ROWS = 8,      /* of a product that are finished, then quantised */
     SCRATCH_ALIGN = 64
 };
 
@@ -22,9 +26,10 @@ size_t linear_scratch_bytes(const op_limits *l)
     return align_up(max_size(product, (size_t)l->max_k * sizeof(float)) + decoded, SCRATCH_ALIGN);
 }
 
-/* Product of `n_panels` panels with n rows. Raw rows are decoded to a float panel in the scratch first. */
+/* Product of `n_panels` panels with n rows; with `add` what is in out and the product. Raw rows are decoded to a float panel
+   in the scratch first. */
 static void multiply(const op *t, const matrix *w, int panel, int n_panels, const acts *a, int row, int n, float *out,
-                     size_t ld)
+                     size_t ld, bool add)
 {
     const linear_kernels *kn = &t->kernels->linear;
     const float *x = a->x + (size_t)row * a->ld;
@@ -33,9 +38,9 @@ static void multiply(const op *t, const matrix *w, int panel, int n_panels, cons
         bool floats = panel_kind_is_float((panel_kind)w->kind);
         size_t ldq = a->ld / ACT_BLOCK;
         if (floats)
-            kn->gemm[w->kind](data, n_panels, w->k, x, a->ld, n, out, ld);
+            kn->gemm[w->kind](data, n_panels, w->k, x, a->ld, n, out, ld, add);
         else
-            kn->gemm[w->kind](data, n_panels, w->k, a->q + (size_t)row * ldq, ldq, n, out, ld);
+            kn->gemm[w->kind](data, n_panels, w->k, a->q + (size_t)row * ldq, ldq, n, out, ld, add);
         return;
     }
     const quant_traits *traits = quant_traits_of(w->type);
@@ -48,50 +53,69 @@ static void multiply(const op *t, const matrix *w, int panel, int n_panels, cons
         const unsigned char *raw = w->data + (size_t)(panel + p) * w->panel_bytes;
         for (int r = 0; r < rows; r++) traits->decode(raw + (size_t)r * row_bytes, decoded + (size_t)r * k, k);
         panel_pack_f32(decoded, k, rows, w->k, floats);
-        kn->gemm[PANEL_F32](floats, 1, w->k, x, a->ld, n, out + PANEL_ROWS * p, ld);
+        kn->gemm[PANEL_F32](floats, 1, w->k, x, a->ld, n, out + PANEL_ROWS * p, ld, add);
     }
 }
 
-/* Whoever has computed a tile quantises it, each row while it is in the first cache: nobody waits for one thread to do a
-   whole row. */
-static void leave_blocks(const op *t, const linear_job *j, int panel, int width, int row)
+/* Whoever has computed a tile quantises it, a few rows at a time while they are in the first cache: nobody waits for one
+   thread to do a whole row. */
+static void leave_blocks(const op *t, const linear_job *j, int panel, int width, int row, int n)
 {
     int first = panel * PANEL_ROWS, valid = min_int(width, j->w->rows - first);
     size_t at = (size_t)row * j->ld_out + (size_t)first;
-    if (j->q) t->kernels->linear.quantise(j->out + at, valid, j->q + at / ACT_BLOCK);
+    if (j->q)
+        t->kernels->linear.quantise(j->out + at, j->ld_out, n, valid, j->q + at / ACT_BLOCK, j->ld_out / ACT_BLOCK);
 }
 
-/* The part of a job that only makes sense on a product: bias, gate, residual. */
-static void finish_rows(const op *t, const linear_job *j, int panel, int width, int row, int n, float *product,
-                        float *up, size_t ld)
+/* The part of a job that only makes sense on a product: bias, gate. */
+static void finish_row(const op *t, const linear_job *j, int panel, int width, int row, float *product, const float *up)
 {
     const vec_kernels *v = &t->kernels->vec;
     int valid = min_int(width, j->w->rows - panel * PANEL_ROWS);
-    for (int i = 0; i < n; i++, product += ld) {
-        float *to = j->out + (size_t)(row + i) * j->ld_out + panel * PANEL_ROWS;
-        if (j->bias) v->add(product, j->bias + panel * PANEL_ROWS, valid);
-        if (up)
-            (j->gelu ? v->gelu_mul : v->silu_mul)(product, up + (size_t)i * ld, to, width);
-        else if (j->add)
-            v->add(to, product, valid);
-        leave_blocks(t, j, panel, width, row + i);
+    float *to = j->out + (size_t)row * j->ld_out + panel * PANEL_ROWS;
+    if (j->bias) v->add(product, j->bias + panel * PANEL_ROWS, valid);
+    if (up)
+        (j->gelu ? v->gelu_mul : v->silu_mul)(product, up, to, width);
+    else if (product != to)
+        memcpy(to, product, (size_t)valid * sizeof *to);
+}
+
+static void finish_rows(const op *t, const linear_job *j, int panel, int width, int row, int n, float *product,
+                        const float *up, size_t ld)
+{
+    for (int i = 0; i < n; i += FINISH_ROWS) {
+        int rows = min_int(FINISH_ROWS, n - i);
+        for (int r = i; r < i + rows; r++)
+            finish_row(t, j, panel, width, row + r, product + (size_t)r * ld, up ? up + (size_t)r * ld : NULL);
+        leave_blocks(t, j, panel, width, row + i, rows);
     }
 }
 
-void linear_tile(const op *t, const acts *a, int n, const linear_job *j, int panel, int n_panels)
+/* Of few rows the product of an ungated job is made where it belongs. */
+static void direct_tile(const op *t, const acts *a, int n, const linear_job *j, int panel, int n_panels)
 {
     float *out = j->out + panel * PANEL_ROWS;
-    if (!j->up && !j->add) {
-        multiply(t, j->w, panel, n_panels, a, 0, n, out, j->ld_out);
-        if (j->bias || j->q) finish_rows(t, j, panel, n_panels * PANEL_ROWS, 0, n, out, NULL, j->ld_out);
+    multiply(t, j->w, panel, n_panels, a, 0, n, out, j->ld_out, j->add);
+    if (j->bias || j->q) finish_rows(t, j, panel, n_panels * PANEL_ROWS, 0, n, out, NULL, j->ld_out);
+}
+
+/* Sums that come and go for every part of k would push each other out of the caches where rows lie far apart: those of many
+   rows are made in the scratch, where they are close together. */
+void linear_tile(const op *t, const acts *a, int n, const linear_job *j, int panel, int n_panels)
+{
+    if (!j->up && (n <= STREAM_ROWS || j->w->k <= DIRECT_K)) {
+        direct_tile(t, a, n, j, panel, n_panels);
         return;
     }
     int step = n <= STREAM_ROWS ? n : CHUNK_ROWS, width = n_panels * PANEL_ROWS;
     float *product = (float *)(void *)t->scratch, *up = j->up ? product + step * width : NULL;
     for (int row = 0; row < n; row += step) {
         int rows = min_int(step, n - row);
-        multiply(t, j->w, panel, n_panels, a, row, rows, product, (size_t)width);
-        if (up) multiply(t, j->up, panel, n_panels, a, row, rows, up, (size_t)width);
+        for (int r = 0; r < rows && j->add; r++)
+            memcpy(product + r * width, j->out + (size_t)(row + r) * j->ld_out + panel * PANEL_ROWS,
+                   (size_t)width * sizeof *product);
+        multiply(t, j->w, panel, n_panels, a, row, rows, product, (size_t)width, j->add);
+        if (up) multiply(t, j->up, panel, n_panels, a, row, rows, up, (size_t)width, false);
         finish_rows(t, j, panel, width, row, rows, product, up, (size_t)width);
     }
 }

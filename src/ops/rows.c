@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+enum { NORM_ELEMENTS = 8192 }; /* normed before they are quantised */
+
 /* One thread's share of the rows: whole ones in turn, or a part of one where there are fewer rows than threads, since
    then the others would wait for it. Parts are whole blocks. */
 typedef struct share {
@@ -20,20 +22,30 @@ static share share_of(const op *t, int n_rows, int k)
     return (share){.row = t->tid / parts, .step = n_rows, .first = first, .n = min_int(each, k - first)};
 }
 
-static void quantise_part(const op *t, const acts *a, int row, const share *s)
+/* A thread's part of n of its rows from `row` on. */
+static void quantise_part(const op *t, const acts *a, const share *s, int row, int n)
 {
-    size_t block = (size_t)row * (a->ld / ACT_BLOCK) + (size_t)(s->first / ACT_BLOCK);
-    if (a->q && s->n > 0) t->kernels->linear.quantise(a->x + (size_t)row * a->ld + s->first, s->n, a->q + block);
+    const size_t ldq = a->ld / ACT_BLOCK, block = (size_t)row * ldq + (size_t)(s->first / ACT_BLOCK),
+                 step = (size_t)s->step;
+    if (a->q && s->n > 0)
+        t->kernels->linear.quantise(a->x + (size_t)row * a->ld + s->first, a->ld * step, n, s->n, a->q + block,
+                                    ldq * step);
 }
 
+/* A few rows are normed and then quantised together, while they are in the first-level cache. */
 void op_norm(op *t, const float *x, size_t ld, const float *w, float eps, int n, acts *out)
 {
     const share s = share_of(t, n, out->k);
-    for (int i = s.row; i < n; i += s.step) {
-        float *to = out->x + (size_t)i * out->ld, *row = s.whole ? to : (float *)(void *)t->scratch;
-        t->kernels->vec.rmsnorm(x + (size_t)i * ld, w, eps, out->k, row);
-        if (!s.whole) memcpy(to + s.first, row + s.first, (size_t)s.n * sizeof *to);
-        quantise_part(t, out, i, &s);
+    const int few = max_int(NORM_ELEMENTS / out->k, 1);
+    for (int i = s.row; i < n;) {
+        const int first = i;
+        int rows = 0;
+        for (; rows < few && i < n; rows++, i += s.step) {
+            float *to = out->x + (size_t)i * out->ld, *row = s.whole ? to : (float *)(void *)t->scratch;
+            t->kernels->vec.rmsnorm(x + (size_t)i * ld, w, eps, out->k, row);
+            if (!s.whole) memcpy(to + s.first, row + s.first, (size_t)s.n * sizeof *to);
+        }
+        quantise_part(t, out, &s, first, rows);
     }
     team_barrier(t->team);
 }
@@ -52,7 +64,7 @@ void op_quantise(op *t, acts *a, int n)
 {
     if (!a->q) return;
     const share s = share_of(t, n, a->k);
-    for (int i = s.row; i < n; i += s.step) quantise_part(t, a, i, &s);
+    if (s.row < n) quantise_part(t, a, &s, s.row, (n - s.row + s.step - 1) / s.step);
     team_barrier(t->team);
 }
 

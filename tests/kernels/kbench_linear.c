@@ -27,7 +27,7 @@ static void run_job(void *p)
     size_t ld = panel_kind_is_float(j->kind) ? (size_t)j->k : (size_t)j->k / ACT_BLOCK;
     for (int i = j->first; i < j->last; i += CALL_PANELS) {
         int n = j->last - i < CALL_PANELS ? j->last - i : CALL_PANELS;
-        j->kernels->gemm[j->kind](j->panels + (size_t)i * bytes, n, j->k, j->acts, ld, j->n_act, j->out, ld_out);
+        j->kernels->gemm[j->kind](j->panels + (size_t)i * bytes, n, j->k, j->acts, ld, j->n_act, j->out, ld_out, false);
     }
 }
 
@@ -114,7 +114,7 @@ static void run_pack(void *p)
 static void run_quantise(void *p)
 {
     const rows_job *j = p;
-    j->kernels->quantise(j->x, j->k, j->q);
+    j->kernels->quantise(j->x, 0, 1, j->k, j->q, 0);
 }
 
 static void bench_rows(const linear_kernels *t, uint8_t *memory, float *x, act_block *q)
@@ -153,7 +153,7 @@ void kcheck_bench_linear(kcheck *k)
     if (!memory) return;
     fill(memory, WEIGHT_BYTES);
     kcheck_floats(k, IN_NORMAL, x, most);
-    t.quantise(x, (int)most, q);
+    t.quantise(x, 0, 1, (int)most, q, 0);
     bench_rows(&t, memory, x, q);
     fill(memory, WEIGHT_BYTES);
     for (size_t w = 0; w < sizeof widths / sizeof *widths; w++) {

@@ -73,7 +73,7 @@ static void pack_queries(kcheck *k, scene *c, int n, int dim)
     memset(padded, 0, blocks * ACT_BLOCK * sizeof *padded);
     for (int i = 0; i < n; i++) {
         memcpy(padded, c->q + (size_t)i * (size_t)dim, (size_t)dim * sizeof *padded);
-        ref.quantise(padded, (int)blocks * ACT_BLOCK, c->qi + (size_t)i * blocks);
+        ref.quantise(padded, 0, 1, (int)blocks * ACT_BLOCK, c->qi + (size_t)i * blocks, 0);
     }
     kcheck_free(k, padded);
 }
@@ -462,7 +462,7 @@ static void check_sequence(kcheck *k, const attn_kernels *t, attn_format f, int 
     for (size_t i = 0; i < n; i++) keys[i] += i % (size_t)dim == 3 ? 30.0f : 0;
     kcheck_floats(k, IN_NORMAL, q, (size_t)dim);
     for (int d = 0; d < dim; d++) q[d] *= (f >= ATTN_Q8 ? 1.0f : 3.0f) / sqrtf((float)dim);
-    ref.quantise(q, attn_blocks(dim) * ACT_BLOCK, qi);
+    ref.quantise(q, 0, 1, attn_blocks(dim) * ACT_BLOCK, qi, 0);
     for (int page = 0; page < PAGES; page++) {
         int rows = page < PAGES - 1 ? KV_PAGE : TOKENS % KV_PAGE, span = page / SPAN;
         size_t at = (size_t)page * cells;
@@ -560,7 +560,7 @@ static void run_bench(kcheck *k, const attn_kernels *t)
     memset(memory, 0x3a, room); /* 0x3a3a is 0.78 */
     for (int i = 0; i < MOST * MAX_DIM; i++) q[i] = kcheck_normal(k) * 0.1f;
     linear_kernels_init(&linear, CPU_REF);
-    linear.quantise(q, MOST * MAX_DIM, qi);
+    linear.quantise(q, 0, 1, MOST * MAX_DIM, qi, 0);
     memset(hi, KV_PAGE, sizeof hi);
     bench b = {.t = t, .memory = memory, .a = {.q = q, .qi = qi, .o = o, .m = m, .s = s, .lo = lo, .hi = hi}};
     for (size_t i = 0; i < 4 * sizeof shapes / sizeof *shapes; i++) {

@@ -1,6 +1,7 @@
 /* "linear" with plain NEON. */
 #define TILE_ACTS 2
 #include "kernels/arm/neon_words.h"
+#include "kernels/arm/neon_lanes.h"
 
 /* 16-bit products of the bytes of rows 0-1 and 2-3. A product is at most 128 * 127 in magnitude, two fit. */
 typedef int16x8x2_t dots;
@@ -28,76 +29,60 @@ INLINE ivec dots_fold(ivec t, dots s)
 
 #include "kernels/linear_tile.h"
 
-/* ---- activations to int8: the steps of ref/linear.c; the eight lanes are two vectors ---- */
+/* ---- what kernels/linear_quantise.h asks for ---- */
 
-INLINE float max_magnitude(const float32x4_t x[8])
+INLINE ivec i_sub(ivec a, ivec b)
 {
-    float32x4_t most = vdupq_n_f32(0);
-    for (int i = 0; i < 8; i++) most = vmaxnmq_f32(most, vabsq_f32(x[i]));
-    return vmaxnmvq_f32(most);
+    return vsubq_s32(a, b);
+}
+INLINE ivec i_round(fvec x)
+{
+    return vcvtnq_s32_f32(x);
+}
+INLINE ivec i_low_bytes(ivec a, ivec b)
+{
+    int16x8_t pairs = vreinterpretq_s16_s8(vuzp1q_s8(vreinterpretq_s8_s32(a), vreinterpretq_s8_s32(b)));
+    return vreinterpretq_s32_s16(vzip1q_s16(pairs, vextq_s16(pairs, pairs, 4)));
+}
+/* Twice the product, plus 2^15, over 2^16. */
+INLINE ivec h_scale(ivec y, ivec m)
+{
+    return vreinterpretq_s32_s16(vqrdmulhq_s16(vreinterpretq_s16_s32(y), vreinterpretq_s16_s32(m)));
+}
+INLINE ivec h_dot(ivec sum, ivec a, ivec b)
+{
+    int16x8_t x = vreinterpretq_s16_s32(a), y = vreinterpretq_s16_s32(b);
+    return vaddq_s32(sum, vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y)));
+}
+INLINE fvec f_abs(fvec x)
+{
+    return vabsq_f32(x);
+}
+INLINE fvec f_div(fvec a, fvec b)
+{
+    return vdivq_f32(a, b);
+}
+INLINE fvec f_max(fvec a, fvec b)
+{
+    return vmaxnmq_f32(a, b);
+}
+INLINE fvec f_if_greater(fvec a, fvec b, fvec x, fvec y)
+{
+    return vbslq_f32(vcgtq_f32(a, b), x, y);
+}
+INLINE void f_transpose(fvec r[4])
+{
+    fvec from[4] = {r[0], r[1], r[2], r[3]};
+    transpose_four(from, r);
+}
+INLINE void f_store_n(float *p, fvec x, int n)
+{
+    float all[4];
+    vst1q_f32(all, x);
+    memcpy(p, all, (size_t)n * sizeof *p);
 }
 
-INLINE float add_lanes(float32x4_t low, float32x4_t high)
-{
-    float32x4_t sum = vaddq_f32(low, high);
-    float32x2_t half = vadd_f32(vget_low_f32(sum), vget_high_f32(sum));
-    return vget_lane_f32(half, 0) + vget_lane_f32(half, 1);
-}
-
-/* One rounding's sums of y*q and q*q. */
-INLINE void try_rounding(const float32x4_t y[8], float ratio, float *a, float *b)
-{
-    float32x4_t yq[2] = {vdupq_n_f32(0), vdupq_n_f32(0)}, qq[2] = {vdupq_n_f32(0), vdupq_n_f32(0)};
-    for (int i = 0; i < 8; i++) {
-        float32x4_t q = vrndnq_f32(vmulq_n_f32(y[i], ratio));
-        yq[i % 2] = vfmaq_f32(yq[i % 2], y[i], q);
-        qq[i % 2] = vfmaq_f32(qq[i % 2], q, q);
-    }
-    *a = add_lanes(yq[0], yq[1]);
-    *b = add_lanes(qq[0], qq[1]);
-}
-
-/* 16 values to bytes within -127..127; a NaN becomes 0. Returns their sum. */
-INLINE int store_bytes(const float32x4_t x[4], float inverse, int8_t *to)
-{
-    int16x4_t w[4];
-    for (int i = 0; i < 4; i++) {
-        float32x4_t q = vminq_f32(vmaxq_f32(vmulq_n_f32(x[i], inverse), vdupq_n_f32(-127)), vdupq_n_f32(127));
-        w[i] = vmovn_s32(vcvtnq_s32_f32(q));
-    }
-    int8x16_t bytes = vcombine_s8(vmovn_s16(vcombine_s16(w[0], w[1])), vmovn_s16(vcombine_s16(w[2], w[3])));
-    vst1q_s8(to, bytes);
-    return vaddlvq_s8(bytes);
-}
-
-enum { CANDIDATES = 6 };
-
-static void quantise_block(const float *values, act_block *out)
-{
-    float32x4_t y[8];
-    for (int i = 0; i < 8; i++) y[i] = vld1q_f32(values + 4 * i);
-    float amax = max_magnitude(y), most = 0, best = 1;
-    memset(out, 0, sizeof *out);
-    if (!(amax >= 0x1p-110f && amax < __builtin_inff())) return;
-    for (int i = 0; i < 8; i++) y[i] = vmulq_n_f32(y[i], 127.0f / amax);
-    for (int c = 0; c < CANDIDATES; c++) {
-        float a, b, ratio = (127.0f - (float)c) / 127.0f;
-        try_rounding(y, ratio, &a, &b);
-        float explained = a * a / b;
-        if (c > 0 && !(explained > most)) continue;
-        most = explained;
-        best = ratio;
-        out->d = amax / 127.0f * (a / b);
-    }
-    if (!(most >= 0)) out->d = amax / 127.0f; /* a NaN among the values */
-    int low = store_bytes(y, best, out->q), high = store_bytes(y + 4, best, out->q + 16);
-    act_block_sums(out, low, high);
-}
-
-static void quantise(const float *x, int k, act_block *out)
-{
-    for (int b = 0; b < k / ACT_BLOCK; b++) quantise_block(x + b * ACT_BLOCK, out + b);
-}
+#include "kernels/linear_quantise.h"
 
 void linear_init_neon(linear_kernels *t)
 {

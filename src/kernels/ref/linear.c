@@ -12,70 +12,65 @@
 
 enum { CANDIDATES = 6 };
 
-/* x to the nearest even integer; |x| < 2^22. Adding 1.5 * 2^23 leaves no room for a fraction. */
-static float nearest(float x)
+/* x to the nearest even integer, |x| < 2^22: adding 1.5 * 2^23 leaves no room for a fraction. NaN to 0. */
+static int nearest(float x)
 {
-    return (x + 0x1.8p23f) - 0x1.8p23f;
+    return x == x ? (int)((x + 0x1.8p23f) - 0x1.8p23f) : 0;
 }
 
-/* Adds eight lanes. */
-static float add_lanes(float lane[8])
+/* y times most/32767, rounded. */
+static int round_to(int y, int most)
 {
-    for (int half = 4; half > 0; half /= 2)
-        for (int i = 0; i < half; i++) lane[i] += lane[i + half];
-    return lane[0];
+    return (y * most + (1 << 14)) >> 15;
 }
 
-/* Rounds 32 values times `ratio`; *scale is what q must be multiplied by to come nearest to y. Returns how
-   much of y's sum of squares that explains. */
-static float try_rounding(const float *y, float ratio, float *q, float *scale)
+/* The sums of y*q and q*q, where q is y's 32 values rounded to at most `most`. */
+static void try_rounding(const int *y, int most, float *a, float *b)
 {
-    float yq[8] = {0}, qq[8] = {0};
+    int yq = 0, qq = 0;
     for (int i = 0; i < ACT_BLOCK; i++) {
-        q[i] = nearest(y[i] * ratio);
-        yq[i % 8] = fmaf(y[i], q[i], yq[i % 8]);
-        qq[i % 8] = fmaf(q[i], q[i], qq[i % 8]);
+        int q = round_to(y[i], most);
+        yq += y[i] * q;
+        qq += q * q;
     }
-    float a = add_lanes(yq), b = add_lanes(qq);
-    *scale = a / b;
-    return a * a / b;
-}
-
-/* A NaN among the values (amax does not see it) is in range too. */
-static int8_t in_range(float q)
-{
-    if (!(q >= -127.0f)) return -127;
-    return q > 127.0f ? 127 : (int8_t)q;
+    *a = (float)yq;
+    *b = (float)qq;
 }
 
 static void quantise_block(const float *x, act_block *out)
 {
-    float amax = 0, best = 0, scale, y[ACT_BLOCK], q[ACT_BLOCK], best_q[ACT_BLOCK];
+    float amax = 0, a, b, best_a, best_b;
+    int y[ACT_BLOCK], most = 127, sum[2] = {0};
     for (int i = 0; i < ACT_BLOCK; i++)
         if (fabsf(x[i]) > amax) amax = fabsf(x[i]);
     memset(out, 0, sizeof *out);
     if (!(amax >= 0x1p-110f && amax < INFINITY)) return;
 
-    for (int i = 0; i < ACT_BLOCK; i++) y[i] = x[i] * (127.0f / amax);
-    for (int c = 0; c < CANDIDATES; c++) {
-        float explained = try_rounding(y, (127.0f - (float)c) / 127.0f, q, &scale);
-        if (c > 0 && !(explained > best)) continue;
-        best = explained;
-        out->d = amax / 127.0f * scale;
-        memcpy(best_q, q, sizeof q);
+    for (int i = 0; i < ACT_BLOCK; i++) y[i] = nearest(x[i] * (32767.0f / amax));
+    try_rounding(y, most, &best_a, &best_b);
+    for (int c = 1; c < CANDIDATES; c++) {
+        try_rounding(y, 127 - c, &a, &b);
+        if (!(a * a * best_b > best_a * best_a * b)) continue;
+        best_a = a;
+        best_b = b;
+        most = 127 - c;
     }
-    if (!(best >= 0)) out->d = amax / 127.0f; /* a NaN among the values */
-    int sum[2] = {0};
+    out->d = amax * (1 / 32767.0f) * (best_a / best_b);
     for (int i = 0; i < ACT_BLOCK; i++) {
-        out->q[i] = in_range(best_q[i]);
+        out->q[i] = (int8_t)round_to(y[i], most);
         sum[i / 16] += out->q[i];
     }
-    act_block_sums(out, sum[0], sum[1]);
+    out->ds = out->d * (float)(sum[0] + sum[1]);
+    out->minus128[0] = -128 * sum[0];
+    out->minus128[1] = -128 * sum[1];
+    out->minus128[2] = -128 * (sum[0] + sum[1]);
 }
 
-static void quantise(const float *x, int k, act_block *out)
+static void quantise(const float *x, size_t ld, int n, int k, act_block *out, size_t ld_out)
 {
-    for (int b = 0; b < k / ACT_BLOCK; b++) quantise_block(x + b * ACT_BLOCK, out + b);
+    for (int i = 0; i < n; i++)
+        for (int b = 0; b < k / ACT_BLOCK; b++)
+            quantise_block(x + (size_t)i * ld + b * ACT_BLOCK, out + (size_t)i * ld_out + b);
 }
 
 /* ---- panels (layouts: panel.c) ---- */
@@ -282,12 +277,12 @@ static void clear(float *out, size_t ld_out, int n_act)
 
 /* Each block is unpacked once and meets all rows of activations; the sums wait in `out`. */
 static void gemm_quant(panel_kind kind, const void *panels, int n_panels, int k, const act_block *acts, size_t ld_act,
-                       int n_act, float *out, size_t ld_out)
+                       int n_act, float *out, size_t ld_out, bool add)
 {
     panel_block block;
     const uint8_t *panel = panels;
     for (int p = 0; p < n_panels; p++, panel += panel_bytes(kind, k), out += PANEL_ROWS) {
-        clear(out, ld_out, n_act);
+        if (!add) clear(out, ld_out, n_act);
         for (int b = 0; b < k / ACT_BLOCK; b++) {
             unpack(kind, panel, b, &block);
             for (int t = 0; t < n_act; t++)
@@ -304,11 +299,11 @@ static float widen(panel_kind kind, const void *panel, size_t i)
 }
 
 static void gemm_float(panel_kind kind, const void *panels, int n_panels, int k, const float *x, size_t ld_act,
-                       int n_act, float *out, size_t ld_out)
+                       int n_act, float *out, size_t ld_out, bool add)
 {
     const uint8_t *panel = panels;
     for (int p = 0; p < n_panels; p++, panel += panel_bytes(kind, k), out += PANEL_ROWS) {
-        clear(out, ld_out, n_act);
+        if (!add) clear(out, ld_out, n_act);
         for (int i = 0; i < k; i++) {
             float w[PANEL_ROWS];
             for (int r = 0; r < PANEL_ROWS; r++) w[r] = widen(kind, panel, (size_t)i * PANEL_ROWS + (size_t)r);
@@ -322,9 +317,9 @@ static void gemm_float(panel_kind kind, const void *panels, int n_panels, int k,
 
 #define GEMM(kind, family)                                                                                             \
     static void gemm_##kind(const void *panels, int n_panels, int k, const void *acts, size_t ld_act, int n_act,       \
-                            float *out, size_t ld_out)                                                                 \
+                            float *out, size_t ld_out, bool add)                                                       \
     {                                                                                                                  \
-        gemm_##family(PANEL_##kind, panels, n_panels, k, acts, ld_act, n_act, out, ld_out);                            \
+        gemm_##family(PANEL_##kind, panels, n_panels, k, acts, ld_act, n_act, out, ld_out, add);                       \
     }
 GEMM(F32, float)
 GEMM(F16, float)

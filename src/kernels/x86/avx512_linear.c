@@ -8,6 +8,7 @@
 #define FLOAT_PANELS 4
 
 #include "kernels/linear.h"
+#include "kernels/x86/avx512_lanes.h"
 
 typedef __m512i ivec;
 typedef __m512 fvec;
@@ -32,6 +33,10 @@ INLINE ivec i_set(int32_t x)
 INLINE ivec i_add(ivec a, ivec b)
 {
     return _mm512_add_epi32(a, b);
+}
+INLINE ivec i_sub(ivec a, ivec b)
+{
+    return _mm512_sub_epi32(a, b);
 }
 INLINE ivec i_and(ivec a, ivec b)
 {
@@ -133,6 +138,56 @@ INLINE void f_store(float *p, fvec x)
     _mm512_storeu_ps(p, x);
 }
 
+/* For kernels/linear_quantise.h. */
+INLINE ivec i_round(fvec x)
+{
+    return _mm512_cvtps_epi32(x);
+}
+INLINE ivec i_low_bytes(ivec a, ivec b)
+{
+    const __m512i even = _mm512_set4_epi32((int)0x80800e0c, (int)0x80800a08, (int)0x80800604, (int)0x80800200);
+    return _mm512_or_si512(_mm512_shuffle_epi8(a, even), _mm512_slli_epi32(_mm512_shuffle_epi8(b, even), 16));
+}
+INLINE ivec h_scale(ivec y, ivec m)
+{
+    return _mm512_mulhrs_epi16(y, m);
+}
+INLINE ivec h_dot(ivec sum, ivec a, ivec b)
+{
+    return _mm512_dpwssd_epi32(sum, a, b);
+}
+INLINE fvec f_abs(fvec x)
+{
+    return _mm512_abs_ps(x);
+}
+INLINE fvec f_div(fvec a, fvec b)
+{
+    return _mm512_div_ps(a, b);
+}
+INLINE fvec f_max(fvec a, fvec b)
+{
+    return _mm512_max_ps(a, b);
+}
+INLINE fvec f_if_greater(fvec a, fvec b, fvec x, fvec y)
+{
+    return _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), x);
+}
+INLINE void f_transpose(fvec r[16])
+{
+    v16_transpose(r);
+}
+INLINE void f_store_n(float *p, fvec x, int n)
+{
+    if (n != 13) {
+        v16_store_n(p, x, n);
+        return;
+    }
+    _mm256_storeu_ps(p, _mm512_castps512_ps256(x)); /* faster than a mask */
+    __m256 upper = _mm512_extractf32x8_ps(x, 1);
+    _mm_storeu_ps(p + 8, _mm256_castps256_ps128(upper));
+    _mm_store_ss(p + 12, _mm256_extractf128_ps(upper, 1));
+}
+
 INLINE dots dots_start(ivec t)
 {
     return t;
@@ -159,6 +214,7 @@ INLINE bool dots_signed(panel_kind kind)
 }
 
 #include "kernels/linear_tile.h"
+#include "kernels/linear_quantise.h"
 
 #ifdef KERNELS_ZEN4
 #define linear_init_avx512 linear_init_zen4
@@ -167,5 +223,5 @@ INLINE bool dots_signed(panel_kind kind)
 void linear_init_avx512(linear_kernels *t)
 {
     set_gemms(t);
-    quantise_init_avx512(t);
+    t->quantise = quantise;
 }
