@@ -67,57 +67,68 @@ static void leave_blocks(const op *t, const linear_job *j, int panel, int width,
         t->kernels->linear.quantise(j->out + at, j->ld_out, n, valid, j->q + at / ACT_BLOCK, j->ld_out / ACT_BLOCK);
 }
 
-/* The part of a job that only makes sense on a product: bias, gate. */
-static void finish_row(const op *t, const linear_job *j, int panel, int width, int row, float *product, const float *up)
+static void copy_rows(float *to, size_t ld_to, const float *from, size_t ld_from, int n, int width)
 {
-    const vec_kernels *v = &t->kernels->vec;
-    int valid = min_int(width, j->w->rows - panel * PANEL_ROWS);
-    float *to = j->out + (size_t)row * j->ld_out + panel * PANEL_ROWS;
-    if (j->bias) v->add(product, j->bias + panel * PANEL_ROWS, valid);
-    if (up)
-        (j->gelu ? v->gelu_mul : v->silu_mul)(product, up, to, width);
-    else if (product != to)
-        memcpy(to, product, (size_t)valid * sizeof *to);
-}
-
-static void finish_rows(const op *t, const linear_job *j, int panel, int width, int row, int n, float *product,
-                        const float *up, size_t ld)
-{
-    for (int i = 0; i < n; i += FINISH_ROWS) {
-        int rows = min_int(FINISH_ROWS, n - i);
-        for (int r = i; r < i + rows; r++)
-            finish_row(t, j, panel, width, row + r, product + (size_t)r * ld, up ? up + (size_t)r * ld : NULL);
-        leave_blocks(t, j, panel, width, row + i, rows);
-    }
-}
-
-/* Of few rows the product of an ungated job is made where it belongs. */
-static void direct_tile(const op *t, const acts *a, int n, const linear_job *j, int panel, int n_panels)
-{
-    float *out = j->out + panel * PANEL_ROWS;
-    multiply(t, j->w, panel, n_panels, a, 0, n, out, j->ld_out, j->add);
-    if (j->bias || j->q) finish_rows(t, j, panel, n_panels * PANEL_ROWS, 0, n, out, NULL, j->ld_out);
+    for (int i = 0; i < n; i++) memcpy(to + (size_t)i * ld_to, from + (size_t)i * ld_from, (size_t)width * sizeof *to);
 }
 
 /* Sums that come and go for every part of k would push each other out of the caches where rows lie far apart: those of many
-   rows are made in the scratch, where they are close together. */
-void linear_tile(const op *t, const acts *a, int n, const linear_job *j, int panel, int n_panels)
+   long rows are made in the scratch, where they are close together. */
+static void multiply_into(const op *t, const acts *a, int n, const linear_job *j, int panel, int n_panels, float *out)
 {
-    if (!j->up && (n <= STREAM_ROWS || j->w->k <= DIRECT_K)) {
-        direct_tile(t, a, n, j, panel, n_panels);
+    if (n <= STREAM_ROWS || j->w->k <= DIRECT_K) {
+        multiply(t, j->w, panel, n_panels, a, 0, n, out, j->ld_out, j->add);
         return;
     }
-    int step = n <= STREAM_ROWS ? n : CHUNK_ROWS, width = n_panels * PANEL_ROWS;
-    float *product = (float *)(void *)t->scratch, *up = j->up ? product + step * width : NULL;
+    const int width = n_panels * PANEL_ROWS;
+    float *sums = (float *)(void *)t->scratch;
+    for (int row = 0; row < n; row += CHUNK_ROWS, out += CHUNK_ROWS * j->ld_out) {
+        int rows = min_int(CHUNK_ROWS, n - row);
+        if (j->add) copy_rows(sums, (size_t)width, out, j->ld_out, rows, width);
+        multiply(t, j->w, panel, n_panels, a, row, rows, sums, (size_t)width, j->add);
+        copy_rows(out, j->ld_out, sums, (size_t)width, rows, width);
+    }
+}
+
+static void plain_tile(const op *t, const acts *a, int n, const linear_job *j, int panel, int n_panels)
+{
+    const int first = panel * PANEL_ROWS, width = n_panels * PANEL_ROWS, valid = min_int(width, j->w->rows - first);
+    multiply_into(t, a, n, j, panel, n_panels, j->out + first);
+    for (int row = 0; row < n && (j->bias || j->q); row += FINISH_ROWS) {
+        int end = min_int(row + FINISH_ROWS, n);
+        for (int i = row; i < end && j->bias; i++)
+            t->kernels->vec.add(j->out + (size_t)i * j->ld_out + first, j->bias + first, valid);
+        leave_blocks(t, j, panel, width, row, end - row);
+    }
+}
+
+/* Rows from..to-1, at most FINISH_ROWS, of a gated job, of which both products are there. */
+static void gate_rows(const op *t, const linear_job *j, int panel, int width, int from, int to, const float *gate,
+                      const float *up)
+{
+    const vec_kernels *v = &t->kernels->vec;
+    for (int i = from; i < to; i++, gate += width, up += width)
+        (j->gelu ? v->gelu_mul : v->silu_mul)(gate, up, j->out + (size_t)i * j->ld_out + panel * PANEL_ROWS, width);
+    leave_blocks(t, j, panel, width, from, to - from);
+}
+
+static void gated_tile(const op *t, const acts *a, int n, const linear_job *j, int panel, int n_panels)
+{
+    const int step = n <= STREAM_ROWS ? n : CHUNK_ROWS, width = n_panels * PANEL_ROWS;
+    float *gate = (float *)(void *)t->scratch, *up = gate + step * width;
     for (int row = 0; row < n; row += step) {
         int rows = min_int(step, n - row);
-        for (int r = 0; r < rows && j->add; r++)
-            memcpy(product + r * width, j->out + (size_t)(row + r) * j->ld_out + panel * PANEL_ROWS,
-                   (size_t)width * sizeof *product);
-        multiply(t, j->w, panel, n_panels, a, row, rows, product, (size_t)width, j->add);
-        if (up) multiply(t, j->up, panel, n_panels, a, row, rows, up, (size_t)width, false);
-        finish_rows(t, j, panel, width, row, rows, product, up, (size_t)width);
+        multiply(t, j->w, panel, n_panels, a, row, rows, gate, (size_t)width, false);
+        multiply(t, j->up, panel, n_panels, a, row, rows, up, (size_t)width, false);
+        for (int i = 0; i < rows; i += FINISH_ROWS)
+            gate_rows(t, j, panel, width, row + i, row + min_int(i + FINISH_ROWS, rows), gate + i * width,
+                      up + i * width);
     }
+}
+
+void linear_tile(const op *t, const acts *a, int n, const linear_job *j, int panel, int n_panels)
+{
+    (j->up ? gated_tile : plain_tile)(t, a, n, j, panel, n_panels);
 }
 
 int linear_tile_panels(int total, int n, int n_threads)

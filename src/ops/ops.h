@@ -66,7 +66,7 @@ void op_gather(op *t, const float *x, size_t ld, const int *index, int n, float 
 typedef struct linear_job {
     const matrix *w;
     const matrix *up;  /* with `up`, out = activation(w x) * (up x): a gated feed-forward half */
-    const float *bias; /* added to the product, NULL: none */
+    const float *bias; /* added to the product where there is no `up`, NULL: none */
     float *out;
     size_t ld_out; /* at least the rows of w rounded up to 16 */
     act_block *q;  /* NULL, or out as blocks too, ld_out/32 apart; the rows of w are then a multiple of 32 */
