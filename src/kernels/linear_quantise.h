@@ -8,13 +8,15 @@
      i_low_bytes(a, b)         the lower bytes of the four 16-bit numbers in each word of a and b, as one word
      h_scale(y, m)             pairs of 16-bit numbers: (y * m + 2^14) >> 15
      h_dot(sum, a, b)          words: adds the two products of a's and b's pairs
-     f_abs, f_div, f_bits(ivec), i_bits_of(fvec)
+     f_abs, f_div
      f_max(a, b)               b where a is NaN
      f_if_greater(a, b, x, y)  a > b ? x : y
      f_transpose(r)            r[ROWS] as a ROWS x ROWS matrix, in place
      f_store_n(p, x, n)        the first n lanes; n is constant */
 #ifndef KVASIR_KERNELS_LINEAR_QUANTISE_H
 #define KVASIR_KERNELS_LINEAR_QUANTISE_H
+
+#include <stddef.h>
 
 enum { CANDIDATES = 6, ACT_PAIRS = ACT_BLOCK / 2, ACT_BLOCK_WORDS = sizeof(act_block) / 4, WORDS_ROOM = 16 };
 _Static_assert(ACT_BLOCK_WORDS == 13 && offsetof(act_block, ds) == 4 && offsetof(act_block, minus128) == 8 &&
