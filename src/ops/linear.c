@@ -74,8 +74,9 @@ static void copy_rows(float *to, size_t ld_to, const float *from, size_t ld_from
 
 /* Sums that come and go for every part of k would push each other out of the caches where rows lie far apart: those of many
    long rows are made in the scratch, where they are close together. */
-static void multiply_into(const op *t, const acts *a, int n, const linear_job *j, int panel, int n_panels, float *out)
+static void multiply_into(const op *t, const acts *a, int n, const linear_job *j, int panel, int n_panels)
 {
+    float *out = j->out + panel * PANEL_ROWS;
     if (n <= STREAM_ROWS || j->w->k <= DIRECT_K) {
         multiply(t, j->w, panel, n_panels, a, 0, n, out, j->ld_out, j->add);
         return;
@@ -93,7 +94,7 @@ static void multiply_into(const op *t, const acts *a, int n, const linear_job *j
 static void plain_tile(const op *t, const acts *a, int n, const linear_job *j, int panel, int n_panels)
 {
     const int first = panel * PANEL_ROWS, width = n_panels * PANEL_ROWS, valid = min_int(width, j->w->rows - first);
-    multiply_into(t, a, n, j, panel, n_panels, j->out + first);
+    multiply_into(t, a, n, j, panel, n_panels);
     for (int row = 0; row < n && (j->bias || j->q); row += FINISH_ROWS) {
         int end = min_int(row + FINISH_ROWS, n);
         for (int i = row; i < end && j->bias; i++)
