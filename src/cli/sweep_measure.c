@@ -5,10 +5,10 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/quantile.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -137,19 +137,11 @@ static kvasir_status warm_up(meter *m)
 
 /* ---- a row ---- */
 
-static int by_value(const void *a, const void *b)
+/* Sorts them. */
+static double median(double *values, int n)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Between two values in proportion; sorts them. */
-static double quantile(double *values, int n, double share)
-{
-    qsort(values, (size_t)n, sizeof *values, by_value);
-    double at = share * (n - 1);
-    int low = (int)at, high = min_int(low + 1, n - 1);
-    return values[low] + (at - low) * (values[high] - values[low]);
+    sort_ascending(values, n);
+    return quantile(values, n, 0.5);
 }
 
 static void note_memory(const meter *m, const kvasir_seq *f, sweep_row *r)
@@ -192,8 +184,8 @@ static kvasir_status measure_prefill(meter *m, sweep_row *r, progress *bar)
         if (status != KVASIR_OK) return status;
         show(m, bar, (i + 1) * p->pp, p->repeat * p->pp, 1 - 0.5 * (i + 1) / p->repeat);
     }
-    r->prefill_tps = p->pp / quantile(prefill, p->repeat, 0.5);
-    r->ttft_ms = 1e3 * quantile(first, p->repeat, 0.5);
+    r->prefill_tps = p->pp / median(prefill, p->repeat);
+    r->ttft_ms = 1e3 * median(first, p->repeat);
     return KVASIR_OK;
 }
 
@@ -219,9 +211,9 @@ static kvasir_status measure_decode(meter *m, sweep_row *r, progress *bar)
         if (status != KVASIR_OK) return status;
     }
     r->decode_tps = n / sum;
-    r->decode_ms_p50 = 1e3 * quantile(m->seconds, n, 0.5);
+    r->decode_ms_p50 = 1e3 * median(m->seconds, n);
     r->decode_ms_p95 = 1e3 * quantile(m->seconds, n, 0.95);
-    r->read_bytes_per_s = quantile(memory, p->repeat, 0.5);
+    r->read_bytes_per_s = median(memory, p->repeat);
     r->floor_ms = 1e3 * (double)r->step_bytes / r->read_bytes_per_s;
     r->floor_ratio = r->decode_ms_p50 / r->floor_ms;
     return KVASIR_OK;

@@ -2,28 +2,15 @@
 #include "cli/verify.h"
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/quantile.h"
 #include "cli/eval.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 enum { MOST_STEPS = 256 };
 /* A slow step among twenty is the machine's, not the plan's: half as slow again is let pass. */
 static const double p95_slack = 1.5, two_slack = 1.25;
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double quantile(const double *sorted, int n, double share)
-{
-    double at = share * (n - 1);
-    int low = (int)at, high = min_int(low + 1, n - 1);
-    return sorted[low] + (at - low) * (sorted[high] - sorted[low]);
-}
 
 /* Fills in a row that may be no slower than an interval of seconds; `scale` turns them into the unit, which grows with
    time. */
@@ -66,7 +53,7 @@ static kvasir_status decode(verify *w, kvasir_seq *const *seqs, int n_seqs, doub
         TRY(verify_feed(w, seqs, n_seqs, 1, &seconds[i], NULL));
         watch_step(&w->watch, n_seqs, kvasir_seq_length(seqs[0]), seconds[i]);
     }
-    qsort(seconds, (size_t)(w->behind - 1), sizeof *seconds, by_value);
+    sort_ascending(seconds, w->behind - 1);
     return KVASIR_OK;
 }
 

@@ -1,11 +1,11 @@
 /* kvasir_predict: plan/speed.c over a model's header and a machine's profile, corrected by what was measured. */
 #include "base/checked.h"
 #include "base/mem.h"
+#include "base/quantile.h"
 #include "engine/model.h"
 #include "plan/speed.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { DEFAULT_BATCH = 512 };
@@ -45,12 +45,6 @@ static double memory_then(const kvasir_speed_sample *s)
     return s->read_bytes_per_s > LEAST_RATE && s->read_bytes_per_s < MOST_RATE ? s->read_bytes_per_s : 0;
 }
 
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Memory that several programs share is not equally fast in every minute (bench/plan_error.py met 36 and 57 GB/s in turns):
    what is predicted is for the middle one of the speeds that the profile and the samples have seen. *spread: the standard
    deviation of their logarithms. */
@@ -64,8 +58,8 @@ static kvasir_status usual_memory(const kvasir_predict_options *o, speed_setup *
         double then = memory_then(&o->samples[i]);
         if (then > 0) seen[n++] = then;
     }
-    qsort(seen, (size_t)n, sizeof *seen, ascending);
-    s->read_bytes_per_s = (seen[n / 2] + seen[(n - 1) / 2]) / 2;
+    sort_ascending(seen, n);
+    s->read_bytes_per_s = quantile(seen, n, 0.5);
     double mean = 0, squares = 0;
     for (int i = 0; i < n; i++) mean += log(seen[i]) / n;
     for (int i = 0; i < n; i++) squares += (log(seen[i]) - mean) * (log(seen[i]) - mean);
