@@ -27,10 +27,9 @@
 
 enum { BLOCK = 8, MAX_COLS = 8, LINE = 64, MEAN_PAGES = ATTN_MEAN_PAGES };
 
-/* How far ahead memory is asked for, measured at two threads of Zen 5 (docs/ARCHITECTURE.md): half a page, a whole one
-   where half is less than memory takes to answer. FLYING lines are asked for before integer weights are made, a third
-   of a small page's time in which nothing else would be: as many as a core waits for at once. */
-enum { FAR_BYTES = 4096, FLYING = 24 };
+/* Lines that are asked for before integer weights are made, a third of a small page's time in which nothing else would be:
+   as many as a core waits for at once. */
+enum { FLYING = 24 };
 
 /* Memory that is wanted soon. */
 typedef struct wanted {
@@ -501,7 +500,7 @@ static void fold(const attn_queries *a, const attn_page *pg)
     size_t k_bytes = attn_page_bytes(pg->k_format, false, a->head_dim);
     size_t v_bytes = attn_page_bytes(pg->v_format, true, a->head_dim);
     page_job job = {.k = pg->k, .v = pg->v, .k_format = pg->k_format, .v_format = pg->v_format};
-    bool far = pg->next_k && k_bytes <= FAR_BYTES && v_bytes <= FAR_BYTES;
+    bool far = pg->next_k && k_bytes <= FETCH_PAGE && v_bytes <= FETCH_PAGE;
     job.with_k = far ? want(pg->next_k, k_bytes) : want(pg->v, v_bytes);
     job.with_v = far ? want(pg->next_v, v_bytes) : want(pg->next_k, k_bytes);
     if (attn_is_packed(pg->k_format)) job.start = a->start;
