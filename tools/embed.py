@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""embed.py NAME OUT.c FILE...: the files as `const embedded NAME[]` (src/cli/embedded.h), called by their names without what is
+"""embed.py NAME OUT.c FILE...: the files as `const embedded NAME[]` (src/cli/files/embedded.h), called by their names without what is
 behind the last dot."""
 import sys
 from pathlib import Path
 
 name, target, *sources = sys.argv[1:]
 with open(target, "w", encoding="ascii") as f:
-    f.write('#include "cli/embedded.h"\n')
+    f.write('#include "cli/files/embedded.h"\n')
     for i, source in enumerate(sources):
         data = Path(source).read_bytes()
         f.write(f"static const unsigned char data_{i}[] = {{\n")

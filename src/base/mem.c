@@ -1,6 +1,5 @@
 #include "base/mem.h"
 #include "base/checked.h"
-#include "base/system.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -151,11 +150,4 @@ size_t mem_peak_resident(void)
     if (kib > 0) return (size_t)kib << 10;
     /* A process that was started by a larger one begins with that one's peak here. */
     return getrusage(RUSAGE_SELF, &r) == 0 ? (size_t)r.ru_maxrss << 10 : 0;
-}
-
-uint64_t mem_available(void)
-{
-    system_memory m;
-    system_memory_read("", &m);
-    return m.available;
 }

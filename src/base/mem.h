@@ -40,7 +40,5 @@ void region_free(void *p, size_t bytes);
 /* Resident and peak resident bytes of this process, from /proc; 0 where unknown. */
 size_t mem_resident(void);
 size_t mem_peak_resident(void);
-/* What could still be taken: the system's MemAvailable, or the cgroup's room if that is less. 0 where unknown. */
-uint64_t mem_available(void);
 
 #endif

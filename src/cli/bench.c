@@ -1,5 +1,5 @@
 /* kvasir bench: the machine's limits and the kernels beside them. */
-#include "cli/session.h"
+#include "cli/session/session.h"
 
 #include <stdio.h>
 

@@ -1,6 +1,6 @@
 /* kvasir inspect: what a GGUF file is, what its KV cache costs, and what would keep it from running. */
-#include "cli/remote.h"
-#include "cli/session.h"
+#include "cli/session/remote.h"
+#include "cli/session/session.h"
 #include "base/mem.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* The kvasir command: finds the subcommand, reads its options, runs it. */
-#include "cli/common.h"
-#include "cli/docs.h"
-#include "cli/options.h"
+#include "cli/common/common.h"
+#include "cli/args/docs.h"
+#include "cli/args/options.h"
 #include "base/mem.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* kvasir probe: measures this machine, and shows profiles of machines. */
-#include "cli/embedded.h"
-#include "cli/machine_file.h"
-#include "cli/session.h"
+#include "cli/files/embedded.h"
+#include "cli/machine/machine.h"
+#include "cli/session/session.h"
 #include "base/file.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* kvasir pull: a model file from a URL or a hub into the cache. */
-#include "cli/remote.h"
-#include "cli/session.h"
+#include "cli/session/remote.h"
+#include "cli/session/session.h"
 
 #include <stdio.h>
 #include <string.h>

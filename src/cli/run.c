@@ -1,6 +1,6 @@
 /* kvasir run: a prompt in, text out; at a terminal without a prompt, a chat. */
-#include "cli/generate.h"
-#include "cli/config_file.h"
+#include "cli/session/generate.h"
+#include "cli/files/config_file.h"
 #include "base/mem.h"
 
 #include <math.h>

@@ -1,7 +1,7 @@
 /* kvasir serve: an HTTP server for one model. */
-#include "cli/config_file.h"
-#include "cli/session.h"
-#include "cli/watch.h"
+#include "cli/files/config_file.h"
+#include "cli/session/session.h"
+#include "cli/watch/watch.h"
 #include "base/mem.h"
 #include "server/server.h"
 

@@ -1,6 +1,6 @@
 /* kvasir template: a chat template and its variables to the prompt. */
-#include "cli/remote.h"
-#include "cli/session.h"
+#include "cli/session/remote.h"
+#include "cli/session/session.h"
 
 #include <stdio.h>
 #include <stdlib.h>

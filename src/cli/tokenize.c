@@ -1,6 +1,6 @@
 /* kvasir tokenize: text to ids and back. */
-#include "cli/remote.h"
-#include "cli/session.h"
+#include "cli/session/remote.h"
+#include "cli/session/session.h"
 #include "base/mem.h"
 
 #include <stdio.h>

@@ -1,9 +1,9 @@
 /* Making an engine and loading models into it. */
+#include "system/system.h"
 #include "engine/engine.h"
 
 #include "base/checked.h"
 #include "base/mem.h"
-#include "plan/plan.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -21,7 +21,7 @@ void kvasir_free(void *p)
 static kvasir_status create_parts(kvasir_engine *e, const kvasir_engine_options *o)
 {
     size_t n = (size_t)e->max_batch;
-    uint64_t budget = o->kv_memory ? o->kv_memory : mem_available() / 2;
+    uint64_t budget = o->kv_memory ? o->kv_memory : system_available() / 2;
     cpu_level level;
     TRY(cpu_level_parse(o->cpu, &level));
     e->kernels.level = level;
@@ -96,25 +96,25 @@ void kvasir_engine_free(kvasir_engine *e)
 static kvasir_status draw_workspace(kvasir_engine *e, loaded *l)
 {
     int n_threads = e->max_threads;
-    plan_workspace plan;
-    plan_workspace_of(&l->weights, e->max_batch, e->max_logits, n_threads, &plan);
-    l->limits = plan.limits;
-    l->scratch_bytes = plan.scratch_bytes;
-    l->workspace_bytes = plan.bytes;
+    step_workspace room;
+    step_workspace_of(&l->weights, e->max_batch, e->max_logits, n_threads, &room);
+    l->limits = room.limits;
+    l->scratch_bytes = room.scratch_bytes;
+    l->workspace_bytes = room.bytes;
     l->workspace = region_reserve(l->workspace_bytes, false);
-    l->items = mem_alloc(plan.items, sizeof *l->items);
-    l->logits_bytes = plan.logits_bytes;
+    l->items = mem_alloc(room.items, sizeof *l->items);
+    l->logits_bytes = room.logits_bytes;
     l->logits = region_reserve(l->logits_bytes, false);
     if (!l->workspace || !l->items || !l->logits) return fail_memory(l->workspace_bytes);
     (void)step_layout(&l->step, &l->weights, e->max_batch, n_threads, l->workspace);
-    l->scratch = l->workspace + plan.step_bytes;
+    l->scratch = l->workspace + room.step_bytes;
     l->step.items = l->items;
     return KVASIR_OK;
 }
 
 static kvasir_status check_memory(const loaded *l)
 {
-    uint64_t need = weights_bytes(&l->weights), have = mem_available();
+    uint64_t need = weights_bytes(&l->weights), have = system_available();
     if (have == 0 || need <= have) return KVASIR_OK;
     return fail(KVASIR_E_MEMORY, "the weights take %llu MiB and %llu MiB are available: %llu MiB are missing",
                 (unsigned long long)(need >> 20), (unsigned long long)(have >> 20),

@@ -2,7 +2,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "engine/draft.h"
+#include "sample/draft.h"
 #include "engine/engine.h"
 
 enum { FIRST_IDS = 256 };

@@ -1,11 +1,11 @@
-/* kvasir_probe: what the system says (base/system.c, gpu.c), what the disk does (base/disk.c), and what the processor
+/* kvasir_probe: what the system says (system/system.c, gpu.c), what the disk does (system/disk.c), and what the processor
    does (ops/probe.c), in one profile. */
 #include "kvasir/kvasir.h"
 #include "base/cpu.h"
-#include "base/disk.h"
-#include "base/gpu.h"
+#include "system/disk.h"
+#include "system/gpu.h"
 #include "base/status.h"
-#include "base/system.h"
+#include "system/system.h"
 #include "ops/probe.h"
 
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* The public way to a sampler: with a model's vocabulary. Apart from sample.c so that the tests of the
    sampler need no model. */
 #include "engine/model_handle.h"
-#include "engine/sample.h"
+#include "sample/sample.h"
 
 kvasir_status kvasir_sampler_create(const kvasir_model *m, const kvasir_sampler_options *o, kvasir_sampler **out)
 {

@@ -1,7 +1,7 @@
 /* Text in and out: the tokenizer and the chat template of a model, for the public header. */
 #include "base/mem.h"
 #include "engine/model.h"
-#include "tok/jinja.h"
+#include "jinja/jinja.h"
 
 #include <string.h>
 #include <time.h>

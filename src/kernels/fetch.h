@@ -1,6 +1,6 @@
 /* Where and how far ahead the loops ask for memory: FETCH(address) asks for a line, in all caches or in the second one; of
    pages of attention up to FETCH_PAGE bytes the next one is asked for while a whole one is at work, of larger ones while half
-   a page is (lanes_attn.h). Too far is as slow as too near: what is fetched must outlast what is read before it.
+   a page is (attn.h). Too far is as slow as too near: what is fetched must outlast what is read before it.
 
    A first-level cache waits for a limited number of lines. On Zen 4 it is 24: where memory takes 160 ns to answer (two cores of
    an EPYC 9004), prefetches into it bring 10 GB/s a core, of 36 that it can read; those into the second cache have no such

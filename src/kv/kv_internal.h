@@ -12,8 +12,8 @@
    - Rows below a snapshot's length are never rewritten in the blocks it holds: to rewrite them the sequence
    must first be cut below it, which frees the snapshot. A sequence therefore may go on filling a block that
    only its own snapshots hold as well, and copies it when anybody else does. */
-#ifndef KVASIR_KV_INTERNAL_H
-#define KVASIR_KV_INTERNAL_H
+#ifndef KVASIR_KV_KV_INTERNAL_H
+#define KVASIR_KV_KV_INTERNAL_H
 
 #include "base/checked.h"
 #include "kv/kv.h"

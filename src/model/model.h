@@ -107,6 +107,15 @@ size_t step_layout(step *s, const weights *w, int max_rows, int n_threads, unsig
 /* What op_limits a model needs. */
 op_limits model_limits(const weights *w, int max_rows);
 
+/* What an engine allocates for the steps of one model. */
+typedef struct step_workspace {
+    op_limits limits;
+    size_t step_bytes, scratch_bytes; /* scratch_bytes: of one thread */
+    size_t bytes;                     /* step_bytes and all scratch */
+    size_t logits_bytes, items;       /* items: attn_items */
+} step_workspace;
+void step_workspace_of(const weights *w, int max_batch, int max_logits, int n_threads, step_workspace *out);
+
 /* ---- architectures ---------------------------------------------------------------------------------------------- */
 
 struct arch {

@@ -1,7 +1,7 @@
 /* The input is a template and, after the first NUL, the JSON of its context. Limits are tight, so that no
    input takes long; what is rendered must be valid and of the length given. */
 #include "base/mem.h"
-#include "tok/jinja.h"
+#include "jinja/jinja.h"
 
 #include <stdint.h>
 #include <stdlib.h>

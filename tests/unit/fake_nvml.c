@@ -1,4 +1,4 @@
-/* A driver library that is none, for tests of base/gpu.c. Built several times: FAKE says how it behaves.
+/* A driver library that is none, for tests of system/gpu.c. Built several times: FAKE says how it behaves.
    1: two GPUs that say everything. 2: an old driver (no _v2 memory, no bus width, no link). 3: init fails.
    4: lies: four billion GPUs. 5: a GPU that fails, one without an end to its name, one with absurd numbers.
    6: a function that is needed is missing. */

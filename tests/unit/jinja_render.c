@@ -2,7 +2,7 @@
    prints
    {"ok": text} or {"error": text} for each. The clock stands at 2026-01-15 09:05:07. */
 #include "base/mem.h"
-#include "tok/jinja.h"
+#include "jinja/jinja.h"
 
 #include <jansson.h>
 #include <stdio.h>

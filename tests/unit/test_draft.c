@@ -3,7 +3,7 @@
 #include "engine_rig.h"
 
 #include "base/checked.h"
-#include "engine/draft.h"
+#include "sample/draft.h"
 #include "kv/kv.h"
 
 #include <math.h>

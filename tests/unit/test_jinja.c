@@ -3,7 +3,7 @@
 #include "test.h"
 
 #include "base/mem.h"
-#include "tok/jinja.h"
+#include "jinja/jinja.h"
 
 #include <jansson.h>
 

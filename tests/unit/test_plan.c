@@ -2,7 +2,7 @@
    the pool itself, weights and buffers against the engine, and headers that lie. */
 #include "engine_rig.h"
 
-#include "plan/plan.h"
+#include "plan/peer/peer.h"
 
 static kvasir_model *open_header(gguf_builder *b)
 {

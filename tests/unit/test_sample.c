@@ -2,7 +2,7 @@
 #include "test.h"
 
 #include "base/mem.h"
-#include "engine/sample.h"
+#include "sample/sample.h"
 
 enum { VOCAB = 96, DRAWS = 40000 };
 

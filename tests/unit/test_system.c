@@ -1,10 +1,10 @@
-/* base/system, gpu, disk: what the system says, read from made-up trees of files and a made-up driver. */
+/* system/system, gpu, disk: what the system says, read from made-up trees of files and a made-up driver. */
 #include "test.h"
 
-#include "base/disk.h"
-#include "base/gpu.h"
+#include "system/disk.h"
+#include "system/gpu.h"
 #include "base/mem.h"
-#include "base/system.h"
+#include "system/system.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -250,7 +250,7 @@ static void test_this_system(void **state)
     system_memory_read("", &m);
     assert_true(m.total > 0 && m.available <= m.total);
     assert_true(system_numa_nodes("") >= 1);
-    assert_true(mem_available() <= m.total);
+    assert_true(system_available() <= m.total);
 }
 
 /* ---- GPUs ---- */

@@ -1,8 +1,8 @@
 /* The live watch: parsers over made-up files, and when a warning is due. */
 #include "test.h"
 
-#include "base/pressure.h"
-#include "cli/watch.h"
+#include "system/pressure.h"
+#include "cli/watch/watch.h"
 
 static void test_parsers(void **state)
 {

@@ -1,6 +1,6 @@
 /* The limit of integers with dot products. */
 #include "kernels/levels.h"
-#include "kernels/limits_loop.h"
+#include "kernels/lanes/limits_loop.h"
 
 #include <arm_neon.h>
 

@@ -21,7 +21,7 @@ INLINE ivec dots_fold(ivec t, dots s)
     return s;
 }
 
-#include "kernels/linear_tile.h"
+#include "kernels/lanes/linear_tile.h"
 
 void linear_init_dotprod(linear_kernels *t)
 {

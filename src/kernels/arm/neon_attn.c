@@ -11,7 +11,7 @@
 #define ATTN_PACKED_BLOCK   6
 #define ATTN_BESIDE         0
 #define ATTN_MEAN_PAGES     1
-#include "kernels/lanes_attn.h"
+#include "kernels/lanes/attn.h"
 
 void attn_init_neon(attn_kernels *t)
 {

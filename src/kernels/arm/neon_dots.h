@@ -1,7 +1,7 @@
-/* Integer products over sixteen lanes for NEON: what kernels/lanes_attn_packed.h asks for. Everything is signed here;
+/* Integer products over sixteen lanes for NEON: what kernels/lanes/attn_packed.h asks for. Everything is signed here;
    products are widened to sixteen bits (K) or thirty-two (V) and added in pairs. */
-#ifndef KVASIR_KERNELS_NEON_DOTS_H
-#define KVASIR_KERNELS_NEON_DOTS_H
+#ifndef KVASIR_KERNELS_ARM_NEON_DOTS_H
+#define KVASIR_KERNELS_ARM_NEON_DOTS_H
 
 #include "kernels/arm/neon_lanes.h"
 #include <stdbool.h>

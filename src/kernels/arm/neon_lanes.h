@@ -1,6 +1,6 @@
 /* Sixteen float lanes in four NEON registers: what kernels/lanes.h asks for. */
-#ifndef KVASIR_KERNELS_NEON_LANES_H
-#define KVASIR_KERNELS_NEON_LANES_H
+#ifndef KVASIR_KERNELS_ARM_NEON_LANES_H
+#define KVASIR_KERNELS_ARM_NEON_LANES_H
 
 #include <arm_neon.h>
 #include <stdint.h>

@@ -27,7 +27,7 @@ INLINE ivec dots_fold(ivec t, dots s)
     return vaddq_s32(t, vpaddq_s32(vpaddlq_s16(s.val[0]), vpaddlq_s16(s.val[1])));
 }
 
-#include "kernels/linear_tile.h"
+#include "kernels/lanes/linear_tile.h"
 
 /* ---- what kernels/linear_quantise.h asks for ---- */
 
@@ -82,7 +82,7 @@ INLINE void f_store_n(float *p, fvec x, int n)
     memcpy(p, all, (size_t)n * sizeof *p);
 }
 
-#include "kernels/linear_quantise.h"
+#include "kernels/lanes/linear_quantise.h"
 
 void linear_init_neon(linear_kernels *t)
 {

@@ -1,6 +1,6 @@
 /* The limits of plain C: what the compiler makes of these loops for the oldest processor of the family. */
 #include "kernels/levels.h"
-#include "kernels/limits_loop.h"
+#include "kernels/lanes/limits_loop.h"
 
 #include <math.h>
 #include <string.h>

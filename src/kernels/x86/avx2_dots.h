@@ -1,8 +1,8 @@
-/* Integer products over sixteen lanes for AVX2: what kernels/lanes_attn_packed.h asks for. vpmaddubsw adds pairs into
+/* Integer products over sixteen lanes for AVX2: what kernels/lanes/attn_packed.h asks for. vpmaddubsw adds pairs into
    sixteen bits: for 8-bit K the sign moves from K to the query, so that a pair stays below 2 * 127 * 127; weights go up
    to 255 and meet V in sixteen bits. */
-#ifndef KVASIR_KERNELS_AVX2_DOTS_H
-#define KVASIR_KERNELS_AVX2_DOTS_H
+#ifndef KVASIR_KERNELS_X86_AVX2_DOTS_H
+#define KVASIR_KERNELS_X86_AVX2_DOTS_H
 
 #include "kernels/x86/avx2_lanes.h"
 #include <stdbool.h>

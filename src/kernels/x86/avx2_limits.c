@@ -1,6 +1,6 @@
 /* The limits with AVX2. */
 #include "kernels/levels.h"
-#include "kernels/limits_loop.h"
+#include "kernels/lanes/limits_loop.h"
 
 #include <immintrin.h>
 

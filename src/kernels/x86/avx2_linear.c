@@ -234,8 +234,8 @@ INLINE ivec dots_fold(ivec t, dots s)
     return _mm256_add_epi32(t, _mm256_madd_epi16(s, _mm256_set1_epi16(1)));
 }
 
-#include "kernels/linear_tile.h"
-#include "kernels/linear_quantise.h"
+#include "kernels/lanes/linear_tile.h"
+#include "kernels/lanes/linear_quantise.h"
 
 void linear_init_avx2(linear_kernels *t)
 {

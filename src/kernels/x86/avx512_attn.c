@@ -18,7 +18,7 @@
 #define ATTN_PACKED_BLOCK 6
 #define ATTN_BESIDE       0
 #endif
-#include "kernels/lanes_attn.h"
+#include "kernels/lanes/attn.h"
 
 #ifdef KERNELS_ZEN4
 #define attn_init_avx512 attn_init_zen4

@@ -1,7 +1,7 @@
-/* Integer products over sixteen lanes for AVX-512 VNNI: what kernels/lanes_attn_packed.h asks for. vpdpbusd takes an
+/* Integer products over sixteen lanes for AVX-512 VNNI: what kernels/lanes/attn_packed.h asks for. vpdpbusd takes an
    unsigned and a signed operand: K is stored unsigned, with the query signed; V signed, with the weights unsigned. */
-#ifndef KVASIR_KERNELS_AVX512_DOTS_H
-#define KVASIR_KERNELS_AVX512_DOTS_H
+#ifndef KVASIR_KERNELS_X86_AVX512_DOTS_H
+#define KVASIR_KERNELS_X86_AVX512_DOTS_H
 
 #include "kernels/x86/avx512_lanes.h"
 #include <stdbool.h>

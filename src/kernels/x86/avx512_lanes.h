@@ -1,6 +1,6 @@
 /* Sixteen float lanes in one AVX-512 register: what kernels/lanes.h asks for. */
-#ifndef KVASIR_KERNELS_AVX512_LANES_H
-#define KVASIR_KERNELS_AVX512_LANES_H
+#ifndef KVASIR_KERNELS_X86_AVX512_LANES_H
+#define KVASIR_KERNELS_X86_AVX512_LANES_H
 
 #include <immintrin.h>
 #include <stdint.h>

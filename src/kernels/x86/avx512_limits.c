@@ -1,6 +1,6 @@
 /* The limits with AVX-512 and VNNI. Reading is AVX2's: memory is slower than either. */
 #include "kernels/levels.h"
-#include "kernels/limits_loop.h"
+#include "kernels/lanes/limits_loop.h"
 
 #include <immintrin.h>
 

@@ -213,8 +213,8 @@ INLINE bool dots_signed(panel_kind kind)
     return false;
 }
 
-#include "kernels/linear_tile.h"
-#include "kernels/linear_quantise.h"
+#include "kernels/lanes/linear_tile.h"
+#include "kernels/lanes/linear_quantise.h"
 
 #ifdef KERNELS_ZEN4
 #define linear_init_avx512 linear_init_zen4

@@ -1,0 +1,331 @@
+#include "cli/args/options.h"
+#include "cli/common/common.h"
+#include "base/mem.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    KEY_BASE = 1000, /* keys of options without a letter: KEY_BASE + number; argp wants them beyond the characters */
+    MAX_OPTIONS = 256,
+    WORD_BYTES = 64
+};
+
+const cli_command *cli_find_command(const char *name)
+{
+    for (int i = 0; cli_commands[i]; i++)
+        if (strcmp(cli_commands[i]->name, name) == 0) return cli_commands[i];
+    return NULL;
+}
+
+void cli_each_option(const cli_command *c, cli_option_fn fn, void *user)
+{
+    for (const cli_group *g = c->groups; g->options; g++)
+        for (const cli_option *o = g->options; o->name; o++) fn(user, g, o);
+}
+
+int cli_next_word(const char **list, char *to, size_t n)
+{
+    const char *s = *list ? *list + strspn(*list, " ") : "";
+    size_t length = strcspn(s, " ");
+    if (length == 0 || length >= n) return 0;
+    memcpy(to, s, length);
+    to[length] = 0;
+    *list = s + length;
+    return 1;
+}
+
+int cli_next_item(const char **list, char *to, size_t n)
+{
+    if (!*list) return 0;
+    size_t length = strcspn(*list, ",");
+    (void)snprintf(to, n, "%.*s", (int)(length < n ? length : n), *list);
+    *list = (*list)[length] ? *list + length + 1 : NULL;
+    return 1;
+}
+
+kvasir_status cli_parse_size(const char *text, uint64_t *out)
+{
+    static const char *const suffixes[][4] = {{"", "b", "B", NULL},
+                                              {"k", "kb", "kib", NULL},
+                                              {"m", "mb", "mib", NULL},
+                                              {"g", "gb", "gib", NULL},
+                                              {"t", "tb", "tib", NULL}};
+    char *end = NULL;
+    errno = 0;
+    double value = strtod(text, &end);
+    if (end == text || errno != 0 || !(value >= 0))
+        return fail(KVASIR_E_ARGUMENT, "'%s' is not a size", quoted(text, strlen(text)));
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
+        for (int j = 0; suffixes[i][j]; j++)
+            if (strcasecmp(end, suffixes[i][j]) == 0) {
+                double bytes = ldexp(value, 10 * (int)i);
+                if (bytes > 0x1p62) return fail(KVASIR_E_ARGUMENT, "'%s' is too large", quoted(text, strlen(text)));
+                *out = (uint64_t)bytes;
+                return KVASIR_OK;
+            }
+    return fail(KVASIR_E_ARGUMENT, "'%s' is not a size (a number, then K, M or G)", quoted(text, strlen(text)));
+}
+
+/* ---- one option's argument ---------------------------------------------------------------------------- */
+
+static kvasir_status check_range(const cli_option *o, const char *text, double value)
+{
+    if ((o->min == 0 && o->max == 0) || (value >= o->min && value <= o->max)) return KVASIR_OK;
+    return fail(KVASIR_E_ARGUMENT, "--%s %s is out of range (%g to %g)", o->name, quoted(text, strlen(text)), o->min,
+                o->max);
+}
+
+static kvasir_status parse_number(const cli_option *o, const char *text, void *field)
+{
+    char *end = NULL;
+    errno = 0;
+    if (o->type == CLI_FLOAT) {
+        float value = strtof(text, &end);
+        if (end == text || *end || !isfinite(value)) goto bad;
+        *(float *)field = value;
+        return check_range(o, text, (double)value);
+    }
+    long long value = strtoll(text, &end, 10);
+    if (end == text || *end || errno != 0) goto bad;
+    if (o->type == CLI_LONG) {
+        *(int64_t *)field = value;
+        return check_range(o, text, (double)value);
+    }
+    if (value < INT_MIN || value > INT_MAX) goto bad;
+    *(int *)field = (int)value;
+    return check_range(o, text, (double)value);
+bad:
+    return fail(KVASIR_E_ARGUMENT, "--%s wants a number, not '%s'", o->name, quoted(text, strlen(text)));
+}
+
+static kvasir_status parse_size_option(const cli_option *o, const char *text, void *field)
+{
+    uint64_t size = 0;
+    if (cli_parse_size(text, &size) != KVASIR_OK)
+        return fail(KVASIR_E_ARGUMENT, "--%s wants a number like 512, 8K or 2G, not '%s'", o->name,
+                    quoted(text, strlen(text)));
+    if (o->type == CLI_SIZE) {
+        *(uint64_t *)field = size;
+        return check_range(o, text, (double)size);
+    }
+    if (size > INT_MAX) return fail(KVASIR_E_ARGUMENT, "--%s %s is too large", o->name, quoted(text, strlen(text)));
+    *(int *)field = (int)size;
+    return check_range(o, text, (double)size);
+}
+
+static kvasir_status add_to_list(cli_list *list, const char *text)
+{
+    size_t n = (size_t)list->n;
+    const char **items = mem_grow(list->items, n, n + 1, sizeof *items);
+    if (!items) return fail_memory((n + 1) * sizeof *items);
+    items[n] = text;
+    *list = (cli_list){items, list->n + 1};
+    return KVASIR_OK;
+}
+
+static kvasir_status store(const cli_option *o, void *field, const char *text)
+{
+    switch (o->type) {
+    case CLI_FLAG:
+        *(int *)field = 1;
+        return KVASIR_OK;
+    case CLI_TEXT:
+    case CLI_FILE:
+        *(const char **)field = text;
+        return KVASIR_OK;
+    case CLI_LIST:
+        return add_to_list(field, text);
+    case CLI_INT:
+    case CLI_LONG:
+    case CLI_FLOAT:
+        return parse_number(o, text, field);
+    case CLI_COUNT:
+    case CLI_SIZE:
+        return parse_size_option(o, text, field);
+    case CLI_NOTHING:
+        note("--%s: %s", o->name, o->help);
+        return KVASIR_OK;
+    }
+    return KVASIR_OK;
+}
+
+/* ---- argp --------------------------------------------------------------------------------------------- */
+
+typedef struct slot {
+    const cli_option *option;
+    const cli_group *group;
+} slot;
+
+/* Names that are cut out of cli_option.others, for argp and in argv; freed by cli_release. */
+static arena words;
+
+/* Everything that one parse needs. */
+typedef struct parse_state {
+    const cli_command *command;
+    char *args;
+    slot slots[MAX_OPTIONS];
+    int n_slots;
+    struct argp_option options[MAX_OPTIONS + 1];
+    int n_options;
+    const cli_group *last_group;
+    int group_number;
+} parse_state;
+
+static void add_argp_option(parse_state *s, struct argp_option o)
+{
+    if (s->n_options < MAX_OPTIONS) s->options[s->n_options++] = o;
+}
+
+static void collect_option(void *user, const cli_group *group, const cli_option *o)
+{
+    parse_state *s = user;
+    if (s->n_slots == MAX_OPTIONS) return;
+    if (group != s->last_group) {
+        s->last_group = group;
+        add_argp_option(s, (struct argp_option){.doc = group->title, .group = ++s->group_number});
+    }
+    int key = o->letter ? o->letter : KEY_BASE + s->n_slots;
+    s->slots[s->n_slots++] = (slot){o, group};
+    add_argp_option(s, (struct argp_option){o->name, key, o->value, 0, o->help, s->group_number});
+    const char *others = o->others;
+    char word[WORD_BYTES];
+    while (cli_next_word(&others, word, sizeof word))
+        if (word[0] == '-' && word[1] == '-') { /* -ctk and the like are rewritten before argp sees them */
+            const char *name = arena_text(&words, word + 2, strlen(word + 2));
+            if (name) add_argp_option(s, (struct argp_option){name, key, NULL, OPTION_ALIAS, NULL, s->group_number});
+        }
+}
+
+static const slot *slot_of_key(const parse_state *s, int key)
+{
+    if (key >= KEY_BASE && key < KEY_BASE + s->n_slots) return &s->slots[key - KEY_BASE];
+    for (int i = 0; i < s->n_slots; i++)
+        if (s->slots[i].option->letter && s->slots[i].option->letter == key) return &s->slots[i];
+    return NULL;
+}
+
+static cli_list *argument_list(const parse_state *s)
+{
+    return (cli_list *)(void *)(s->args + s->command->argument_field);
+}
+
+static error_t on_argp(int key, char *text, struct argp_state *state)
+{
+    parse_state *s = state->input;
+    const cli_command *c = s->command;
+    if (key == ARGP_KEY_ARG) {
+        if (!c->argument) argp_error(state, "takes no argument, but '%s' was given", text);
+        if (c->argument_many) return add_to_list(argument_list(s), text) == KVASIR_OK ? 0 : ENOMEM;
+        if (state->arg_num > 0) argp_error(state, "one %s only, but '%s' was given too", c->argument, text);
+        *(const char **)(void *)(s->args + c->argument_field) = text;
+        return 0;
+    }
+    if (key == ARGP_KEY_END) {
+        if (c->argument && !c->argument_optional && state->arg_num == 0)
+            argp_error(state, "%s is missing", c->argument);
+        return 0;
+    }
+    const slot *found = slot_of_key(s, key);
+    if (!found) return ARGP_ERR_UNKNOWN;
+    const cli_option *o = found->option;
+    if (store(o, s->args + found->group->base + o->field, text) != KVASIR_OK) argp_error(state, "%s", kvasir_message());
+    return 0;
+}
+
+/* Does `word` use up the next word as its argument? */
+static int takes_next(const parse_state *s, const char *word)
+{
+    for (int i = 0; i < s->n_slots; i++) {
+        const cli_option *o = s->slots[i].option;
+        if (!o->value) continue;
+        if (word[0] == '-' && word[1] == o->letter && o->letter && !word[2]) return 1;
+        if (strncmp(word, "--", 2) == 0 && strcmp(word + 2, o->name) == 0) return 1;
+    }
+    return 0;
+}
+
+/* The option that has `word` ("-ctk") among its other names. */
+static const cli_option *option_of_dash_name(const parse_state *s, const char *word)
+{
+    char other[WORD_BYTES];
+    if (word[0] != '-' || word[1] == '-') return NULL;
+    for (int i = 0; i < s->n_slots; i++)
+        for (const char *others = s->slots[i].option->others; cli_next_word(&others, other, sizeof other);)
+            if (strcmp(word, other) == 0) return s->slots[i].option;
+    return NULL;
+}
+
+/* llama.cpp has names like -ctk, which getopt would read as -c tk: puts the long name in their place.
+   argp has no -h; people type it all the same. */
+static void rewrite_dash_names(const parse_state *s, int argc, char **argv)
+{
+    char name[WORD_BYTES + 2];
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "-h") == 0) {
+            static char help[] = "--help";
+            argv[i] = help;
+        }
+        const cli_option *o = takes_next(s, argv[i]) ? NULL : option_of_dash_name(s, argv[i]);
+        if (o) {
+            (void)snprintf(name, sizeof name, "--%s", o->name);
+            char *kept = arena_text(&words, name, strlen(name));
+            if (kept) argv[i] = kept;
+        }
+        if (takes_next(s, argv[i])) i++;
+    }
+}
+
+/* What --help prints around the options: the summary and the paragraphs before, the examples after (argp's
+ * \v). */
+static char *help_text(const cli_command *c)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&text, &n);
+    if (!f) return NULL;
+    (void)fprintf(f, "%s.\n\n%s\vExamples:\n", c->summary, c->about);
+    for (const cli_example *e = c->examples; e->command; e++) (void)fprintf(f, "\n  %s\n      %s", e->command, e->says);
+    (void)fprintf(f, "\n\nExit status: 0 done, 1 failed while running, 2 wrong usage, 3 bad or unsupported model file, "
+                     "4 does not fit in memory or in the context, 5 a check failed, 130 stopped by Ctrl-C.");
+    (void)fclose(f);
+    return text;
+}
+
+void cli_parse(const cli_command *c, int argc, char **argv, void *args)
+{
+    parse_state *s = mem_alloc(1, sizeof *s);
+    char *doc = help_text(c), argument[64] = "";
+    if (!s || !doc) exit(failed(fail_memory(sizeof *s)));
+    s->command = c;
+    s->args = args;
+    if (c->defaults) c->defaults(args);
+    cli_each_option(c, collect_option, s);
+    rewrite_dash_names(s, argc, argv);
+    if (c->argument)
+        (void)snprintf(argument, sizeof argument, "%s%s%s%s", c->argument_optional ? "[" : "", c->argument,
+                       c->argument_many ? "..." : "", c->argument_optional ? "]" : "");
+    struct argp argp = {.options = s->options, .parser = on_argp, .args_doc = argument, .doc = doc};
+    argp_err_exit_status = EXIT_USAGE;
+    error_t error = argp_parse(&argp, argc, argv, 0, NULL, s);
+    if (error) exit(failed(fail(KVASIR_E_ARGUMENT, "%s", strerror(error))));
+    free(doc);
+    mem_free(s);
+}
+
+static void release_option(void *user, const cli_group *g, const cli_option *o)
+{
+    char *args = user;
+    if (o->type == CLI_LIST) mem_free(((cli_list *)(void *)(args + g->base + o->field))->items);
+}
+
+void cli_release(const cli_command *c, void *args)
+{
+    cli_each_option(c, release_option, args);
+    if (c->argument_many) mem_free(((cli_list *)(void *)((char *)args + c->argument_field))->items);
+    arena_free(&words);
+}
