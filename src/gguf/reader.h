@@ -43,7 +43,7 @@ static inline kvasir_status reader_u32(reader *r, uint32_t *out)
     return reader_bytes(r, out, sizeof *out);
 }
 
-/* Lengths of strings, a vocabulary of them: not worth a call while the window has them. */
+/* Inline, since a vocabulary has very many string lengths and nearly all of them lie in the window. */
 static inline kvasir_status reader_u64(reader *r, uint64_t *out)
 {
     if (r->have - r->used < sizeof *out) return reader_bytes(r, out, sizeof *out);
