@@ -14,8 +14,7 @@
    steps are in kernels/ref/vec.c, which every level follows. */
 float vec_exp_ref(float x);
 
-/* tanh(x) within 3 ulp, from exp(2x) - 1 so that small x keep their relative accuracy; |x| above 15 counts
- * as 15. */
+/* tanh(x) within 3 ulp, from exp(2x) - 1 so that small x keep their relative accuracy; |x| above 15 counts as 15. */
 float vec_tanh_ref(float x);
 
 /* NaN in an input gives NaN or an unspecified number in the outputs that depend on it. n = 0 is allowed
@@ -35,8 +34,7 @@ typedef struct vec_kernels {
        equal g / (1 + exp(-2u)) * up: t = fma(g*g, 0.044715f, 1), then exp((g * -2*sqrt(2/pi)) * t). out may
        be gate or up. */
     void (*gelu_mul)(const float *gate, const float *up, float *out, int n);
-    /* In place: e = exp(x - max), x = e * (1 / sum of e). -inf is allowed in x as long as one element is
-     * finite. */
+    /* In place: e = exp(x - max), x = e * (1 / sum of e). -inf is allowed in x as long as one element is finite. */
     void (*softmax)(float *x, int n);
     /* n >= 1. The zero of either sign comes back as +0. */
     float (*max)(const float *x, int n);
@@ -56,7 +54,7 @@ typedef struct vec_kernels {
     void (*from_f16)(const uint16_t *x, float *out, int n);
 } vec_kernels;
 
-/* The table for a level; lower levels fill what a level does not override. */
+/* The table for a level. What a level does not override comes from the levels below it. */
 void vec_kernels_init(vec_kernels *t, cpu_level level);
 
 #endif
