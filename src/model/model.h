@@ -135,8 +135,7 @@ extern const arch arch_llama, arch_qwen2, arch_qwen3, arch_qwen3moe, arch_gemma3
 const arch *arch_find(const char *name, size_t n);
 const char *arch_names(char *to, size_t room);
 
-/* ---- hparams.c, bind.c, load.c, rope.c, blocks.c
-   ------------------------------------------------------------------- */
+/* ---- hparams.c, bind.c, load.c, rope.c, blocks.c ----------------------------------------------------------------- */
 
 /* Reads the keys that all families share, then the family's own. KVASIR_E_UNSUPPORTED names an unknown architecture
    and the known ones; KVASIR_E_FORMAT names the key that is missing or absurd. */
