@@ -438,7 +438,7 @@ typedef struct kvasir_plan_options {
     const char *unusable; /* types that are never chosen ("q4,q8:q4"): measurements say that they cost too much;
                              NULL: none */
     uint64_t budget;      /* types not to choose ("q4,q8:q4"): measurements say they cost too much; NULL: none */
-    uint64_t reserve;     /* of them for other programs */
+    uint64_t reserve;     /* of these, bytes for other programs */
     int users;            /* sequences of each model, 0: 1 */
     int prefix;           /* tokens at their start that all of them share (forks of one sequence) */
     int n_threads;        /* 0: one per usable core */

@@ -81,9 +81,9 @@ bool fetch_is_from_url(const fetch_file *f);
    that are there. */
 kvasir_status fetch_get(const fetch_options *o, fetch_file *f);
 
-/* Fetches the beginning of a file, as much as `enough` wants. It is written to `path`: 1 MiB, then twice as much, and
-   so on, until `enough` sets *whole or fails (its status is the result), or the end of the file or a limit is reached.
-   Then the file is extended to the whole size with a hole. */
+/* Fetches the beginning of a file, as much as `enough` wants, to `path`: 1 MiB, then twice as much, and so on. It ends
+   when `enough` sets *whole or fails (its status is the result), at the end of the file, or at a limit. Then the file
+   is extended to the whole size with a hole. */
 kvasir_status fetch_header(const fetch_options *o, const fetch_file *f, const char *path,
                            kvasir_status (*enough)(void *user, const char *path, bool *whole), void *user);
 

@@ -17,7 +17,7 @@ typedef struct reader {
     size_t room;       /* bytes of it: READER_WINDOW, or the whole file */
     uint64_t size;     /* of the file */
     uint64_t start;    /* file offset of window[0] */
-    size_t have, used; /* bytes in the window, bytes of them consumed */
+    size_t have, used; /* bytes in the window, and how many of them are consumed */
 } reader;
 
 /* Starts at byte 0. reader_close frees the window, not the file. */

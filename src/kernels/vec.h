@@ -46,8 +46,8 @@ typedef struct vec_kernels {
     void (*rope_pairs)(float *x, int n_heads, int head_dim, int n_rot, const float *cs);
     /* The orthonormal Walsh-Hadamard transform in place, its own inverse: n (a multiple of 16) elements in pieces, each
        the largest power of two that is left (80 = 64 + 16). In a piece of p, for h = 1, 2, 4, ..., p/2: (a, b) at
-       distance h become (a + b, a - b); then all are multiplied by (float)(1 / sqrt(p)). Spreads what stands out in a
-       few channels over all of them: q4 rows are kept so. */
+       distance h become (a + b, a - b); then all are multiplied by (float)(1 / sqrt(p)). It spreads what stands out in
+       a few channels over all channels, which is why q4 rows are stored this way. */
     void (*hadamard)(float *x, int n);
     /* Round to nearest even, as in base/half.h. */
     void (*to_f16)(const float *x, uint16_t *out, int n);

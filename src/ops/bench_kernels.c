@@ -12,7 +12,7 @@ enum {
     FEW_QUERIES = 64,
     MEANS = 16, /* pages whose means are looked at together */
     DECODE_PAGES = 16,
-    CACHED_PAGES = 4 /* K and V of them stay in the second cache */
+    CACHED_PAGES = 4 /* pages whose K and V stay in the second cache */
 };
 
 static float *out_of(const tiles *t, int tid)

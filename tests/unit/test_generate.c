@@ -177,7 +177,7 @@ static void test_ends(void **state)
     assert_int_equal(a.stats.stop, KVASIR_STOP_END);
     assert_int_equal(a.n_ids, 1);
     assert_int_equal(a.ids[0], end);
-    assert_int_equal(a.told.calls, 0); /* the end is no text */
+    assert_int_equal(a.told.calls, 0); /* the end token has no text */
     kvasir_free(a.ids);
     a = generate(&r, (kvasir_generate_options){.sampler = ends, .ignore_end = 1, .n_predict = 5}, (told){0}, 200);
     assert_int_equal(a.stats.stop, KVASIR_STOP_LIMIT);

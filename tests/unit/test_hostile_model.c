@@ -294,7 +294,7 @@ static void check_tensor(const char *architecture, const char *name, int dims, u
         gb_tensor(&b, name, type, (uint32_t)dims, (uint64_t[]){d0, d1, d2}, NULL);
         refuse(&b, name);
     }
-    b = without(architecture, name); /* rows that are no whole blocks */
+    b = without(architecture, name); /* rows that are not whole blocks */
     gb_info(&b, name, 2, (uint64_t[]){d0 + 1, d1}, 2, QUANT_Q4_K, b.data.n);
     refuse(&b, name);
 }

@@ -1,15 +1,13 @@
-/* Where names live. Jinja compiles a template to Python and its names to Python's local variables; which
-   variable a name is, and whether it starts as the outer one, as the context's or as nothing, is decided by
-   looking at a whole scope before it runs. The rules are those of jinja2's idtracking.py:
-
-   - A scope is the template, the body of a loop, of a macro, of with, set, filter and call. `if` has none.
-   - A name read in a scope is the innermost variable outside that exists; if there is none, the scope gets
-   one that starts with what the context has.
-   - A name written in a scope is a variable of that scope. It starts as a copy of the one outside; where
-   there is none it starts with nothing, or, if it was read before or is not written in every branch of an
-   `if`, with what the context has.
-
-   The branches of an `if` are looked at one by one from the same state and then merged. */
+/* Where names live. Jinja compiles a template to Python, and its names to Python's local variables. Which variable a
+   name is, and whether it starts as the outer one, as the context's or as nothing, is decided by looking at a whole
+   scope before it runs. The rules are those of jinja2's idtracking.py:
+   - A scope is the template, or the body of a loop, of a macro, of with, set, filter or call. `if` has none.
+   - A name that is read in a scope is the innermost variable outside that exists. If there is none, the scope gets one
+     that starts with what the context has.
+   - A name that is written in a scope is a variable of that scope. It starts as a copy of the one outside. If there is
+     none outside, it starts with nothing; but with what the context has if it was read before, or is not written in
+     every branch of an `if`.
+   The branches of an `if` are looked at one by one from the same state, and then merged. */
 #include "jinja/syntax/syntax.h"
 
 #include <string.h>
