@@ -4,12 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#undef fail /* the analyzer's versions */
+#undef fail /* status.h defines these as macros for the analyzer */
 #undef fail_memory
 
 enum { MESSAGE_BYTES = 512, QUOTED_BYTES = 96, QUOTED_SLOTS = 4 };
 
-/* The house has no global state but this: what went wrong last on the calling thread. */
+/* What went wrong last on this thread, and the texts of quoted(). Apart from such thread-local variables (here and in
+   mem.c) the library has no global state. */
 static _Thread_local char message[MESSAGE_BYTES];
 static _Thread_local char quoted_slot[QUOTED_SLOTS][QUOTED_BYTES];
 static _Thread_local unsigned quoted_next;

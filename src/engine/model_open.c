@@ -10,7 +10,7 @@
 
 enum { MAX_PROBLEMS = 16, VALUE_SHOWN = 120, ARRAY_SHOWN = 8 };
 
-/* Files of llama.cpp's family leave general.name out at times; a text is never NULL in the info. */
+/* Files of llama.cpp's family sometimes lack general.name; in the info a text is never NULL. */
 static const char *text_key(const gguf *g, const char *key)
 {
     const gguf_kv *kv = gguf_find(g, key);
@@ -65,7 +65,7 @@ static void fill_info(kvasir_model *m)
     i->n_problems = m->n_problems;
 }
 
-/* With inspect_only a failure is noted and the model goes on without that part. */
+/* With inspect_only a failure is noted, and the model goes on without that part. */
 static kvasir_status tolerate(kvasir_model *m, bool inspect_only, kvasir_status status)
 {
     if (status == KVASIR_OK || !inspect_only) return status;

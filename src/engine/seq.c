@@ -36,7 +36,7 @@ static loaded *find_loaded(const kvasir_engine *e, const kvasir_model *m)
 static kvasir_status new_seq(kvasir_engine *e, loaded *l, int n_ctx, kvasir_seq **out)
 {
     kvasir_seq *s = mem_alloc(1, sizeof *s);
-    int32_t *ids = region_reserve((size_t)n_ctx * sizeof *ids, false); /* a long context costs nothing until it fills */
+    int32_t *ids = region_reserve((size_t)n_ctx * sizeof *ids, false); /* takes no memory until it fills */
     if (!s || !ids) {
         mem_free(s);
         region_free(ids, (size_t)n_ctx * sizeof *ids);

@@ -1,4 +1,4 @@
-/* Names of things to fetch. */
+/* The names of things to fetch. */
 #include "fetch/fetch.h"
 
 #include <ctype.h>
@@ -20,7 +20,7 @@ bool fetch_is_name(const char *text)
     return is_url(text) || strncmp(text, hub, strlen(hub)) == 0;
 }
 
-/* Letters, digits, and . _ - that do not begin it: no way out of a folder. */
+/* Letters, digits, and . _ - (but not at the beginning): nothing that leads out of a folder. */
 static bool plain(const char *s, size_t n)
 {
     if (n == 0 || n >= FETCH_NAME_BYTES || s[0] == '.' || s[0] == '-') return false;
@@ -43,7 +43,8 @@ static kvasir_status part(const char *whole, const char *what, const char *s, si
     return KVASIR_OK;
 }
 
-/* A branch may have slashes in its name (refs/pr/1): they are kept escaped, as URLs want them, which makes one folder of it. */
+/* A branch may have slashes in its name (refs/pr/1). They are kept escaped, as URLs want them, so that the name
+   makes one folder. */
 static kvasir_status revision(const char *whole, const char *s, size_t n, char *to)
 {
     char piece[FETCH_NAME_BYTES];
@@ -128,7 +129,7 @@ bool fetch_link_next(const char *text, char *to, size_t room)
         const char *from = text, *next = "rel=\"next\"";
         if (from[n] == '\0') return false;
         text += n + 1;
-        size_t about = strcspn(text, "<"); /* its parameters; a comma may stand in the next address, too */
+        size_t about = strcspn(text, "<"); /* the parameters of this address; the next address may have commas, too */
         for (size_t i = 0; i + strlen(next) <= about; i++)
             if (strncasecmp(text + i, next, strlen(next)) == 0 && n < room) {
                 memcpy(to, from, n);

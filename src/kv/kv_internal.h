@@ -18,15 +18,15 @@
 #include "base/checked.h"
 #include "kv/kv.h"
 
-/* All blocks of one size and shape: an address range cut into runs of slots, of which the first `high` have been in use at some
-   time. Within a run, piece by piece, those of its slots lie side by side. */
+/* All blocks of one size and shape: an address range that is cut into runs of slots. The first `high` slots have been
+   in use at some time. Within a run the pieces of its slots lie side by side, one kind of piece after the other. */
 typedef struct kv_class {
     size_t block_bytes, piece_bytes;
     uint32_t run; /* slots */
     uint32_t slots, high, n_free;
     unsigned char *base;
     uint32_t *refs; /* by slot; 0: free */
-    uint32_t *free; /* the free slots below `high`, a heap with the lowest first: so sequences stay together */
+    uint32_t *free; /* the free slots below `high`, a heap with the lowest on top: so sequences stay together */
     uint32_t *seen; /* scratch of kv_check, zero in between */
 } kv_class;
 
@@ -37,7 +37,7 @@ struct kv_pool {
     kv_seq *first; /* of all sequences, newest first */
 };
 
-/* The window blocks (and the open tail of a type that packs) as they were at `length`. */
+/* The window blocks, and the open last page of a type that packs, as they were at `length`. */
 struct kv_snapshot {
     kv_snapshot *older;
     int length;
@@ -87,13 +87,14 @@ static inline int kv_closing_page(bool packs, int n, int end)
 
 /* ---- pool.c */
 
-/* The class of a group's blocks, made when it is new. */
+/* The class of a group's blocks; it is made when it is new. */
 kvasir_status kv_pool_class(kv_pool *p, const kv_group *g, kv_format f, kv_class **out);
-/* Takes a block with one reference. The caller has checked the budget, which makes this infallible: a class
-   has as many slots as the whole budget pays for. The bytes of a block hold anything. */
+/* Takes a block with one reference. It cannot fail, because the caller has checked the budget and a class has as many
+   slots as the whole budget pays for. The contents of the block are undefined. */
 unsigned char *kv_block_take(kv_pool *p, kv_class *c);
-void kv_block_ref(kv_class *c, const unsigned char *block);
-/* Drops a reference; the last one gives the budget back, and the memory where no block of its run is in use. */
+void kv_block_ref(kv_class *c, const unsigned char *block); /* one reference more */
+/* Drops a reference. The last one gives the bytes back to the budget, and the memory to the system when no block of the
+   run is in use. */
 void kv_block_unref(kv_pool *p, kv_class *c, unsigned char *block);
 /* Copies what a block holds into another one of its class. */
 void kv_block_copy(const kv_class *c, unsigned char *to, const unsigned char *from);
@@ -117,10 +118,10 @@ static inline uint32_t kv_block_slot(const kv_class *c, const unsigned char *blo
 
 /* The newest snapshot at or before n, or NULL. */
 kv_snapshot *kv_snapshot_find(const kv_seq *s, int n);
-/* A copy of `from` for the sequence `s` (of the same layout and pool), with references of its own; NULL
- * without memory. */
+/* A copy of `from` for the sequence `s` (of the same layout and pool), with references of its own; NULL when
+   out of memory. */
 kv_snapshot *kv_snapshot_copy(const kv_seq *s, const kv_snapshot *from);
-/* Frees those beyond token n. */
+/* Frees the snapshots beyond token n. */
 void kv_snapshots_cut(kv_seq *s, int n);
 /* How many of the sequence's own snapshots hold this block as `page` of group g. */
 uint32_t kv_snapshot_refs(const kv_seq *s, int g, int page, const unsigned char *block);

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { HUGE_FROM = 1 << 21 }; /* bytes of a run: smaller ones would keep much of a 2 MiB page for nothing */
+enum { HUGE_FROM = 1 << 21 }; /* bytes of a run: smaller ones would waste much of a 2 MiB page */
 
 kvasir_status kv_pool_create(uint64_t budget, kv_pool **out)
 {
@@ -54,8 +54,8 @@ uint64_t kv_pool_peak(const kv_pool *p)
     return p->peak;
 }
 
-/* Address space for as many blocks as the budget pays for. The counts are a region as well: for a large
-   budget only the part that is used becomes memory. */
+/* Address space for as many blocks as the budget pays for. The counts are a region as well, so that with a large budget
+   only the part in use becomes memory. */
 static kvasir_status class_create(const kv_pool *p, const kv_class *shape, kv_class **out)
 {
     uint64_t slots = p->budget / shape->block_bytes;

@@ -80,7 +80,7 @@ static kv_class *page_class(const kv_seq *s, int g, int page)
     return s->class[g][s->closed[page]];
 }
 
-/* Takes the table's pages from..end-1 of group g out; those that are not there are skipped. */
+/* Takes the pages from..end-1 of group g out of the table; those that are not there are skipped. */
 static void drop_pages(kv_seq *s, int g, int from, int end)
 {
     unsigned char **table = s->table[g];
@@ -121,16 +121,14 @@ int kv_seq_max_tokens(const kv_seq *s)
     return s->max_tokens;
 }
 
-/* Whether anybody but this sequence and its own snapshots refers to the block that it knows as `page` of
- * group g. */
+/* Whether anybody except this sequence and its own snapshots refers to the block that it knows as `page` of group g. */
 static bool foreign(const kv_seq *s, const kv_class *c, int g, int page, const unsigned char *block)
 {
     uint32_t own = kv_snapshot_refs(s, g, page, block) + (s->table[g][page] == block);
     return c->refs[kv_block_slot(c, block)] > own;
 }
 
-/* The bytes of the distinct blocks in the table and in snapshots: all, and those that others refer to as
- * well. */
+/* The bytes of the distinct blocks in the table and in snapshots: of all, and of those that others refer to as well. */
 static void count_bytes(const kv_seq *s, uint64_t *all, uint64_t *shared)
 {
     *all = *shared = 0;
@@ -217,14 +215,14 @@ static void copy_tail(kv_seq *s, int g)
     kv_block_unref(s->pool, c, shared);
 }
 
-/* Pages from..end-1 get the format that they have in a sequence of n tokens. */
+/* Gives the pages from..end-1 the format that they have in a sequence of n tokens. */
 static void set_formats(kv_seq *s, int from, int end, int n)
 {
     bool packs = kv_packs(s->layout);
     for (int p = from; p < end; p++) s->closed[p] = (unsigned char)kv_page_format(packs, p, n);
 }
 
-/* Bytes of the blocks that room up to `end` takes, nothing being reserved. */
+/* Bytes of the blocks that room up to `end` takes, when nothing is reserved. */
 static uint64_t room_bytes(const kv_seq *s, int g, int end)
 {
     const bool packs = kv_packs(s->layout);
@@ -235,7 +233,7 @@ static uint64_t room_bytes(const kv_seq *s, int g, int end)
     return bytes;
 }
 
-/* Bytes that giving up the reserved room brings. */
+/* Bytes that are freed when the reserved room is given up. */
 static uint64_t reserved_bytes(const kv_seq *s)
 {
     uint64_t bytes = 0;
@@ -282,7 +280,7 @@ kvasir_status kv_seq_reserve(kv_seq *s, int n)
     if (end <= s->end) return kv_done(pool);
     uint64_t need = 0, free;
     for (int g = 0; g < s->layout->n_groups; g++) need += room_bytes(s, g, end);
-    /* Room that was reserved before is taken anew: more tokens may change the form of its pages. */
+    /* Room that was reserved before is taken anew, since more tokens may change the format of its pages. */
     free = pool->budget - pool->used + reserved_bytes(s);
     if (need > free) {
         return fail(KVASIR_E_MEMORY, "%d more tokens need %llu bytes of KV cache, and %llu of its %llu are free", n,

@@ -1,8 +1,7 @@
 /* Attention over KV pages. Two ways to share the work, one order of summation (kernels/attn.h):
-   - prefill: a unit is one kv-head and a block of query rows; it walks the pages span by span and merges as
-   it goes;
-   - decoding at depth: a unit is one kv-head and one span of pages; the partial states are merged in order
-   afterwards. */
+   - prefill: a unit is one kv-head and a block of query rows; it walks the pages span by span and merges as it goes;
+   - decoding at depth: a unit is one kv-head and one span of pages; the partial states are merged
+     in order afterwards. */
 #include "base/checked.h"
 #include "ops/linear.h"
 #include "ops/ops.h"
@@ -57,7 +56,7 @@ static bool rotates(const op_stream *s)
     return s->format[OP_CLOSED] == ATTN_Q4;
 }
 
-/* Pages 0 and a query's own are open: only queries behind them meet closed ones, and need integers. */
+/* Page 0 and a query's own page are open. Only queries behind both meet closed pages, and need integers. */
 static bool meets_closed(const op_stream *k, int pos)
 {
     return packs(k) && pos / PAGE > 1;
@@ -128,7 +127,7 @@ static void *step_page(const attn_shape *sh, const attn_item *it, const attn_roo
     return room->open + ((index * (size_t)sh->n_head_kv + (size_t)head_kv) * 2 + is_v) * bytes;
 }
 
-/* A page as the queries in it see it (own), or those that come later. */
+/* A page as the queries in it see it (own), or as later ones do. */
 static attn_page page_of(const attn_shape *sh, const attn_item *it, const attn_room *room, int page, int head_kv,
                          bool own)
 {
@@ -147,7 +146,8 @@ static attn_page page_of(const attn_shape *sh, const attn_item *it, const attn_r
     return out;
 }
 
-/* Sets what the queries see of a page: those in it (own), those after it, or both. Whether any sees anything. */
+/* Sets what the queries see of a page: those that lie in it (own), those after it (later), or both. Returns whether any
+   of them sees anything. */
 static bool look(const attn_shape *sh, const queries *u, int page, bool own, bool later, attn_queries *a)
 {
     const int last = u->first_pos + u->n / u->group - 1;
@@ -191,8 +191,8 @@ static int span_start(const attn_shape *sh, int span, int pos)
     return max_int(span * OPS_SPAN_PAGES, first_visible(sh, pos) / PAGE);
 }
 
-/* Names, for fetching, what comes after a page: the next one of its head, or where the thread is through with its span
-   the first one of the unit that it will most likely take. A page that nobody has fetched costs more than three. */
+/* Says which page to fetch next. This is the next page of the head; or, at the end of a span, the first page of the
+   unit that this thread will most likely take. A page that was not fetched takes more than three times as long. */
 static void name_next(const op *t, const attn_shape *sh, const attn_item *it, const attn_room *room, const cut *c,
                       const queries *u, int head_kv, int page, attn_page *p)
 {
@@ -210,7 +210,7 @@ static void name_next(const op *t, const attn_shape *sh, const attn_item *it, co
     p->next_v = n.v;
 }
 
-/* What the means of pages from..to-1, all closed and within a span, give to the scores. */
+/* What the means of the pages from..to-1 add to the scores. All of them are closed and within one span. */
 static void span_means(const op *t, const attn_shape *sh, const attn_item *it, const attn_room *room, int head_kv,
                        const queries *u, int from, int to)
 {
@@ -256,13 +256,13 @@ static void fold_span(const op *t, const attn_shape *sh, const attn_item *it, co
     }
 }
 
-/* Heads of whole blocks are quantised as they are finished. */
+/* Whether heads are quantised as soon as they are finished: those of whole blocks are. */
 static bool by_head(const attn_shape *sh, const acts *out)
 {
     return out->q && sh->head_dim % ACT_BLOCK == 0;
 }
 
-/* n heads from `head` on of some rows. */
+/* Quantises n heads from `head` on, of some rows. */
 static void quantise_heads(const op *t, const attn_shape *sh, int row, int rows, int head, int n, acts *out)
 {
     const size_t at = (size_t)row * out->ld + (size_t)head * (size_t)sh->head_dim, ldq = out->ld / ACT_BLOCK;
@@ -270,7 +270,7 @@ static void quantise_heads(const op *t, const attn_shape *sh, int row, int rows,
         t->kernels->linear.quantise(out->x + at, out->ld, rows, n * sh->head_dim, out->q + at / ACT_BLOCK, ldq);
 }
 
-/* n heads of a row from `head` on, whose states are in a row. */
+/* Finishes n heads of a row from `head` on, whose states lie one behind the other. */
 static void write_heads(const op *t, const attn_shape *sh, const float *m, const float *s, const float *o, bool rotated,
                         int row, int head, int n, acts *out)
 {
@@ -303,7 +303,8 @@ static void attend_block(const op *t, const attn_shape *sh, const attn_item *it,
     quantise_heads(t, sh, it->row0 + row, n_rows, head_kv * u.group, u.group, out);
 }
 
-/* One span for all rows of an item, into the partial results from entry `at` on: [row][head of the group]. */
+/* One span for all rows of an item. Its states go into the partial results from entry `at` on: [row][head
+   of the group]. */
 static void attend_span(const op *t, const attn_shape *sh, const attn_item *it, const cut *c, int head_kv, int span,
                         const float *q, size_t ld, const attn_room *p, int at)
 {
@@ -364,8 +365,8 @@ static void merge_spans(const op *t, const attn_shape *sh, const attn_item *it, 
     write_heads(t, sh, &m, &s, o, rotates(&it->pages.v), it->row0 + row, head, 1, out);
 }
 
-/* Merges every item that was cut by span; the cuts come out as they did when the work was shared out. Each thread has a run
-   of heads, the next row's after one row's. */
+/* Merges every item that was cut by span. The cuts are computed again, and come out as they did when the work was
+   shared out. Each thread has one run of heads; the heads of a row follow those of the row before it. */
 static void merge_items(const op *t, const attn_shape *sh, const attn_item *items, int n_items, const attn_room *p,
                         acts *out)
 {

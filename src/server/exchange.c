@@ -34,7 +34,7 @@ void exchange_add_header(exchange *x, const char *name, const char *value)
     if (x->req) (void)evhttp_add_header(evhttp_request_get_output_headers(x->req), name, value);
 }
 
-/* ---- the client goes ---------------------------------------------------------------------------------- */
+/* ---- the client goes away ----------------------------------------------------------------------------- */
 
 static void stop_watching(exchange *x)
 {
@@ -50,7 +50,7 @@ static void tell_gone(exchange *x)
     x->owner->on_gone(x->owner->user, x);
 }
 
-/* The other side has closed, while evhttp itself reads nothing. */
+/* The client has closed the connection while evhttp itself is not reading. */
 static void on_closed(evutil_socket_t fd, short what, void *user)
 {
     (void)fd;
@@ -58,7 +58,7 @@ static void on_closed(evutil_socket_t fd, short what, void *user)
     tell_gone(user);
 }
 
-/* libevent frees the connection. It frees the request with it, unless a failed write has separated the two before. */
+/* libevent frees the connection, and with it the request, unless a failed write has separated the two before. */
 static void on_connection_freed(struct evhttp_connection *connection, void *user)
 {
     exchange *x = user;
@@ -113,7 +113,7 @@ exchange *exchange_open(struct evhttp_request *req, const exchange_owner *owner)
     return x;
 }
 
-/* All of an answer has gone out, or its connection is lost: one of the two, once. */
+/* Called once: all of an answer has gone out, or its connection is lost. */
 static void on_sent(struct evhttp_request *req, void *user)
 {
     struct evhttp_connection *connection = evhttp_request_get_connection(req);
@@ -127,7 +127,7 @@ static void on_lost(struct evhttp_connection *connection, void *user)
     --*((const exchange_owner *)user)->unsent;
 }
 
-/* From here on libevent alone knows of the request, whose answer is about to be sent. */
+/* From here on only libevent knows of the request; its answer is about to be sent. */
 static void hand_over(exchange *x)
 {
     stop_watching(x);
@@ -148,7 +148,7 @@ void exchange_drop(exchange *x)
     stop_watching(x);
     if (connection) {
         evhttp_connection_set_closecb(connection, NULL, NULL);
-        evhttp_connection_free(connection); /* and the request */
+        evhttp_connection_free(connection); /* this frees the request, too */
     } else if (x->req) {
         evhttp_request_free(x->req);
     }
@@ -221,7 +221,7 @@ void exchange_stream_begin(exchange *x)
     if (!x->req || x->gone) return;
     exchange_add_header(x, "Content-Type", "text/event-stream");
     exchange_add_header(x, "Cache-Control", "no-cache");
-    exchange_add_header(x, "X-Accel-Buffering", "no"); /* nginx would wait for more */
+    exchange_add_header(x, "X-Accel-Buffering", "no"); /* without it nginx would wait for more */
     evhttp_send_reply_start(x->req, 200, NULL);
 }
 

@@ -1,11 +1,11 @@
-/* Prefixes: sequences that have been answered, and what of them a new prompt can begin with. */
+/* Prefixes: sequences that are kept after they have been answered, and how much of one a new prompt can begin with. */
 #include "server/job.h"
 
 #include <string.h>
 
 enum {
-    LEAST_COMMON = 16, /* tokens: less is read as quickly as it is copied */
-    LOST_TOKENS = 64   /* a sequence is taken over rather than forked where no more than these are cut off it */
+    LEAST_COMMON = 16, /* tokens: fewer are read as quickly as they are copied */
+    LOST_TOKENS = 64   /* a sequence is taken over, and not forked, if at most this many are cut off it */
 };
 
 static int common_ids(const kvasir_seq *seq, const int32_t *ids, int n)
@@ -41,7 +41,7 @@ static void forget(server *s, int place)
     s->kept[place] = s->kept[--s->n_kept];
 }
 
-/* The place of a sequence among the kept ones; -1: it runs. */
+/* The place of a sequence among the kept ones; -1: it belongs to a running job. */
 static int place_of(const server *s, const kvasir_seq *seq)
 {
     for (int i = 0; i < s->n_kept; i++)
@@ -62,7 +62,8 @@ kvasir_status kept_begin(server *s, kvasir_seq *from, int common, kvasir_seq **o
         if (place >= 0) s->kept[place].used = s->turn;
         status = kvasir_seq_fork(from, common, out);
     }
-    /* What sliding windows have let go of is read again like the rest of the prompt, in pieces that others can bear. */
+    /* Rows that sliding windows have let go of are read again like the rest of the prompt, in pieces that the
+       others can bear. */
     if (status == KVASIR_OK) status = kvasir_seq_truncate(*out, kvasir_seq_computed(*out));
     if (status != KVASIR_OK) {
         kvasir_seq_free(*out);

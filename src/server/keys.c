@@ -24,7 +24,7 @@ int keys_find(const keys *k, const char *text)
     int found = -1;
     if (n == 0 || n == KEY_BYTES) return -1;
     memcpy(padded, text, n);
-    for (int i = 0; i < k->n; i++) { /* all of them: the time must not say where it was */
+    for (int i = 0; i < k->n; i++) { /* compares with all of them: the time must not tell the place */
         int hit = k->list[i].active & (differs(padded, k->list[i].text) == 0);
         found = hit ? i : found;
     }
@@ -96,7 +96,7 @@ kvasir_status keys_read(keys *k, const char *path)
     TRY(read_file(path, &text));
     kvasir_status status = KVASIR_OK;
     for (int i = 0; i < k->n && status == KVASIR_OK; i++)
-        status = add(&next, k->list[i].text, strlen(k->list[i].text)); /* the places stay */
+        status = add(&next, k->list[i].text, strlen(k->list[i].text)); /* the places stay the same */
     for (int i = 0; i < next.n; i++) next.list[i].active = 0;
     next.n_active = 0;
     if (status == KVASIR_OK) status = add_lines(&next, path, text);

@@ -33,7 +33,7 @@ int http_refuse_memory(http_error *e)
 
 /* ---- fields ------------------------------------------------------------------------------------------- */
 
-/* NULL where it is absent or null, which means the same. */
+/* A field, or NULL where it is absent or null, which means the same. */
 static const json_t *field(const json_t *d, const char *name)
 {
     const json_t *value = json_object_get(d, name);
@@ -84,7 +84,7 @@ int request_flag(const json_t *d, const char *name, int *to, http_error *e)
     return 0;
 }
 
-/* ---- what is not there -------------------------------------------------------------------------------- */
+/* ---- what is not supported ---------------------------------------------------------------------------- */
 
 static int refuse_unsupported(http_error *e, const char *param)
 {
@@ -103,7 +103,7 @@ static int check_choices(const json_t *d, http_error *e)
     return 0;
 }
 
-/* A request that asks for more than text must not get an answer that looks as if it had what was asked for. */
+/* A request that asks for something that we cannot do must not get an answer that looks as if we had done it. */
 static int check_supported(const json_t *d, http_error *e)
 {
     static const char *const lists[] = {"tools", "functions"};
@@ -132,7 +132,8 @@ static int check_supported(const json_t *d, http_error *e)
 
 /* ---- sampling ----------------------------------------------------------------------------------------- */
 
-/* As on the command line: a share of 1 keeps everything, which the library calls 0; a share of 0 keeps the best token. */
+/* As on the command line: a share of 1 keeps everything, which the library calls 0; a share of 0 keeps only
+   the best token. */
 static int take_share(const json_t *d, const char *name, float *to, http_error *e)
 {
     double p = -1;
@@ -279,7 +280,7 @@ static json_t *join_parts(const json_t *parts, http_error *e)
     return joined;
 }
 
-/* A copy of a message whose content is one text. NULL: *e says why. */
+/* A copy of a message with its content as one text. NULL: *e says why. */
 static json_t *read_message(const json_t *message, http_error *e)
 {
     const json_t *content = field(message, "content");
@@ -384,7 +385,7 @@ static int plain_ids(const request_rules *r, const json_t *d, request *q, http_e
     kvasir_status status =
         kvasir_tokenize(r->model, json_string_value(prompt), json_string_length(prompt), 1, 1, &q->ids, &q->n_ids);
     if (status != KVASIR_OK) return refuse_status(e, status, "prompt");
-    if (info->adds_eos && q->n_ids > 0 && q->ids[q->n_ids - 1] == info->eos) q->n_ids--; /* the text is to go on */
+    if (info->adds_eos && q->n_ids > 0 && q->ids[q->n_ids - 1] == info->eos) q->n_ids--; /* the text goes on */
     return 0;
 }
 

@@ -1,5 +1,5 @@
-/* From the body of a request to what is to be computed: every field is checked, and what is not supported is refused rather than
-   ignored. Pure: no network, no engine. */
+/* Turns the body of a request into what is to be computed. Every field is checked, and what is not supported is
+   refused, not ignored. Pure: no network, no engine. */
 #ifndef KVASIR_SERVER_REQUEST_H
 #define KVASIR_SERVER_REQUEST_H
 
@@ -20,9 +20,9 @@ typedef struct http_error {
 int http_refuse(http_error *e, int status, const char *code, const char *param, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
-int http_refuse_memory(http_error *e);
+int http_refuse_memory(http_error *e); /* the same when out of memory */
 
-/* What holds for all requests. */
+/* What is the same for all requests. */
 typedef struct request_rules {
     const kvasir_model *model;
     const char *name;          /* the model's, in requests */
@@ -47,15 +47,17 @@ typedef struct request {
 /* The JSON of a body that must be an object: 0, or the status. *out is the caller's. */
 int request_json(const char *body, size_t n, json_t **out, http_error *e);
 
-/* Takes true or false of a field into *to, which stays as it is where the field is absent or null: 0, or the status. */
+/* Reads a field that is true or false into *to; *to stays as it is where the field is absent or null. 0,
+   or the status. */
 int request_flag(const json_t *d, const char *name, int *to, http_error *e);
 
-/* A chat completion or a plain one: 0, or the status with *e filled in. request_free in any case. */
+/* Reads a chat completion or a plain one: 0, or the status with *e filled in. request_free must be called
+   in either case. */
 int request_read(const request_rules *r, int chat, const char *body, size_t n, request *out, http_error *e);
 void request_free(request *q);
 
-/* {"messages": [...], "add_generation_prompt": true} for the template: contents that come in parts are put together. NULL: *e
-   says why not. */
+/* {"messages": [...], "add_generation_prompt": true} for the template, with contents that come in parts put together.
+   NULL: *e says why. */
 json_t *request_conversation(const json_t *body, http_error *e);
 
 #endif

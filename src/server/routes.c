@@ -10,7 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* Each handler answers the exchange, now or by a job later. */
+/* Each handler answers the exchange, at once or through a job. */
 typedef struct route {
     const char *path, *method;
     int is_open; /* needs no key */
@@ -98,7 +98,8 @@ static void answer_tokenize(server *s, exchange *x, const char *body, size_t n)
     json_decref(d);
 }
 
-/* The text of ids, with U+FFFD for what is no character: NULL, with *e filled in, where an id is none. */
+/* The text of the ids, with U+FFFD for bytes that are no character. NULL, with *e filled in, when one of them
+   is no id. */
 static json_t *text_of(const server *s, const json_t *list, http_error *e)
 {
     kvasir_detokenizer *d = NULL;
@@ -108,7 +109,7 @@ static json_t *text_of(const server *s, const json_t *list, http_error *e)
     json_array_foreach(list, i, id)
     {
         json_int_t value = json_is_integer(id) ? json_integer_value(id) : -1;
-        if (value < 0 || value > INT32_MAX) value = -1; /* which the library refuses */
+        if (value < 0 || value > INT32_MAX) value = -1; /* which the library then refuses */
         if (status == KVASIR_OK) status = kvasir_detokenizer_add(d, (int32_t)value, NULL);
     }
     if (status == KVASIR_OK) status = kvasir_detokenizer_end(d);
@@ -191,7 +192,7 @@ static int is_allowed_origin(const server *s, const char *origin)
     return host && is_own_host(host);
 }
 
-/* What two readers could understand differently. */
+/* Refuses a request whose length or host two readers could understand differently. */
 static int check_framing(const struct evhttp_request *req, http_error *e)
 {
     int n_lengths, n_encodings, n_hosts;
@@ -204,8 +205,8 @@ static int check_framing(const struct evhttp_request *req, http_error *e)
     return 0;
 }
 
-/* A web page that a user of this computer has open must not reach the server by a name of its own (DNS rebinding), and not
-   without the user's leave. */
+/* A web page that a user of this computer has open must not reach the server through a host name of its own (DNS
+   rebinding). In no other way may it do so without the user's permission. */
 static int check_origin(const server *s, exchange *x, http_error *e)
 {
     int n;

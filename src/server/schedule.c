@@ -1,5 +1,6 @@
-/* Whose tokens the next step computes: one of every answer that is being generated, and a piece of one prompt that is as long as
-   the others can bear to wait for. Results do not depend on it (kvasir_step), only times do. */
+/* Whose tokens the next step computes: one token of every answer that is being generated, and a piece of one
+   prompt. The piece is as long as the others can bear to wait for. Results do not depend on this (kvasir_step),
+   only times do. */
 #include "server/job.h"
 #include "base/checked.h"
 #include "base/clock.h"
@@ -11,7 +12,7 @@
 #include <time.h>
 
 enum { LEAST_PIECE = 32, FIRST_PIECE = 128 }; /* tokens of a prompt in one step */
-/* What a step with a piece of a prompt may take: while others generate, and while nobody does. */
+/* How long a step with a piece of a prompt may take: while others generate, and while nobody does. */
 static const double shared_step_s = 0.2, alone_step_s = 0.5;
 
 int schedule_busy(const server *s)
@@ -33,13 +34,14 @@ static void job_free(job *j)
 static void make_id(job *j)
 {
     unsigned char random[12] = {0};
-    (void)!getrandom(random, sizeof random, 0); /* for people's logs; nothing rests on it */
+    (void)!getrandom(random, sizeof random, 0); /* for people's logs; no security depends on it */
     int n = snprintf(j->id, sizeof j->id, "%s", j->q.chat ? "chatcmpl-" : "cmpl-");
     for (size_t i = 0; i < sizeof random; i++)
         n += snprintf(j->id + n, sizeof j->id - (size_t)n, "%02x", (unsigned)random[i]);
 }
 
-/* The tokens that its sequence will hold at most: the last one of an answer is never computed on. */
+/* An upper bound of the tokens that its sequence will hold. The last token of an answer is counted, although nothing is
+   ever computed from it. */
 static int longest(const server *s, const request *q)
 {
     int64_t n = (int64_t)q->n_ids + q->max_tokens;
@@ -73,7 +75,7 @@ int schedule_add(server *s, exchange *x, request *q, http_error *e)
 
 /* ---- jobs go ------------------------------------------------------------------------------------------ */
 
-/* An error behind the beginning of a stream is an event of it. */
+/* An error after the beginning of a stream is sent as an event of the stream. */
 static void refuse(job *j, const http_error *e)
 {
     exchange *x = j->x;
@@ -119,7 +121,7 @@ static job *take_running(server *s, int place)
     return j;
 }
 
-/* The job is over. What it has computed stays for those that begin in the same way. */
+/* The job is over. Its sequence is kept for requests that begin in the same way. */
 static void finish(server *s, int place)
 {
     job *j = take_running(s, place);
@@ -192,7 +194,7 @@ void schedule_free(server *s)
 
 /* ---- jobs begin --------------------------------------------------------------------------------------- */
 
-/* What the job and the running ones may come to need together. */
+/* The bytes that the job and the running ones may come to need together. */
 static uint64_t needed(const server *s, const job *j)
 {
     uint64_t bytes = j->kv_bytes;
@@ -206,7 +208,8 @@ static kvasir_status begin(server *s, job *j)
     kvasir_seq *from = kept_find(s, j->x->tenant, j->q.ids, (int)j->q.n_ids, &common);
     while (needed(s, j) + kept_bytes(s) > s->kv_budget && kept_evict(s, from)) {
     }
-    /* A sequence that stays beside its fork needs room of its own: where there is none, the job takes what it can. */
+    /* A sequence that stays beside its fork needs room of its own. Where there is none, the job starts from
+       an empty sequence. */
     kvasir_status status = kept_begin(s, from, common, &j->seq);
     if (status == KVASIR_E_MEMORY && from) status = kept_begin(s, NULL, 0, &j->seq);
     TRY(status);
@@ -221,7 +224,7 @@ static kvasir_status begin(server *s, job *j)
     return KVASIR_OK;
 }
 
-/* Starts those that wait, in their order, as long as there are slots and memory. */
+/* Starts waiting jobs in their order, as long as there are slots and memory. */
 static void admit(server *s)
 {
     while (s->queue && s->n_running < s->o->n_slots) {
@@ -239,7 +242,7 @@ static void admit(server *s)
 
 /* ---- tokens ------------------------------------------------------------------------------------------- */
 
-/* An answer that is not streamed stays in the detokenizer until it is whole. */
+/* Text of an answer that is not streamed stays in the detokenizer until the answer is complete. */
 static kvasir_status show(const server *s, job *j)
 {
     size_t n = 0;
@@ -249,7 +252,7 @@ static kvasir_status show(const server *s, job *j)
     return KVASIR_OK;
 }
 
-/* Takes the token that follows what the sequence holds. */
+/* Takes the chosen token that follows what the sequence holds. */
 static kvasir_status take_token(server *s, job *j, int32_t id)
 {
     int stopped = -1;
@@ -275,7 +278,7 @@ static kvasir_status take_token(server *s, job *j, int32_t id)
     return show(s, j);
 }
 
-/* The item of a step has been computed. */
+/* Handles an item that a step has computed. */
 static kvasir_status take_item(server *s, job *j, const kvasir_work *w)
 {
     if (!j->decoding) {
@@ -283,7 +286,7 @@ static kvasir_status take_item(server *s, job *j, const kvasir_work *w)
         if (w->want == KVASIR_WANT_NONE) return KVASIR_OK;
         j->prompt_read = clock_now();
         j->decoding = 1;
-        TRY(kvasir_seq_mark(j->seq)); /* the next turn of a conversation begins here */
+        TRY(kvasir_seq_mark(j->seq)); /* the next turn of a conversation will begin here */
     }
     return take_token(s, j, kvasir_sampler_choose(j->sampler, w->logits));
 }
@@ -292,11 +295,11 @@ static kvasir_status take_item(server *s, job *j, const kvasir_work *w)
 
 typedef struct plan {
     kvasir_work work[SERVER_MAX_SLOTS];
-    int place[SERVER_MAX_SLOTS]; /* in s->running */
-    int n, reader;               /* items; the one that reads its prompt, -1: none */
+    int place[SERVER_MAX_SLOTS]; /* of the items, in s->running */
+    int n, reader;               /* items; the item that reads its prompt, -1: none */
 } plan;
 
-/* The job whose prompt has waited longest for a piece; -1: none reads. */
+/* The job that has waited longest since a piece of its prompt was computed; -1: none is reading. */
 static int next_reader(const server *s)
 {
     int found = -1;
@@ -338,7 +341,8 @@ static plan plan_step(server *s)
     return p;
 }
 
-/* Items that have been computed together, or one of them alone. Jobs that are over leave `running` later. */
+/* Handles items that have been computed together, or one that was computed alone. Jobs that are over
+   leave `running` later. */
 static void take_items(server *s, const plan *p, int first, int n, kvasir_status failed[])
 {
     for (int i = first; i < first + n; i++) failed[i] = take_item(s, s->running[p->place[i]], &p->work[i]);
@@ -366,7 +370,7 @@ static void compute(server *s, plan *p)
     if (status == KVASIR_OK) {
         learn_speed(s, p, clock_now() - start);
         take_items(s, p, 0, p->n, failed);
-    } else { /* all or nothing: each alone, so that one that cannot go on harms no other */
+    } else { /* nothing was computed: tries each alone, so that one that cannot go on does not harm the others */
         for (int i = 0; i < p->n; i++) {
             failed[i] = p->n > 1 ? kvasir_step(s->o->engine, &p->work[i], 1) : status;
             if (failed[i] == KVASIR_OK) take_items(s, p, i, 1, failed);

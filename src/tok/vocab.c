@@ -7,8 +7,7 @@
 #include <limits.h>
 #include <string.h>
 
-/* Texts that end a generation whatever the file says of the token (the list of llama.cpp's llama-vocab.cpp).
- */
+/* Texts that end a generation whatever the file says of the token (the list of llama.cpp's llama-vocab.cpp). */
 /* clang-format off */
 static const char *const eog_names[] = {
     "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "<end_of_turn>",

@@ -1,5 +1,5 @@
-/* Fuzz target of planning: any bytes are opened as a header, whatever else is missing, and planned in several ways. What
-   comes out must hold together. */
+/* Fuzz target of planning: any bytes are opened as a header, whatever else is missing, and planned in several ways.
+   What comes out must hold together. */
 #include "kvasir/kvasir.h"
 
 #include <stdint.h>

@@ -48,7 +48,7 @@ static tiny_model model_of(quant_type type, bool experts)
 {
     tiny_model t = tiny_llama();
     t.n_layer = 1, t.n_embd = 256, t.head_dim = 64, t.n_ff = 256, t.n_vocab = 100, t.type = type, t.seed = 7;
-    if (experts) t.architecture = "qwen3moe", t.n_expert = 2, t.n_used = 2; /* all of them: a choice may flip */
+    if (experts) t.architecture = "qwen3moe", t.n_expert = 2, t.n_used = 2; /* all are used, so no choice can flip */
     return t;
 }
 

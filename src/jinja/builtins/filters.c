@@ -28,7 +28,7 @@ static const jstr *trimmed(const jstr *s, jstr *to)
     return to;
 }
 
-/* Copies digits without the underscores between them; false where one is not between two. */
+/* Copies digits without the underscores between them. False where an underscore does not stand between two digits. */
 static bool without_underscores(const jstr *s, char *to, size_t room, size_t *n)
 {
     *n = 0;
@@ -43,7 +43,7 @@ static bool without_underscores(const jstr *s, char *to, size_t room, size_t *n)
     return *n > 0;
 }
 
-/* int(text, base) of Python; false: ValueError. */
+/* Python's int(text, base); false stands for ValueError. */
 static bool read_int_text(const jstr *text, jint base, jint *out)
 {
     char digits[160];
@@ -66,7 +66,7 @@ static bool read_int_text(const jstr *text, jint base, jint *out)
     return true;
 }
 
-/* float(text) of Python; false: ValueError. */
+/* Python's float(text); false stands for ValueError. */
 static bool read_float_text(const jstr *text, double *out)
 {
     char digits[800];
@@ -132,14 +132,15 @@ static kvasir_status do_float(jrun *r, jval self, const jargs *a, jval *out)
     return KVASIR_OK;
 }
 
-/* The double nearest to f rounded to `digits` places, exactly as the decimal digits say; ties to even. */
+/* The double nearest to f rounded to `digits` places. It is exact: f's own decimal digits decide, and ties
+   go to even. */
 static double round_float(double f, jint digits)
 {
     char text[800];
     if (!isfinite(f) || f == 0 || digits > 400) return f;
     (void)snprintf(text, sizeof text, "%.0e", f);
     int exponent = atoi(strchr(text, 'e') + 1);
-    jint kept = exponent + digits; /* digits after the first that stay */
+    jint kept = exponent + digits; /* the digits after the first that are kept */
     if (kept < -1) return copysign(0.0, f);
     if (kept < 0) { /* half of the unit decides */
         double unit = j_read_double(text, (size_t)snprintf(text, sizeof text, "1e%d", (int)-digits));
@@ -434,7 +435,8 @@ static kvasir_status do_safe(jrun *r, jval self, const jargs *a, jval *out)
     return KVASIR_OK;
 }
 
-/* A character reference at s[i] ("&lt;"): the character, and where the text goes on. 0: it is none. */
+/* A character reference such as "&lt;" at s[i]: returns the character, and where the text goes on. 0 when
+   there is none. */
 static uint32_t reference(const jstr *s, size_t i, size_t *after)
 {
     static const struct {
@@ -457,7 +459,7 @@ static uint32_t reference(const jstr *s, size_t i, size_t *after)
     return (uint32_t)c;
 }
 
-/* Where the piece of markup that begins at s[i] ends, i if none begins or it does not end. */
+/* The end of the piece of markup that begins at s[i]; i if none begins there or it does not end. */
 static size_t markup_end(const jstr *s, size_t i, const char *open, const char *close)
 {
     const jstr from = {.s = open, .n = strlen(open)}, to = {.s = close, .n = strlen(close)};
@@ -470,7 +472,7 @@ static kvasir_status without_markup(jrun *r, const jstr *s, const char *open, co
 {
     size_t mark = j_mark(r);
     const jstr to = {.s = close, .n = strlen(close)};
-    bool closes = true; /* once no end follows, none will */
+    bool closes = true; /* whether an end still follows */
     TRY(j_step(r, s->n / 16));
     for (size_t i = 0; i < s->n;) {
         size_t end = closes && s->s[i] == '<' ? markup_end(s, i, open, close) : i;

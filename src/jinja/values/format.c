@@ -1,5 +1,4 @@
-/* Python's two ways to format: 'a %s' % x, and 'a {}'.format(x) with the mini language of its specifications.
- */
+/* Python's two ways to format: 'a %s' % x, and 'a {}'.format(x) with the mini language of its specifications. */
 #include "jinja/run/run.h"
 
 #include <math.h>
@@ -30,7 +29,7 @@ static kvasir_status emit_fill(jrun *r, const spec *p, size_t n)
     return KVASIR_OK;
 }
 
-/* Head and text, padded to the width; with '=' the padding stands between them. */
+/* Head and text, padded to the width. With '=' the padding goes between them. */
 static kvasir_status emit_padded(jrun *r, const spec *p, char align, const char *head, const char *s, size_t n)
 {
     size_t chars = strlen(head) + j_count(s, n), room = p->width > chars ? p->width - chars : 0;
@@ -50,7 +49,7 @@ static kvasir_status emit_text(jrun *r, const spec *p, const jstr *s)
 
 /* ---- numbers ------------------------------------------------------------------------------------------ */
 
-/* printf's point is the locale's; here it is a point. */
+/* printf writes the locale's decimal point; this puts a point there. */
 static void plain_point(char *s)
 {
     char *to = s;
@@ -64,7 +63,7 @@ static void plain_point(char *s)
     *to = '\0';
 }
 
-/* The digits before the point with separators between groups, and zeros before them up to the width. */
+/* The digits before the point, with separators between groups; zeros before them fill up the width. */
 static kvasir_status emit_grouped(jrun *r, const spec *p, const char *head, const char *digits)
 {
     size_t whole = strspn(digits, p->type == 'x' || p->type == 'X' ? "0123456789abcdefABCDEF" : "0123456789");
@@ -119,7 +118,7 @@ static kvasir_status emit_integer(jrun *r, const spec *p, jint i)
     return emit_number(r, p, i < 0, p->alternate && base != 10 ? prefix : "", digits);
 }
 
-/* Zeros at the end of the fraction in front of an exponent. */
+/* Removes zeros at the end of the fraction, before the exponent. */
 static void drop_zeros(char *s)
 {
     char *e = strchr(s, 'e'), *to = e;
@@ -128,7 +127,7 @@ static void drop_zeros(char *s)
     memmove(to, e, strlen(e) + 1);
 }
 
-/* What format() writes without a type: repr()'s digits, or with a precision those of %g, but never without a
+/* What format() writes when no type is given: repr()'s digits, or with a precision those of %g, but always with a
    fraction or an exponent. */
 static kvasir_status general_digits(jrun *r, const spec *p, double f, char *to)
 {
@@ -223,7 +222,7 @@ static kvasir_status read_spec(jrun *r, const jstr *s, spec *p)
     }
     if (i < s->n) p->type = s->s[i++];
     if (i < s->n) return j_fail(r, "invalid format specifier '%s'", quoted(s->s, s->n));
-    if (p->zero && p->align) { /* the zero is the fill then, unless one is given */
+    if (p->zero && p->align) { /* then the zero is the fill character, unless one is given */
         if (p->n_fill == 1 && *p->fill == ' ') p->fill = "0";
         p->zero = false;
     }
@@ -264,7 +263,7 @@ typedef struct formatter {
     jrun *r;
     const jargs *args;
     const jdict *map; /* of format_map */
-    jint next;        /* number of the next field without a name; -1 after one with a number */
+    jint next;        /* number of the next field without a name; -1 once a field has had a number */
 } formatter;
 
 static kvasir_status format_text(formatter *f, const jstr *s, int depth);
@@ -285,7 +284,8 @@ static bool all_digits(const jstr *s)
     return s->n > 0;
 }
 
-/* The value of a field by the first part of its name: a number, a keyword, or nothing for the next one. */
+/* The value that the first part of a field's name means: a number, a keyword, or the next argument where
+   it is empty. */
 static kvasir_status find_first(formatter *f, const jstr *name, jval *out)
 {
     jint i;
@@ -365,7 +365,7 @@ static kvasir_status convert(jrun *r, char how, jval *v)
     return j_cut(r, mark, v);
 }
 
-/* One field, *i standing after its brace. */
+/* One field; *i is behind its opening brace. */
 static kvasir_status format_field(formatter *f, const jstr *s, size_t *i, int depth)
 {
     size_t from = *i;
@@ -454,7 +454,7 @@ typedef struct percent {
     size_t i;
     jval args;
     size_t used, count;
-    bool mapping; /* values left over are no error */
+    bool mapping; /* the argument is a mapping: unused values are no error */
 } percent;
 
 static kvasir_status next_arg(percent *x, jval *out)
@@ -484,7 +484,7 @@ static kvasir_status keyed_arg(percent *x, jval *out)
                                   : KVASIR_OK;
 }
 
-/* A number of the format, or * for one from the arguments; -1: none is there. */
+/* A number in the format, or * for one from the arguments; -1 when there is neither. */
 static kvasir_status read_number(percent *x, bool width, spec *p, long *out)
 {
     size_t number, from = x->i;
@@ -564,7 +564,7 @@ static kvasir_status emit_percent(percent *x, spec *p, jval v)
     }
 }
 
-/* %[(key)][flags][width][.precision][length]type, x->i standing after the percent sign. */
+/* %[(key)][flags][width][.precision][length]type; x->i is behind the percent sign. */
 static kvasir_status percent_field(percent *x)
 {
     spec p = {.fill = " ", .n_fill = 1, .sign = '-', .precision = -1};
