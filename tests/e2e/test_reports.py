@@ -218,7 +218,8 @@ def test_verify_verdict_of_failures(llama, tmp_path):
     root = read(tmp_path / "x.html")
     judged = [c for c in d["checks"] if c["ok"] is not None]
     failed = [c["name"] for c in judged if not c["ok"]]
-    assert verdict(root).startswith(f"{len(failed)} of {len(judged)} checks failed: {'; '.join(failed[:5])}")
+    more = {0: ".", 1: "; and 1 other."}.get(max(len(failed) - 5, 0), f"; and {len(failed) - 5} others.")
+    assert verdict(root).startswith(f"{len(failed)} of {len(judged)} checks failed: {'; '.join(failed[:5])}{more}")
     assert next(root.all("p")).attributes["class"] == "verdict bad"
     named = [e.text() for e in next(root.all("ul")).all("li")]
     assert len(named) == len(failed) and all(n.startswith(f"speed: {f}: measured ") for n, f in zip(named, failed))

@@ -180,7 +180,7 @@ static page_verdict verdict(const verify *w, FILE *f)
         (void)fputs(t.judged ? "The one check holds" : "Nothing could be judged", f);
     for (int k = 0; k < w->n_checks && named < NAMED; k++)
         if (w->checks[k].verdict == 0) (void)fprintf(f, "%s%s", named++ ? "; " : "", w->checks[k].name);
-    if (t.failed > NAMED) (void)fprintf(f, "; and %d others", t.failed - NAMED);
+    if (t.failed > NAMED) (void)fprintf(f, "; and %d other%s", t.failed - NAMED, t.failed == NAMED + 1 ? "" : "s");
     (void)fputc('.', f);
     if (t.unjudged)
         (void)fprintf(f, " %d number%s had nothing to be judged by.", t.unjudged, t.unjudged == 1 ? "" : "s");
