@@ -330,6 +330,14 @@ CHECK = """(() => {
 })()"""
 
 
+SCROLLED = """(() => {
+    const box = document.querySelector('.scroll'), left = box.getBoundingClientRect().left;
+    box.scrollLeft = 500;
+    const heads = [...box.querySelectorAll('thead th')].map(h => [h.textContent, h.getBoundingClientRect()]);
+    return box.scrollLeft < 300 ? 'too narrow' : heads.slice(0, 2).filter(([_, a]) => a.left >= left - 1).map(([name, _]) => name);
+})()"""
+
+
 @pytest.fixture(scope="module")
 def browser():
     if not chromium():
@@ -369,4 +377,6 @@ def test_in_a_browser(name, width, browser, pages):
         assert seen["window"] == width and seen["width"] <= width and seen["found"] == [] and seen["loaded"] == 0
         assert seen["charts"] == (3 if name.startswith("verify") else 2), "one of the two drawings"
         grounds[dark] = seen["ground"]
+        if name == "sweep-open" and width == 390:
+            assert browser.value(SCROLLED) == ["depth", "KV"], "what names a row stays in view"
     assert grounds == {False: "rgb(255, 255, 255)", True: "rgb(22, 24, 28)"}

@@ -30,7 +30,8 @@ static const char style[] =
     "th,td{padding:.3em .8em;text-align:right;white-space:nowrap;border-bottom:1px solid var(--rule)}\n"
     "thead th{color:var(--soft);font-weight:600;vertical-align:bottom}\n"
     "tbody th{font-weight:400}\nth.text,td.text,td.error{text-align:left}\n"
-    "tr>:first-child{position:sticky;left:0;background:var(--ground);padding-left:0}\n"
+    "tr>:first-child{position:sticky;left:0;background:var(--ground);padding-left:0;"
+    "min-width:6em}\n.key{position:sticky;left:6em;background:var(--ground)}\n"
     "td.text,td.error{white-space:normal;min-width:20em}\n.ok{color:var(--good)}.failed,.error{color:var(--bad)}\n"
     ".failed{font-weight:600}\nul{padding-left:1.3em}\nli{margin:.2em 0}\nsummary{cursor:pointer;padding:.3em 0}\n"
     "@media(max-width:880px){body{padding:1em 1em 2em}.wide{display:none}.narrow{display:block}\n"
@@ -40,7 +41,8 @@ static const char style[] =
     "@page{margin:14mm}\n"
     "@media print{body{padding:0;font-size:10pt;max-width:none}section,tr{break-inside:avoid}h2,h3{break-after:avoid}\n"
     ".charts{display:block}.wide{display:block}.narrow{display:none}.chart{max-width:none}\n"
-    ".scroll{overflow:visible}table{font-size:6.8pt}th,td{padding:.2em .5em}td.text,td.error{min-width:0}\n"
+    ".scroll{overflow:visible}table{font-size:6.8pt}th,td{padding:.2em "
+    ".5em}td.text,td.error,tr>:first-child{min-width:0}\n"
     "thead{display:table-header-group}details::details-content{content-visibility:visible;block-size:auto}}\n";
 
 void page_begin(FILE *f, const char *name, const char *says, page_verdict kind, const char *verdict)
@@ -127,7 +129,11 @@ void page_table_begin(FILE *f, const char *label, const char *summary, int n_row
     xml_text(f, label);
     (void)fputs("\">\n<table>\n<thead><tr>", f);
     for (int i = 0; i < n_columns; i++)
-        (void)fprintf(f, "<th scope=\"col\"%s>%s</th>", columns[i].is_text ? " class=\"text\"" : "", columns[i].title);
+        (void)fprintf(f, "<th scope=\"col\"%s>%s</th>",
+                      columns[i].is_text  ? " class=\"text\""
+                      : columns[i].is_key ? " class=\"key\""
+                                          : "",
+                      columns[i].title);
     (void)fputs("</tr></thead>\n<tbody>\n", f);
 }
 

@@ -22,6 +22,7 @@ void page_facts_end(FILE *f);
 typedef struct page_column {
     const char *title;
     int is_text; /* to the left; numbers stand to the right */
+    int is_key;  /* the second column where it names the row too: stays in view, as the first one does */
 } page_column;
 
 /* A table of n_rows rows under n_columns headings, in a box of its own that scrolls sideways. A long one is folded below

@@ -320,7 +320,7 @@ static void table(const sweep *w, FILE *f)
     char text[CELL_BYTES];
     page_column heads[COLUMNS] = {0};
     int n = 0;
-    for (int c = 0; c < COLUMNS; c++) heads[c].title = columns[c].title;
+    for (int c = 0; c < COLUMNS; c++) heads[c] = (page_column){.title = columns[c].title, .is_key = c == C_TYPE};
     for (int i = 0; i < sweep_n_rows(w); i++) n += w->rows[i].state != SWEEP_MISSING;
     (void)fputs("<h2>All rows</h2>\n", f);
     (void)snprintf(text, sizeof text, "The table of %d rows", n);
@@ -331,7 +331,7 @@ static void table(const sweep *w, FILE *f)
         (void)fputs("<tr>", f);
         for (column c = 0; c < (r->state == SWEEP_FAILED ? C_PREFILL : COLUMNS); c++) {
             cell(r, c, text);
-            (void)fputs(c == C_DEPTH ? "<th scope=\"row\">" : "<td>", f);
+            (void)fputs(c == C_DEPTH ? "<th scope=\"row\">" : c == C_TYPE ? "<td class=\"key\">" : "<td>", f);
             xml_text(f, text);
             (void)fputs(c == C_DEPTH ? "</th>" : "</td>", f);
         }

@@ -272,8 +272,9 @@ static void put_row(const verify_check *c, FILE *f)
 /* A table for each step. */
 static void tables(const verify *w, FILE *f)
 {
-    static const page_column heads[] = {{"what", 1},     {"verdict", 0}, {"predicted", 0},
-                                        {"measured", 0}, {"allowed", 0}, {"how it is judged", 1}};
+    static const page_column heads[] = {
+        {.title = "what", .is_text = 1}, {.title = "verdict"}, {.title = "predicted"},
+        {.title = "measured"},           {.title = "allowed"}, {.title = "how it is judged", .is_text = 1}};
     static const char *const titles[VERIFY_STEPS] = {"KV cache", "Memory", "Speed", "Quality"};
     char text[96];
     (void)fputs("<h2>All checks</h2>\n", f);
