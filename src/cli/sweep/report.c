@@ -189,7 +189,7 @@ static int deepest_of(const sweep *w, int n)
     return -1;
 }
 
-/* The fastest type at a depth, beside the first one named, which most often is f16; where that is itself the fastest, beside the
+/* The fastest type at a depth that two have, beside the first one named, which most often is f16; where that is itself the fastest, beside the
    second. */
 static void compare_types(const sweep *w, int depth, FILE *f)
 {
@@ -205,6 +205,7 @@ static void compare_types(const sweep *w, int depth, FILE *f)
             second = r;
     }
     const sweep_row *other = best == first ? second : first;
+    if (!best || !other) return; /* two were asked for */
     char a[SWEEP_TYPE_BYTES], b[SWEEP_TYPE_BYTES];
     sweep_type_text(best->kv_k, best->kv_v, a);
     sweep_type_text(other->kv_k, other->kv_v, b);
@@ -227,6 +228,7 @@ static void describe_type(const sweep *w, int depth, FILE *f)
             for (int d = depth; d >= 0; d--)
                 if (sweep_row_at(w, t, d)->state == SWEEP_DONE) first = sweep_row_at(w, t, d);
         }
+    if (!last) return; /* one was asked for */
     sweep_type_text(last->kv_k, last->kv_v, name);
     if (last->decode_tps < 1000)
         (void)fprintf(f, "%s decodes %.1f", name, last->decode_tps);
