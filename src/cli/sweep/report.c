@@ -189,8 +189,8 @@ static int deepest_of(const sweep *w, int n)
     return -1;
 }
 
-/* The fastest type at a depth that two have, beside the first one named, which most often is f16; where that is itself the fastest, beside the
-   second. */
+/* The fastest type at a depth that two have, beside the first one named, which most often is f16; where that is itself the
+   fastest, beside the second. */
 static void compare_types(const sweep *w, int depth, FILE *f)
 {
     const sweep_row *best = NULL, *first = NULL, *second = NULL;
