@@ -344,6 +344,27 @@ def test_interrupted_file_is_sent_again(chat, tmp_path, edited):
     assert messages_of(terminal, tmp_path / "d.json")[2]["content"] == "More."
 
 
+def test_interrupted_long_message(tmp_path):
+    """Too long for a line: it is kept, and an empty line sends it again. Lines that were typed ahead are forgotten."""
+    text = "".join(f"{i} is a number; " for i in range(900))
+    (tmp_path / "long.txt").write_text(text)
+    terminal = Terminal("run", tiny("llama-tied"), "--template", TEMPLATE, "--temp", "0", "--ignore-eos", "-n", "8", "-t", "1",
+                        "--ctx", "1M", "--kv-memory", "8G", "-b", "32", "--chat", "-f", tmp_path / "long.txt", out=tmp_path / "answers")
+    terminal.expect("reading the prompt:")
+    terminal.type(CTRL_C)
+    terminal.expect("your message is kept; an empty line sends it again", timeout=20)
+    terminal.prompt()
+    terminal.line("\nnever sent")  # in one piece
+    terminal.expect("reading the prompt:")
+    terminal.type(CTRL_C)
+    terminal.expect("your message is kept", timeout=20)
+    terminal.prompt()
+    terminal.line("")
+    terminal.expect("generated 8 tokens", timeout=120)
+    terminal.prompt()
+    assert [m["content"] for m in messages_of(terminal, tmp_path / "c.json")][::2] == [text]
+
+
 def test_interrupted_without_an_editor(tmp_path):
     """Where lines cannot be edited the message is kept, and an empty line sends it again."""
     (tmp_path / "long.txt").write_text("".join(f"{i} is a number; " for i in range(250 if SHORT else 900)))

@@ -517,6 +517,16 @@ def test_ended_while_it_answers(chat, tmp_path):
     assert terminal.end() == 130
 
 
+def test_an_answer_that_fails_on_the_way_is_kept(tmp_path):
+    """Another branch has taken most of the KV memory."""
+    done = kvasir("run", tiny("llama-tied"), "--template", TEMPLATE, "--temp", "0", "--ignore-eos", "-n", "700", "-t", "1", "-c", "1K", "--kv-memory",
+                  "600K", "--chat", input=f"Hi\n/fork\n/clear\nB b b\n/save {tmp_path / 'c.json'}\n")
+    assert b"the answer so far is kept" in done.stderr
+    messages = json.loads((tmp_path / "c.json").read_text())["messages"]
+    assert [m["role"] for m in messages] == ["user", "assistant"] and len(messages[1]["content"]) > 100
+    assert messages[1]["content"] in done.stdout.decode()
+
+
 # ---- before the weights are read -----------------------------------------------------------------------------------
 
 

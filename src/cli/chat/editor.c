@@ -357,7 +357,7 @@ static line_result stopped_line(editor *e)
     int end = asked_to_end() || (!interrupted() && !e->stopped);
     clear_interrupt();
     e->stopped = 0;
-    e->n_queue = e->at_queue = 0;
+    editor_forget(e);
     if (end) return LINE_END;
     (void)el_set(e->line, EL_REFRESH);
     el_reset(e->line);
@@ -380,9 +380,13 @@ line_result editor_read(editor *e, const char *prompt, int remember, char **text
     return *text ? LINE_TEXT : LINE_END;
 }
 
-void editor_put_back(editor *e, const char *text, size_t n)
+void editor_forget(editor *e)
 {
     e->n_queue = e->at_queue = 0;
+}
+
+void editor_put_back(editor *e, const char *text, size_t n)
+{
     e->n_insert = 0;
     e->put_back = add_to_insert(e, text, n);
 }
@@ -404,6 +408,11 @@ line_result editor_read(editor *e, const char *prompt, int remember, char **text
 {
     (void)e, (void)prompt, (void)remember, (void)text;
     return LINE_END;
+}
+
+void editor_forget(editor *e)
+{
+    (void)e;
 }
 
 void editor_put_back(editor *e, const char *text, size_t n)

@@ -11,6 +11,7 @@ editor *editor_open(line_complete complete, void *user);
 void editor_close(editor *e);
 /* As line_read; *text is the caller's (mem_free). */
 line_result editor_read(editor *e, const char *prompt, int remember, char **text);
+void editor_forget(editor *e); /* what has been read from the terminal and not taken yet */
 void editor_put_back(editor *e, const char *text, size_t n);
 
 #endif

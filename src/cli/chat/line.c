@@ -68,6 +68,11 @@ line_result line_ask(line_reader *r, const char *prompt, const char **text)
     return r->editor ? edit(r, prompt, 0, text) : read_plain(r, prompt, text);
 }
 
+void line_forget(line_reader *r)
+{
+    if (r->editor) editor_forget(r->editor);
+}
+
 int line_put_back(line_reader *r, const char *text, size_t n)
 {
     if (!r->editor) return 0;

@@ -20,7 +20,9 @@ void line_close(line_reader *r);
 line_result line_read(line_reader *r, const char *prompt, const char **text);
 /* The same for an answer to a question, which the history has no use for. */
 line_result line_ask(line_reader *r, const char *prompt, const char **text);
-/* Puts a text into the next line, as if it had been typed, and forgets what has been typed ahead. 0: there is no editor that
+/* Forgets what has been typed ahead, as a terminal does at Ctrl-C. */
+void line_forget(line_reader *r);
+/* Puts a text into the next line, as if it had been typed. 0: there is no editor that
    could. */
 int line_put_back(line_reader *r, const char *text, size_t n);
 /* Is there somebody to ask? */

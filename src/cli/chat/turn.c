@@ -24,6 +24,7 @@ static outcome answer(chat_state *c)
     }
     int stopped = status == KVASIR_E_CANCELLED && interrupted(), answered = status == KVASIR_OK || r.n > 0;
     if (status != KVASIR_OK && !stopped) (void)failed(status);
+    if (stopped) line_forget(c->reader);
     if (answered) {
         status = add_message(b->messages, "assistant", r.text, r.n);
         if (status != KVASIR_OK) (void)failed(status);
@@ -50,9 +51,10 @@ static int wants_quotes(const char *text, size_t n)
            strncmp(text, "\"\"\"", 3) == 0 || text[n - 1] == '\\' || text[n - 1] == '\n';
 }
 
-/* The message goes back into the line. */
+/* The message goes back into the line; or it is kept, where there is no editor or it is too much for one. */
 static void put_back(chat_state *c, const char *text, size_t n, outcome why)
 {
+    enum { MOST_EDITED = 4 << 10 };
     const char *stopped = why == STOPPED ? "stopped before the answer; " : "";
     const char *files = c->files.n_files > 0 ? ", with its files (/file none lets go of them)" : "";
     const char *marks[] = {wants_quotes(text, n) ? "\"\"\"\n" : "", wants_quotes(text, n) ? "\n\"\"\"" : ""};
@@ -62,7 +64,7 @@ static void put_back(chat_state *c, const char *text, size_t n, outcome why)
         return;
     }
     (void)snprintf(line, n + 9, "%s%s%s", marks[0], text, marks[1]);
-    if (line_put_back(c->reader, line, strlen(line))) {
+    if (n <= MOST_EDITED && line_put_back(c->reader, line, strlen(line))) {
         say("%syour message is put back%s", stopped, files);
     } else if (line_at_terminal(c->reader)) {
         mem_free(c->kept);
