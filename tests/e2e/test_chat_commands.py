@@ -507,7 +507,7 @@ def test_suspended_and_resumed(chat, tmp_path):
 
 
 def test_ended_while_it_answers(chat, tmp_path):
-    (tmp_path / "long.txt").write_text("".join(f"{i} is a number; " for i in range(250 if SHORT else 900)))
+    (tmp_path / "long.txt").write_text("".join(f"{i} is a number; " for i in range(500 if SHORT else 900)))
     terminal = chat("--ctx", "1M", "--kv-memory", "8G", "-b", "64")
     terminal.line(f"/file {tmp_path / 'long.txt'}")
     terminal.expect("before your next message")

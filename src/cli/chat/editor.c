@@ -314,8 +314,9 @@ static void set_up(editor *e)
     (void)el_set(e->line, EL_EDITOR, "emacs");
     (void)el_set(e->line, EL_HIST, history, e->history);
     (void)el_set(e->line, EL_BIND, "^R", "em-inc-search-prev", NULL);
-    (void)el_set(e->line, EL_ADDFN, "kvasir-complete", "complete a command", complete_word);
-    (void)el_set(e->line, EL_ADDFN, "kvasir-insert", "insert what was pasted", insert_text);
+    /* (libedit copies names of plain characters and never frees them.) */
+    (void)el_wset(e->line, EL_ADDFN, L"kvasir-complete", L"complete a command", complete_word);
+    (void)el_wset(e->line, EL_ADDFN, L"kvasir-insert", L"insert what was pasted", insert_text);
     (void)el_set(e->line, EL_BIND, "^I", "kvasir-complete", NULL);
     (void)el_source(e->line, NULL); /* the user's ~/.editrc */
     (void)el_set(e->line, EL_BIND, insert_key, "kvasir-insert", NULL);
