@@ -28,7 +28,7 @@ static const cli_option prompt_options[] = {
      "With --raw: control tokens written in the prompt are plain text", 0, 0, NULL},
     {0},
 };
-static const cli_option reply_options[] = {
+const cli_option reply_options[] = {
     {"predict", 'n', CLI_INT, "--n-predict", "N", FIELD(n_predict),
      "Generate at most N tokens; -1: until the model ends (default)", -1, 1 << 27, NULL},
     {"stop", 0, CLI_LIST, "--reverse-prompt", "TEXT", FIELD(stop), "Stop before this text; may be repeated", 0, 0,
@@ -168,26 +168,11 @@ static int answer(session *s, run_args *a, const int32_t *ids, size_t n_ids)
     return code;
 }
 
-static int run_once(session *s, run_args *a, const char *template_text, const char *system_text, const char *text,
-                    size_t n)
-{
-    size_t n_ids = 0;
-    int32_t *ids = NULL;
-    kvasir_status status = prompt_ids(s, a, template_text, system_text, text, n, &ids, &n_ids);
-    int code = status != KVASIR_OK ? failed(status)
-               : n_ids == 0        ? usage_error("the prompt is empty; give one with -p TEXT, -f FILE or on stdin")
-                                   : answer(s, a, ids, n_ids);
-    kvasir_free(ids);
-    return code;
-}
-
 /* What cannot be meant. */
 static int check_args(const run_args *a, int wants_chat)
 {
-    if (a->n_predict == 0) return usage_error("--predict 0 would generate nothing; -1 means until the model ends");
+    if (check_reply_args(a) != KVASIR_OK) return failed(KVASIR_E_ARGUMENT);
     if (a->system && a->system_file) return usage_error("--system and --system-file exclude each other");
-    if (a->draft && strcmp(a->draft, "none") != 0 && strcmp(a->draft, "lookup") != 0)
-        return usage_error("--draft %s: none and lookup are known", a->draft);
     if (wants_chat && a->output.json) return usage_error("--json needs a prompt: -p TEXT, -f FILE or stdin");
     if (a->chat && a->raw) return usage_error("--chat needs the chat template that --raw leaves out");
     if (a->raw && (a->system || a->system_file || a->template_file))
@@ -211,14 +196,51 @@ static kvasir_status read_texts(const run_args *a, int wants_chat, run_texts *t)
     return KVASIR_OK;
 }
 
-static int run_session(session *s, run_args *a, int wants_chat, const run_texts *t)
+/* Says which template it was. */
+static int failed_template(const run_args *a, kvasir_status status)
 {
-    const char *system_text = t->system ? t->system : a->system;
+    if (status != KVASIR_E_TEMPLATE) return failed(status);
+    note("%s: %s", a->template_file ? a->template_file : "the model's chat template", kvasir_message());
+    return EXIT_FAILED;
+}
+
+/* Whatever can be wrong with the template is said before the weights are read: there is none, it cannot be parsed, or it
+   does not take this conversation. */
+static int check_template(const session *s, const run_args *a, int wants_chat, const run_texts *t,
+                          const char *system_text)
+{
     if (!t->template && !s->info->chat_template && (wants_chat || system_text))
         return usage_error("%s has no chat template; give one with --template FILE, or a prompt with --raw -p TEXT",
                            s->path);
-    if (wants_chat) return chat(s, a, t->template, system_text, t->prompt);
-    return run_once(s, a, t->template, system_text, t->prompt, t->n_prompt);
+    if (!wants_chat) return EXIT_DONE; /* the prompt itself is rendered */
+    int32_t *ids = NULL;
+    size_t n_ids = 0;
+    json_t *messages = json_array();
+    kvasir_status status = system_text ? add_message(messages, "system", system_text, strlen(system_text)) : KVASIR_OK;
+    if (status == KVASIR_OK) status = add_message(messages, "user", "Hello", 5);
+    if (status == KVASIR_OK) status = conversation_ids(s->model, t->template, messages, 1, &ids, &n_ids);
+    json_decref(messages);
+    kvasir_free(ids);
+    return status == KVASIR_OK ? EXIT_DONE : failed_template(a, status);
+}
+
+static int run_session(session *s, run_args *a, int wants_chat, const run_texts *t)
+{
+    const char *system_text = t->system ? t->system : a->system;
+    int32_t *ids = NULL;
+    size_t n_ids = 0;
+    int code = check_template(s, a, wants_chat, t, system_text);
+    if (code == EXIT_DONE && !wants_chat) {
+        kvasir_status status = prompt_ids(s, a, t->template, system_text, t->prompt, t->n_prompt, &ids, &n_ids);
+        code = status != KVASIR_OK ? failed_template(a, status)
+               : n_ids == 0        ? usage_error("the prompt is empty; give one with -p TEXT, -f FILE or on stdin")
+                                   : EXIT_DONE;
+    }
+    if (code == EXIT_DONE) code = session_load(&a->engine, 0, s);
+    if (code == EXIT_DONE)
+        code = wants_chat ? chat(s, a, t->template, system_text, t->prompt) : answer(s, a, ids, n_ids);
+    kvasir_free(ids);
+    return code;
 }
 
 static int run_main(void *args)
@@ -233,7 +255,7 @@ static int run_main(void *args)
     catch_interrupts();
     kvasir_status status = read_texts(a, wants_chat, &texts);
     if (status == KVASIR_OK) {
-        code = session_open(a->model, &a->engine, &a->output, 0, &s);
+        code = session_open_model(a->model, &a->engine, &a->output, &s);
         if (code == EXIT_DONE) code = run_session(&s, a, wants_chat, &texts);
     } else {
         code = failed(status);

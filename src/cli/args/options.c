@@ -87,18 +87,19 @@ static kvasir_status parse_number(const cli_option *o, const char *text, void *f
     if (o->type == CLI_FLOAT) {
         float value = strtof(text, &end);
         if (end == text || *end || !isfinite(value)) goto bad;
+        TRY(check_range(o, text, (double)value));
         *(float *)field = value;
-        return check_range(o, text, (double)value);
+        return KVASIR_OK;
     }
     long long value = strtoll(text, &end, 10);
     if (end == text || *end || errno != 0) goto bad;
-    if (o->type == CLI_LONG) {
+    if (o->type != CLI_LONG && (value < INT_MIN || value > INT_MAX)) goto bad;
+    TRY(check_range(o, text, (double)value));
+    if (o->type == CLI_LONG)
         *(int64_t *)field = value;
-        return check_range(o, text, (double)value);
-    }
-    if (value < INT_MIN || value > INT_MAX) goto bad;
-    *(int *)field = (int)value;
-    return check_range(o, text, (double)value);
+    else
+        *(int *)field = (int)value;
+    return KVASIR_OK;
 bad:
     return fail(KVASIR_E_ARGUMENT, "--%s wants a number, not '%s'", o->name, quoted(text, strlen(text)));
 }
@@ -109,13 +110,14 @@ static kvasir_status parse_size_option(const cli_option *o, const char *text, vo
     if (cli_parse_size(text, &size) != KVASIR_OK)
         return fail(KVASIR_E_ARGUMENT, "--%s wants a number like 512, 8K or 2G, not '%s'", o->name,
                     quoted(text, strlen(text)));
-    if (o->type == CLI_SIZE) {
+    if (o->type != CLI_SIZE && size > INT_MAX)
+        return fail(KVASIR_E_ARGUMENT, "--%s %s is too large", o->name, quoted(text, strlen(text)));
+    TRY(check_range(o, text, (double)size));
+    if (o->type == CLI_SIZE)
         *(uint64_t *)field = size;
-        return check_range(o, text, (double)size);
-    }
-    if (size > INT_MAX) return fail(KVASIR_E_ARGUMENT, "--%s %s is too large", o->name, quoted(text, strlen(text)));
-    *(int *)field = (int)size;
-    return check_range(o, text, (double)size);
+    else
+        *(int *)field = (int)size;
+    return KVASIR_OK;
 }
 
 static kvasir_status add_to_list(cli_list *list, const char *text)
@@ -128,7 +130,7 @@ static kvasir_status add_to_list(cli_list *list, const char *text)
     return KVASIR_OK;
 }
 
-static kvasir_status store(const cli_option *o, void *field, const char *text)
+kvasir_status cli_store(const cli_option *o, void *field, const char *text)
 {
     switch (o->type) {
     case CLI_FLAG:
@@ -233,7 +235,8 @@ static error_t on_argp(int key, char *text, struct argp_state *state)
     const slot *found = slot_of_key(s, key);
     if (!found) return ARGP_ERR_UNKNOWN;
     const cli_option *o = found->option;
-    if (store(o, s->args + found->group->base + o->field, text) != KVASIR_OK) argp_error(state, "%s", kvasir_message());
+    if (cli_store(o, s->args + found->group->base + o->field, text) != KVASIR_OK)
+        argp_error(state, "%s", kvasir_message());
     return 0;
 }
 

@@ -75,6 +75,10 @@ void cli_parse(const cli_command *c, int argc, char **argv, void *args);
 /* Frees what parsing allocated (lists). */
 void cli_release(const cli_command *c, void *args);
 
+/* Reads `text` as the argument of `o` into the field, or appends it to the list. KVASIR_E_ARGUMENT says what is wrong with it
+   as the command line does; then the field is as before. */
+kvasir_status cli_store(const cli_option *o, void *field, const char *text);
+
 /* Reads a whole number with an optional K, M or G (1024 each; also KiB, KB, ...). KVASIR_E_ARGUMENT names the
  * text. */
 kvasir_status cli_parse_size(const char *text, uint64_t *out);

@@ -40,6 +40,10 @@ void catch_interrupts(void);
 void interrupt_engine(kvasir_engine *e);
 int interrupted(void);
 void clear_interrupt(void);
+/* Has SIGTERM come? clear_interrupt does not forget it. */
+int asked_to_end(void);
+/* What the third one calls before the process ends (async-signal-safe); NULL for nothing. */
+void interrupt_exit(void (*fn)(void));
 
 /* ---- progress (stderr, only on a terminal) ------------------------------------------------------------ */
 

@@ -3,9 +3,12 @@
 #include "base/mem.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { MOST_BYTES = 16 << 20 };
 
@@ -61,6 +64,17 @@ kvasir_status json_read(const char *path, const json_kind *kind, json_t **out)
     return status;
 }
 
+/* What takes a file's place is read by nobody who could not read that. */
+static void take_mode(const char *path, const char *part)
+{
+    struct stat st;
+    if (stat(path, &st) != 0) return;
+    int fd = open(part, O_WRONLY | O_CREAT | O_CLOEXEC, st.st_mode & 0777);
+    if (fd < 0) return; /* writing says why */
+    (void)fchmod(fd, st.st_mode & 0777);
+    (void)close(fd);
+}
+
 kvasir_status json_write(const json_t *document, const char *path)
 {
     char *text = json_dumps(document, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
@@ -69,9 +83,11 @@ kvasir_status json_write(const json_t *document, const char *path)
     kvasir_status status = text && part ? KVASIR_OK : fail_memory(n);
     if (status == KVASIR_OK) {
         (void)snprintf(part, n, "%s.part", path);
+        take_mode(path, part);
         status = write_file(part, text, strlen(text));
     }
     if (status == KVASIR_OK && rename(part, path) != 0) status = fail(KVASIR_E_IO, "%s: %s", path, strerror(errno));
+    if (status != KVASIR_OK && part) (void)unlink(part);
     free(text);
     mem_free(part);
     return status;
