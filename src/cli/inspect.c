@@ -56,7 +56,7 @@ static int dump_tensor(const kvasir_model *m, const char *name, const char *path
         if (status == KVASIR_OK) status = write_file(path, data, t.n_elements * sizeof *data);
         mem_free(data);
         if (status != KVASIR_OK) return failed(status);
-        note("%s: %s, %s floats written to %s", name, t.type, count_text(t.n_elements), path);
+        note("%s: %s, %llu floats written to %s", name, t.type, (unsigned long long)t.n_elements, path);
         return EXIT_DONE;
     }
     return usage_error("%s has no tensor %s; kvasir inspect -v lists them", info->path, quoted(name, strlen(name)));

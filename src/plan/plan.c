@@ -4,6 +4,7 @@
 
 #include "base/checked.h"
 #include "base/cpu.h"
+#include "base/format.h"
 #include "engine/engine.h"
 
 #include <stdio.h>
@@ -50,9 +51,10 @@ static kvasir_status read_weights(planning *p, planned *m, kvasir_plan_model *ou
 {
     const gguf *g = m->model->gguf;
     plan_weights_row rows[PLAN_WEIGHTS_ROWS] = {0};
-    if (gguf_tensor_bytes(g) >> MAX_TENSOR_BITS)
-        return fail(KVASIR_E_FORMAT, "%s claims %llu bytes of tensors", gguf_path(g),
-                    (unsigned long long)gguf_tensor_bytes(g));
+    if (gguf_tensor_bytes(g) >> MAX_TENSOR_BITS) {
+        char size[FORMAT_BYTES];
+        return fail(KVASIR_E_FORMAT, "%s claims %s of tensors", gguf_path(g), format_size(gguf_tensor_bytes(g), size));
+    }
     if (m->model->has_hparams) {
         kvasir_status status = weights_bind(g, &m->model->hparams, &m->weights);
         if (status == KVASIR_E_MEMORY) return status;

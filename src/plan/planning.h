@@ -37,9 +37,6 @@ typedef struct planning {
 /* Appends a sentence to the plan's reasons or remedies. */
 kvasir_status plan_say(planning *p, const char **list, int *n, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-/* "1.50 GiB"; `to` has PLAN_SIZE_TEXT bytes. */
-enum { PLAN_SIZE_TEXT = 24 };
-const char *plan_size_text(uint64_t bytes, char *to);
 /* a + b, or the largest number. */
 uint64_t plan_add(uint64_t a, uint64_t b);
 

@@ -57,8 +57,6 @@ progress progress_start(const char *label, const char *unit);
  */
 void progress_update(progress *p, uint64_t done, uint64_t total, const char *extra);
 void progress_end(progress *p); /* removes the line */
-/* "12 s", "3:05 min", "1:40 h" */
-void time_text(double seconds, char *to, size_t n);
 /* A kvasir_progress_fn over a progress; cancels after Ctrl-C. */
 int progress_callback(void *user, uint64_t done, uint64_t total);
 
@@ -94,9 +92,10 @@ int print_json(json_t *document);
 /* Flushes stdout; EXIT_FAILED with a message when anything written to it was lost, else `status`. */
 int finish_output(int status);
 
-/* "1.5 GiB", "312 KiB", "17 B" valid until the fourth next such call. */
+/* format_size and format_count of base/format.h with a text that is valid until the fourth next such call, of either. */
 const char *bytes_text(uint64_t n);
-/* "1,234,567"; the same four buffers. */
 const char *count_text(uint64_t n);
+/* format_time; `to` has n bytes. */
+void time_text(double seconds, char *to, size_t n);
 
 #endif

@@ -1,5 +1,6 @@
 #include "cli/common/common.h"
 #include "base/clock.h"
+#include "base/format.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -26,8 +27,8 @@ void progress_update(progress *p, uint64_t done, uint64_t total, const char *ext
     if (disabled || !isatty(STDERR_FILENO)) return;
     if (1000 * (now - p->shown) < (p->visible ? EVERY_MS : FIRST_AFTER_MS) || done == 0 || total == 0) return;
     double rate = done > p->before ? (double)(done - p->before) / (gone > 0 ? gone : 1e-9) : 0;
-    char left[32] = "some time";
-    if (rate > 0) time_text((double)(total - done) / rate, left, sizeof left);
+    char left[FORMAT_BYTES] = "some time";
+    if (rate > 0) (void)format_time(ceil((double)(total - done) / rate), left);
     if (strcmp(p->unit, "B") == 0)
         (void)fprintf(stderr, "\r\033[K%s %s of %s (%.0f%%), %s/s, %s left", p->label, bytes_text(done),
                       bytes_text(total), 100.0 * (double)done / (double)total, bytes_text((uint64_t)rate), left);

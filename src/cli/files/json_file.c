@@ -36,8 +36,7 @@ static kvasir_status read_whole(const file *f, const char *path, const json_kind
 {
     const size_t n = (size_t)file_size(f);
     if (file_size(f) > MOST_BYTES)
-        return fail(KVASIR_E_ARGUMENT, "%s has %llu bytes: no %s is so large", path, (unsigned long long)file_size(f),
-                    kind->what);
+        return fail(KVASIR_E_ARGUMENT, "%s has %s: no %s is so large", path, bytes_text(file_size(f)), kind->what);
     char *text = malloc(n + 1);
     kvasir_status status = text ? file_read(f, 0, text, n) : fail_memory(n + 1);
     if (status != KVASIR_OK) {

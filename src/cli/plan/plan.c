@@ -278,15 +278,13 @@ static int be_fast(const plan_speed *s, kvasir_plan_options *o, kvasir_model *co
     for (int i = 0; i < (*p)->n_models; i++) {
         if (reach >= (*p)->models[i].ctx) continue;
         if (o->ctx) {
-            note("decoding is predicted to fall below %.1f t/s beyond %s tokens", s->min_tps,
-                 count_text((uint64_t)reach));
+            note("decoding is predicted to fall below %.1f t/s beyond %d tokens", s->min_tps, reach);
             return EXIT_DONE;
         }
         kvasir_plan_free(*p);
         *p = NULL;
         o->want_ctx = reach;
-        note("context aimed for: %s tokens, where decoding is predicted to reach %.1f t/s", count_text((uint64_t)reach),
-             s->min_tps);
+        note("context aimed for: %d tokens, where decoding is predicted to reach %.1f t/s", reach, s->min_tps);
         kvasir_status status = kvasir_plan_make((const kvasir_model *const *)models, n, o, p);
         return status == KVASIR_OK ? EXIT_DONE : failed(status);
     }

@@ -3,6 +3,7 @@
 #include "cli/files/config_file.h"
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/format.h"
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -248,9 +249,11 @@ static int report(const tune *t, double seconds)
         (void)json_object_set_new(d, "memory", json_memory(t->s.engine));
         return print_json(d);
     }
-    (void)printf("Chosen: %s tokens, KV %s, %d thread%s, chunk %d, draft %s; %.0f s, at most %s of memory\n",
+    char took[FORMAT_BYTES];
+    (void)printf("Chosen: %s tokens, KV %s, %d thread%s, chunk %d, draft %s; %s, at most %s of memory\n",
                  count_text((uint64_t)t->ctx), tune_types[t->now.type], t->now.threads, t->now.threads == 1 ? "" : "s",
-                 t->now.chunk, t->now.draft ? "lookup" : "none", seconds, bytes_text(info.peak_resident_bytes));
+                 t->now.chunk, t->now.draft ? "lookup" : "none", format_time(seconds, took),
+                 bytes_text(info.peak_resident_bytes));
     (void)printf("Written to %s; use it with --config %s\n", t->out, t->args->out ? t->out : "auto");
     return finish_output(EXIT_DONE);
 }
