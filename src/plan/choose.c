@@ -260,19 +260,22 @@ static kvasir_status judge(planning *p)
     char a[FORMAT_BYTES];
     kvasir_plan *plan = p->plan;
     uint64_t fixed = fixed_bytes(p), total = fixed;
+    bool all_known = true;
     for (int i = 0; i < p->n_models; i++) {
         const planned *m = &p->model[i];
+        all_known = all_known && m->known;
         if (m->known) total = plan_add(total, plan_kv_total(&m->kv[p->chosen], m->ctx, plan->users, plan->prefix));
     }
     plan->total_bytes = total;
-    plan->fits = plan->total_bytes <= p->room;
+    plan->fits = plan->total_bytes <= p->room && all_known;
     plan->missing_bytes = less(plan->total_bytes, p->room);
-    if (plan->fits) return KVASIR_OK;
+    if (plan->missing_bytes == 0) return KVASIR_OK;
     if (fixed < p->room) TRY(say_shorter(p));
     uint64_t enough = plan_add(total, plan->reserve); /* and a margin, which grows with the budget */
     uint64_t share = enough / (MARGIN_SHARE - 1) + 1;
     enough = plan_add(enough, share > margin_least ? share : margin_least);
-    return plan_say(p, p->remedies, &plan->n_remedies, "a budget of %s", format_size_up(enough, a));
+    return plan_say(p, p->remedies, &plan->n_remedies, "a budget of %s%s", all_known ? "" : "more than ",
+                    format_size_up(enough, a));
 }
 
 kvasir_status plan_choose(planning *p)

@@ -93,7 +93,7 @@ QUALITY = {
 PLAN_MODEL = {
     "quality": [{**QUALITY_TYPE, "shipped": bool}],
     "speed": [{"depth": int, "kv": str, "decode_tps": ESTIMATE, "prefill_s": ESTIMATE, "batch_tps": ESTIMATE, "floor_ms": NUMBER}],
-    "model": str, "architecture": str, "name": str, "runs": bool, "ctx_train": int, "weights_bytes": int, "kv_bytes": OPTIONAL_INT,
+    "model": str, "architecture": str, "name": str, "runs": bool, "ctx_train": OPTIONAL_INT, "kv_assumed": bool, "kv_note": OPTIONAL_TEXT, "weights_bytes": int, "kv_bytes": OPTIONAL_INT,
     "kv_shared_bytes": OPTIONAL_INT, "kv_sequence_bytes": OPTIONAL_INT, "state_bytes": OPTIONAL_INT,
     "workspace_bytes": OPTIONAL_INT, "buffer_bytes": OPTIONAL_INT, "total_bytes": int,
     "weights": [{"type": str, "place": str, "tensors": int, "file_bytes": int, "bytes": int}],
@@ -105,8 +105,8 @@ PLAN_MODEL = {
     "peer": (dict, type(None)),
 }
 PLAN_TOTALS = {
-    "total_bytes": int, "fits": bool, "missing_bytes": int, "program_bytes": int, "budget_bytes": int, "reserve_bytes": int,
-    "margin_bytes": int, "users": int, "prefix": int, "would_fit": [str],
+    "total_bytes": int, "total_is_least": bool, "fits": (bool, type(None)), "missing_bytes": OPTIONAL_INT, "program_bytes": int, "budget_bytes": int, "reserve_bytes": int,
+    "margin_bytes": int, "users": int, "prefix": int, "would_fit": [str], "notes": [str],
 }
 PLAN = {"schema": str, **PLAN_MODEL, **PLAN_TOTALS}
 PLAN_MANY = {"schema": str, "models": [PLAN_MODEL], "totals": PLAN_TOTALS}
