@@ -3,6 +3,7 @@
 #define KVASIR_CLI_COMMON_COMMON_H
 
 #include "base/status.h"
+#include "cli/common/output.h"
 #include <jansson.h>
 #include <stddef.h>
 
@@ -65,7 +66,6 @@ int progress_callback(void *user, uint64_t done, uint64_t total);
 /* A whole file of at most 1 GiB, or stdin for "-". *text is NUL-terminated and the caller's (free). KVASIR_E_IO names
    the file. */
 kvasir_status read_text(const char *path, char **text, size_t *n);
-kvasir_status write_file(const char *path, const void *data, size_t n);
 /* Where a user's files of a kind are kept: $variable/tail, or $HOME/fallback/tail ("XDG_CONFIG_HOME", ".config"). The base
    directory specification has relative paths ignored. KVASIR_E_ARGUMENT where there is no such place, or its path does not fit
    n bytes. */

@@ -63,15 +63,7 @@ kvasir_status json_read(const char *path, const json_kind *kind, json_t **out)
 kvasir_status json_write(const json_t *document, const char *path)
 {
     char *text = json_dumps(document, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
-    size_t n = strlen(path) + sizeof ".part";
-    char *part = mem_alloc(n, 1);
-    kvasir_status status = text && part ? KVASIR_OK : fail_memory(n);
-    if (status == KVASIR_OK) {
-        (void)snprintf(part, n, "%s.part", path);
-        status = write_file(part, text, strlen(text));
-    }
-    if (status == KVASIR_OK && rename(part, path) != 0) status = fail(KVASIR_E_IO, "%s: %s", path, strerror(errno));
+    kvasir_status status = text ? write_file(path, text, strlen(text)) : fail_memory(0);
     free(text);
-    mem_free(part);
     return status;
 }

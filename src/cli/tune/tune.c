@@ -3,6 +3,7 @@
 #include "cli/files/config_file.h"
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/format.h"
 #include "base/mem.h"
 
@@ -270,17 +271,25 @@ static kvasir_status prepare(tune *t)
     return sweep_text_ids(&t->s, t->args->text, t->depth, t->behind, &t->ids, t->text_hash);
 }
 
+static kvasir_status default_out(tune *t)
+{
+    TRY(config_default_path(t->s.path, t->out, sizeof t->out));
+    TRY(file_make_folders(t->out));
+    return output_check(t->out);
+}
+
 static int run(tune *t)
 {
     const tune_args *a = t->args;
     double started = clock_now();
+    kvasir_status status = output_check(a->out);
+    if (status != KVASIR_OK) return failed(status);
     int code = session_open_model(a->model, &a->engine, &a->output, &t->s);
     if (code != EXIT_DONE) return code;
-    kvasir_status status = KVASIR_OK;
     if (a->out)
         (void)snprintf(t->out, sizeof t->out, "%s", a->out);
     else
-        status = config_default_path(t->s.path, t->out, sizeof t->out);
+        status = default_out(t);
     if (status == KVASIR_OK) status = prepare(t);
     if (status != KVASIR_OK) return failed(status);
     engine_args e = {.threads = t->cores, .cpu = a->engine.cpu, .chunk = t->max_batch, .kv_memory = t->kv_room};
