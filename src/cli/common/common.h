@@ -54,8 +54,8 @@ typedef struct progress {
 /* --no-progress; also off when stderr is no terminal. */
 void progress_disable(void);
 progress progress_start(const char *label, const char *unit);
-/* Redraws the line at most ten times a second: part done, speed, time left. `extra` is appended; may be NULL.
- */
+/* Redraws the line at most ten times a second: part done, speed, time left, and `extra`, which may be NULL; as much of it as
+   the terminal is wide (fit.h). */
 void progress_update(progress *p, uint64_t done, uint64_t total, const char *extra);
 void progress_end(progress *p); /* removes the line */
 /* A kvasir_progress_fn over a progress; cancels after Ctrl-C. */
