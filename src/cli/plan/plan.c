@@ -435,7 +435,8 @@ const cli_command plan_command = {
         "that each KV type allows, and the best configuration that fits the memory, with the reasons.\n\nWhat is "
         "left open is chosen: memory stays inside the budget, less what other programs need, less a margin; then "
         "KV gets smaller (q8, then V in q4, then K), then the context shorter. Models that this version cannot "
-        "run yet are planned as well where their architecture is known.",
+        "run yet are planned as well where their architecture is known, or where all that the header says is plain "
+        "attention.",
     .examples = plan_examples,
     .groups = plan_groups,
     .size = sizeof(plan_args),
