@@ -1,14 +1,9 @@
 #include "cli/files/json_file.h"
 #include "base/file.h"
-#include "base/mem.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { MOST_BYTES = 16 << 20 };
 
@@ -39,8 +34,7 @@ static kvasir_status read_whole(const file *f, const char *path, const json_kind
 {
     const size_t n = (size_t)file_size(f);
     if (file_size(f) > MOST_BYTES)
-        return fail(KVASIR_E_ARGUMENT, "%s has %llu bytes: no %s is so large", path, (unsigned long long)file_size(f),
-                    kind->what);
+        return fail(KVASIR_E_ARGUMENT, "%s has %s: no %s is so large", path, bytes_text(file_size(f)), kind->what);
     char *text = malloc(n + 1);
     kvasir_status status = text ? file_read(f, 0, text, n) : fail_memory(n + 1);
     if (status != KVASIR_OK) {
@@ -64,31 +58,10 @@ kvasir_status json_read(const char *path, const json_kind *kind, json_t **out)
     return status;
 }
 
-/* What takes a file's place is read by nobody who could not read that. */
-static void take_mode(const char *path, const char *part)
-{
-    struct stat st;
-    if (stat(path, &st) != 0) return;
-    int fd = open(part, O_WRONLY | O_CREAT | O_CLOEXEC, st.st_mode & 0777);
-    if (fd < 0) return; /* writing says why */
-    (void)fchmod(fd, st.st_mode & 0777);
-    (void)close(fd);
-}
-
 kvasir_status json_write(const json_t *document, const char *path)
 {
     char *text = json_dumps(document, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
-    size_t n = strlen(path) + sizeof ".part";
-    char *part = mem_alloc(n, 1);
-    kvasir_status status = text && part ? KVASIR_OK : fail_memory(n);
-    if (status == KVASIR_OK) {
-        (void)snprintf(part, n, "%s.part", path);
-        take_mode(path, part);
-        status = write_file(part, text, strlen(text));
-    }
-    if (status == KVASIR_OK && rename(part, path) != 0) status = fail(KVASIR_E_IO, "%s: %s", path, strerror(errno));
-    if (status != KVASIR_OK && part) (void)unlink(part);
+    kvasir_status status = text ? write_file(path, text, strlen(text)) : fail_memory(0);
     free(text);
-    mem_free(part);
     return status;
 }

@@ -2,6 +2,7 @@
 #include "cli/session/remote.h"
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/format.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -205,10 +206,11 @@ int session_load(const engine_args *e, int max_logits, session *s)
     s->load_s += clock_now() - started;
     if (s->verbose) {
         kvasir_engine_info info;
+        char took[FORMAT_BYTES];
         kvasir_engine_get_info(s->engine, &info);
-        note("%s, %s, %d threads, weights %s, workspace %s, KV budget %s, loaded in %.2f s", info.cpu_model,
-             info.cpu_level, info.n_threads, bytes_text(info.weights_bytes), bytes_text(info.workspace_bytes),
-             bytes_text(info.kv_budget), s->load_s);
+        note("%s, %s, %d threads, weights %s, workspace %s, KV budget %s, loaded in %s", info.cpu_model, info.cpu_level,
+             info.n_threads, bytes_text(info.weights_bytes), bytes_text(info.workspace_bytes),
+             bytes_text(info.kv_budget), format_time(s->load_s, took));
     }
     return EXIT_DONE;
 }

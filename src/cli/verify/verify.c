@@ -304,12 +304,17 @@ static void name_failed(const verify *w, int n_failed)
                           w->checks[i].why);
 }
 
+static int keeps_quality(const verify *w)
+{
+    return w->wanted[VERIFY_QUALITY] && !w->args->quick;
+}
+
 /* Whole and not quick, what the type costs is kept for kvasir plan, which chooses types. */
 static kvasir_status keep_quality(verify *w)
 {
     char path[1024];
     quality_record *q = &w->quality;
-    if (!w->wanted[VERIFY_QUALITY] || w->args->quick || w->n_missing > 0) return KVASIR_OK;
+    if (!keeps_quality(w) || w->n_missing > 0) return KVASIR_OK;
     q->holds = 1;
     for (int i = 0; i < w->n_checks; i++)
         if (w->checks[i].step == VERIFY_QUALITY && w->checks[i].verdict == 0) q->holds = 0;
@@ -327,7 +332,7 @@ static int report(verify *w, kvasir_status measured)
     for (int i = 0; i < w->n_missing; i++) note("not measured: %s", w->missing[i]);
     if (n_failed) name_failed(w, n_failed);
     kvasir_status status = measured == KVASIR_OK ? keep_quality(w) : KVASIR_OK;
-    if (status == KVASIR_OK && w->args->html) status = verify_write_html(w, w->args->html);
+    if (status == KVASIR_OK && w->args->html && w->n_checks > 0) status = verify_write_html(w, w->args->html);
     if (status != KVASIR_OK) {
         int write_code = failed(status);
         if (code == EXIT_DONE || code == EXIT_CHECK) code = write_code;
@@ -340,7 +345,8 @@ static int run(verify *w)
 {
     const verify_args *a = w->args;
     w->behind = a->quick ? QUICK_BEHIND : BEHIND;
-    kvasir_status status = read_steps(w);
+    kvasir_status status = output_check(a->html);
+    if (status == KVASIR_OK) status = read_steps(w);
     if (status == KVASIR_OK) status = read_depths(w);
     if (status == KVASIR_OK) {
         kvasir_status found = machine_find(a->machine, &w->machine);
@@ -354,6 +360,7 @@ static int run(verify *w)
     status = choose_ctx(w);
     if (status == KVASIR_OK) status = check_depths(w);
     if (status == KVASIR_OK) status = take_text(w);
+    if (status == KVASIR_OK && keeps_quality(w)) status = quality_check(w->s.info);
     if (status != KVASIR_OK) return failed(status);
     if (w->wanted[VERIFY_SPEED] && !w->has_machine)
         note("no profile of this machine (kvasir probe makes one): speed is measured, and there is no prediction to "
