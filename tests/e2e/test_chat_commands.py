@@ -255,7 +255,7 @@ def test_save_asks_before_it_overwrites(chat, tmp_path):
     terminal.expect("/save")
     terminal.type(CTRL_U)
     said(terminal, f"/save {tmp_path}", "is no regular file")
-    said(terminal, f"/save {tmp_path / 'no' / 'where.json'}", "No such file")
+    said(terminal, f"/save {tmp_path / 'no' / 'where.json'}", "its folder does not exist")
 
 
 def test_save_through_a_link(chat, tmp_path):
@@ -278,18 +278,21 @@ def test_save_without_a_terminal(tmp_path):
     assert len(json.loads((tmp_path / "new.json").read_text())["messages"]) == 2
 
 
-def test_save_writes_whole_or_not_at_all(chat, tmp_path):
+def test_save_replaces_the_file_at_once(chat, tmp_path):
+    """What is written first lies beside it under a name that nobody has; afterwards there is the file alone."""
     path = tmp_path / "c.json"
     path.write_text("precious")
-    (tmp_path / "c.json.part").mkdir()  # where the new one is written first
+    (tmp_path / "c.json.part").mkdir()
+    before = path.stat().st_ino
     terminal = chat()
     ask(terminal, "One.")
     terminal.line(f"/save {path}")
     terminal.expect("[y/N] ")
     terminal.line("y")
-    terminal.expect("Is a directory")
+    terminal.expect("2 messages saved to")
     terminal.prompt()
-    assert path.read_text() == "precious"
+    assert json.loads(path.read_text())["schema"] == "kvasir.chat/1" and path.stat().st_ino != before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["answers", "c.json", "c.json.part"]
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")

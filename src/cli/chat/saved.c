@@ -42,9 +42,7 @@ void cmd_save(chat_state *c, const char *path)
     (void)json_object_set_new(d, "model", json_text_or_null(c->s->info->name));
     kvasir_status status =
         json_object_set_new(d, "messages", json_copy((json_t *)(uintptr_t)messages)) == 0 ? KVASIR_OK : fail_memory(0);
-    char *place = realpath(path, NULL); /* a link stays one */
-    if (status == KVASIR_OK) status = json_write(d, place ? place : path);
-    free(place);
+    if (status == KVASIR_OK) status = json_write(d, path);
     json_decref(d);
     if (status != KVASIR_OK)
         (void)failed(status);
