@@ -305,7 +305,7 @@ static int inspect_main(void *args)
 
 const cli_command inspect_command = {
     .name = "inspect",
-    .argument = "MODEL.gguf",
+    .argument = CLI_ARGUMENT_MODEL,
     .argument_field = FIELD(model),
     .summary = "Show what a GGUF file is",
     .about = "Reads the header of a GGUF file and prints the architecture, the sizes, the tensors by type, "

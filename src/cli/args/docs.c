@@ -143,7 +143,7 @@ static int man_command(const cli_command *c)
 static int man_main(void)
 {
     man_head("kvasir", "long-context language models on this machine");
-    (void)printf(".SH SYNOPSIS\n.B kvasir\n\\fICOMMAND\\fR [\\fIMODEL.gguf\\fR] [\\fIoptions\\fR]\n.SH DESCRIPTION\n"
+    (void)printf(".SH SYNOPSIS\n.B kvasir\n\\fICOMMAND\\fR [\\fIMODEL\\fR] [\\fIoptions\\fR]\n.SH DESCRIPTION\n"
                  "Kvasir runs language models from GGUF files, with the KV cache planned to the byte.\n"
                  "Results go to standard output, everything else to standard error.\n.SH COMMANDS\n");
     for (int i = 0; cli_commands[i]; i++) {
@@ -191,12 +191,6 @@ static void bash_value(void *user, const cli_group *g, const cli_option *o)
         (void)printf(") return ;;\n");
 }
 
-/* Is what stands beside the options a model? Else it is another file. */
-static int takes_model(const cli_command *c)
-{
-    return c->argument && strstr(c->argument, ".gguf");
-}
-
 static int bash_completion(void)
 {
     (void)printf("# bash completion for kvasir, made from its option tables\n_kvasir() {\n"
@@ -214,7 +208,7 @@ static int bash_completion(void)
         (void)printf("--help' -- \"$word\")) ;;\n");
     }
     for (int i = 0; cli_commands[i]; i++)
-        if (cli_commands[i]->argument && !takes_model(cli_commands[i]))
+        if (cli_commands[i]->argument && !cli_takes_model(cli_commands[i]))
             (void)printf("    '%s '*) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n", cli_commands[i]->name);
     (void)printf("    *) COMPREPLY=($(compgen -f -X '!*.gguf' -- \"$word\") $(compgen -d -- \"$word\")) ;;\n "
                  " esac\n}\n"
@@ -284,10 +278,10 @@ static int zsh_completion(void)
         (void)printf("    %s)\n      _arguments \\\n", cli_commands[i]->name);
         cli_each_option(cli_commands[i], zsh_option, NULL);
         (void)printf("        '--help[Explain the command]'%s ;;\n",
-                     cli_commands[i]->argument_many ? " \\\n        '*:model:_files -g \"*.gguf\"'"
-                     : takes_model(cli_commands[i]) ? " \\\n        '1:model:_files -g \"*.gguf\"'"
-                     : cli_commands[i]->argument    ? " \\\n        '1:file:_files'"
-                                                    : "");
+                     cli_commands[i]->argument_many     ? " \\\n        '*:model:_files -g \"*.gguf\"'"
+                     : cli_takes_model(cli_commands[i]) ? " \\\n        '1:model:_files -g \"*.gguf\"'"
+                     : cli_commands[i]->argument        ? " \\\n        '1:file:_files'"
+                                                        : "");
     }
     (void)printf("  esac\n}\n_kvasir \"$@\"\n");
     return EXIT_DONE;
@@ -316,7 +310,7 @@ static int fish_completion(void)
     }
     for (int i = 0; cli_commands[i]; i++) {
         const char *name = cli_commands[i]->name;
-        if (takes_model(cli_commands[i]))
+        if (cli_takes_model(cli_commands[i]))
             (void)printf("complete -c kvasir -n '__fish_seen_subcommand_from %s' -a '(__fish_complete_suffix "
                          ".gguf)'\n",
                          name);
@@ -330,7 +324,7 @@ static int fish_completion(void)
 int dump_docs(const char *kind, const char *command)
 {
     const cli_command *c = command ? cli_find_command(command) : NULL;
-    if (command && !c) return usage_error("%s is no command", command);
+    if (command && !c) return cli_no_command(command);
     int code = strcmp(kind, "man") == 0    ? c ? man_command(c) : man_main()
                   : strcmp(kind, "bash") == 0 ? bash_completion()
                : strcmp(kind, "zsh") == 0  ? zsh_completion()

@@ -370,7 +370,7 @@ static int plan_main(void *args)
 
 const cli_command plan_command = {
     .name = "plan",
-    .argument = "MODEL.gguf",
+    .argument = CLI_ARGUMENT_MODEL,
     .argument_many = 1,
     .argument_field = FIELD(models),
     .summary = "Say what a model will take, and choose what fits",
