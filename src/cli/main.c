@@ -8,16 +8,14 @@
 #include <string.h>
 
 extern const cli_command run_command, inspect_command, tokenize_command, template_command, eval_command, sweep_command,
-    bench_command, plan_command, probe_command, pull_command, verify_command, tune_command, serve_command;
+    bench_command, plan_command, probe_command, pull_command, verify_command, tune_command, serve_command, list_command,
+    rm_command;
 
 const cli_command *const cli_commands[] = {
-    &run_command,      &inspect_command,
-    &tokenize_command, &template_command,
-    &eval_command,     &plan_command,
-    &probe_command,    &tune_command,
-    &verify_command,   &sweep_command,
-    &serve_command,    &bench_command,
-    &pull_command,     NULL,
+    &run_command,    &inspect_command, &tokenize_command, &template_command,
+    &eval_command,   &plan_command,    &probe_command,    &tune_command,
+    &verify_command, &sweep_command,   &serve_command,    &bench_command,
+    &pull_command,   &list_command,    &rm_command,       NULL,
 };
 
 static void print_help(FILE *to)

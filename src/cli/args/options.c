@@ -150,8 +150,8 @@ kvasir_status cli_wrong_depth(kvasir_status status, const char *word, int min, i
 static kvasir_status check_range(const cli_option *o, const char *text, double value)
 {
     if ((o->min == 0 && o->max == 0) || (value >= o->min && value <= o->max)) return KVASIR_OK;
-    return fail(KVASIR_E_ARGUMENT, "--%s %s is out of range (%.10g to %.10g)", o->name, quoted(text, strlen(text)), o->min,
-                o->max);
+    return fail(KVASIR_E_ARGUMENT, "--%s %s is out of range (%.10g to %.10g)", o->name, quoted(text, strlen(text)),
+                o->min, o->max);
 }
 
 static kvasir_status parse_number(const cli_option *o, const char *text, void *field)

@@ -56,6 +56,7 @@ typedef struct cli_example {
 } cli_example;
 
 #define CLI_ARGUMENT_MODEL "MODEL"
+#define CLI_ARGUMENT_NAME  "NAME" /* of a model in the cache */
 
 typedef struct cli_command {
     const char *name;

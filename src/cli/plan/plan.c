@@ -1,5 +1,6 @@
 /* kvasir plan: what models would take before they are loaded, and which configuration fits. */
 #include "cli/plan/plan.h"
+#include "cli/models/models.h"
 #include "cli/session/remote.h"
 #include "base/mem.h"
 
@@ -230,6 +231,7 @@ static void note_missing_data(const kvasir_model *m)
 static int open_models(const plan_args *a, kvasir_model **models)
 {
     const kvasir_model_options o = {.header_only = 1, .inspect_only = 1};
+    model_find_silently(); /* the paths are printed */
     for (int i = 0; i < a->models.n; i++) {
         char path[FETCH_PATH_BYTES];
         int header_only = 1, code = model_header_path(a->models.items[i], path, &header_only);
