@@ -33,13 +33,13 @@ static int distances(const char *a, const char *b, int row[NEAR_WORD_BYTES])
 
 int near_distance(const char *a, const char *b)
 {
-    int row[NEAR_WORD_BYTES];
+    int row[NEAR_WORD_BYTES] = {0};
     return distances(a, b, row) ? row[strlen(b)] : NEAR_FAR;
 }
 
 int near_start_distance(const char *a, const char *b)
 {
-    int row[NEAR_WORD_BYTES], best = NEAR_FAR;
+    int row[NEAR_WORD_BYTES] = {0}, best = NEAR_FAR;
     if (!distances(a, b, row)) return NEAR_FAR;
     for (size_t j = 0; j <= strlen(b); j++) best = least(best, row[j]);
     return best;
