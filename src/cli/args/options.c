@@ -141,7 +141,7 @@ kvasir_status cli_wrong_depth(kvasir_status status, const char *word, int min, i
     char why[256];
     (void)snprintf(why, sizeof why, "%s", kvasir_message());
     if (status != KVASIR_OK) return fail(KVASIR_E_ARGUMENT, "--depths: %s", why);
-    return fail(KVASIR_E_ARGUMENT, "--depths: %s is out of range (%d to %d tokens)", quoted(word, strlen(word)), min,
+    return fail(KVASIR_E_ARGUMENT, "--depths: '%s' is out of range (%d to %d tokens)", quoted(word, strlen(word)), min,
                 max);
 }
 
