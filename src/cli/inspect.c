@@ -1,4 +1,5 @@
 /* kvasir inspect: what a GGUF file is, what its KV cache costs, and what would keep it from running. */
+#include "cli/models/models.h"
 #include "cli/session/remote.h"
 #include "cli/session/session.h"
 #include "base/mem.h"
@@ -341,6 +342,7 @@ static int inspect_main(void *args)
     kvasir_model *m = NULL;
     kvasir_model_options o = {.header_only = a->header_only, .inspect_only = 1};
     char path[FETCH_PATH_BYTES];
+    model_find_silently(); /* the path is what is printed first */
     int code = a->tensor ? model_path(a->model, path) : model_header_path(a->model, path, &o.header_only);
     if (code != EXIT_DONE) return code;
     status = kvasir_model_open(path, &o, &m);
@@ -360,7 +362,7 @@ static int inspect_main(void *args)
 
 const cli_command inspect_command = {
     .name = "inspect",
-    .argument = "MODEL.gguf",
+    .argument = CLI_ARGUMENT_MODEL,
     .argument_field = FIELD(model),
     .summary = "Show what a GGUF file is",
     .about = "Reads the header of a GGUF file and prints the architecture, the sizes, the tensors by type, "

@@ -141,6 +141,14 @@ CONFIG = {
                   "error": OPTIONAL_TEXT}],
 }
 TUNE = {"schema": str, "out": str, "seconds": NUMBER, "config": CONFIG, "memory": MEMORY}
+LIST = {
+    "schema": str, "cache": str,
+    "models": [{"name": str, "call": str, "path": str, "files": [str], "bytes": int, "architecture": OPTIONAL_TEXT,
+                "parameters": OPTIONAL_INT, "type": OPTIONAL_TEXT, "date": str, "fetched": bool, "url": OPTIONAL_TEXT,
+                "problem": OPTIONAL_TEXT}],
+    "unfinished": [{"name": str, "path": str, "bytes": int}],
+}
+RM = {"schema": str, "removed": [{"name": str, "path": str, "files": [str], "bytes": int}], "bytes": int}
 TOKENIZE = {"schema": str, "ids": [int], "n": int}
 DECODE = {"schema": str, "ids": [int], "text": str}
 TEMPLATE = {"schema": str, "prompt": str}

@@ -254,7 +254,7 @@ static int eval_main(void *args)
 
 const cli_command eval_command = {
     .name = "eval",
-    .argument = "MODEL.gguf",
+    .argument = CLI_ARGUMENT_MODEL,
     .argument_field = FIELD(model),
     .summary = "Numbers about fidelity: logits, perplexity, divergence",
     .about = "With --ids writes the logits of given tokens. With --ppl measures the perplexity of a text: "

@@ -1,5 +1,6 @@
 /* kvasir plan: what models would take before they are loaded, and which configuration fits. */
 #include "cli/plan/plan.h"
+#include "cli/models/models.h"
 #include "cli/session/remote.h"
 #include "base/checked.h"
 #include "base/mem.h"
@@ -274,6 +275,7 @@ static void note_missing_data(const kvasir_model *m)
 static int open_models(const plan_args *a, kvasir_model **models)
 {
     const kvasir_model_options o = {.header_only = 1, .inspect_only = 1};
+    model_find_silently(); /* the paths are printed */
     for (int i = 0; i < a->models.n; i++) {
         char path[FETCH_PATH_BYTES];
         int header_only = 1, code = model_header_path(a->models.items[i], path, &header_only);
@@ -425,7 +427,7 @@ static int plan_main(void *args)
 
 const cli_command plan_command = {
     .name = "plan",
-    .argument = "MODEL.gguf",
+    .argument = CLI_ARGUMENT_MODEL,
     .argument_many = 1,
     .argument_field = FIELD(models),
     .summary = "Say what a model will take, and choose what fits",

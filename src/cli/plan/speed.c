@@ -61,10 +61,11 @@ static int read_depths(plan_speed *s, const char *list)
 {
     char word[64];
     while (cli_next_item(&list, word, sizeof word)) {
-        uint64_t depth = 0;
+        int64_t depth = 0;
         if (!*word) continue;
-        if (cli_parse_size(word, &depth) != KVASIR_OK || depth > 1 << 27)
-            return usage_error("--depths wants numbers of tokens like 0,8K,64K, not '%s'", quoted(word, strlen(word)));
+        kvasir_status status = cli_parse_count(word, &depth);
+        if (status != KVASIR_OK || depth < 0 || depth > 1 << 27)
+            return failed(cli_wrong_depth(status, word, 0, 1 << 27));
         if (s->n_depths == PLAN_DEPTHS) return usage_error("--depths: more than %d", PLAN_DEPTHS);
         s->depth[s->n_depths++] = (int)depth;
     }

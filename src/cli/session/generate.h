@@ -8,7 +8,7 @@
 typedef struct run_args {
     const char *model, *prompt, *file, *system, *system_file, *template_file, *draft;
     cli_list stop;
-    int n_predict, chat, raw, plain, special, ignore_end;
+    int n_predict, chat, single, escape, raw, plain, special, ignore_end;
     engine_args engine;
     sampling_args sampling;
     output_args output;

@@ -171,7 +171,7 @@ static int sweep_main(void *args)
     output_apply(&a->output);
     if (a->compare && !a->model) return usage_error("--compare wants two documents: --compare A.json B.json");
     if (a->compare) return sweep_compare(a->compare, a->model, a->output.json);
-    if (!a->model) return usage_error("MODEL.gguf is missing");
+    if (!a->model) return usage_error("MODEL is missing");
     int code = config_apply(a->model, &a->engine, &a->kv, NULL);
     if (code != EXIT_DONE) return code;
     sweep w = {.args = a};
@@ -183,7 +183,7 @@ static int sweep_main(void *args)
 
 const cli_command sweep_command = {
     .name = "sweep",
-    .argument = "MODEL.gguf",
+    .argument = CLI_ARGUMENT_MODEL,
     .argument_optional = 1,
     .argument_field = FIELD(model),
     .summary = "Measure speed as the context fills",

@@ -326,7 +326,7 @@ static int tune_main(void *args)
 
 const cli_command tune_command = {
     .name = "tune",
-    .argument = "MODEL.gguf",
+    .argument = CLI_ARGUMENT_MODEL,
     .argument_field = FIELD(model),
     .summary = "Find the best configuration by measuring",
     .about =

@@ -156,10 +156,9 @@ static kvasir_status read_depths(verify *w)
     const char *list = w->args->depths;
     char word[32];
     while (cli_next_item(&list, word, sizeof word)) {
-        uint64_t depth = 0;
-        if (cli_parse_size(word, &depth) != KVASIR_OK || depth < 1 || depth > MAX_DEPTH)
-            return fail(KVASIR_E_ARGUMENT, "--depths wants numbers of tokens like 2k,10k, not '%s'",
-                        quoted(word, strlen(word)));
+        int64_t depth = 0;
+        kvasir_status status = cli_parse_count(word, &depth);
+        if (status != KVASIR_OK || depth < 1 || depth > MAX_DEPTH) return cli_wrong_depth(status, word, 1, MAX_DEPTH);
         TRY(add_depth(w, (int)depth));
     }
     qsort(w->depth, (size_t)w->n_depths, sizeof *w->depth, by_number);
@@ -386,7 +385,7 @@ static int verify_main(void *args)
 
 const cli_command verify_command = {
     .name = "verify",
-    .argument = "MODEL.gguf",
+    .argument = CLI_ARGUMENT_MODEL,
     .argument_field = FIELD(model),
     .summary = "Check what was predicted against what is",
     .about =
