@@ -344,7 +344,8 @@ static error_t on_argp(int key, char *text, struct argp_state *state)
     const cli_option *o = found->option;
     if (o->type == CLI_MODEL) return take_argument(s, state, text);
     if (o->type == CLI_HUB) return take_repository(s, state, text);
-    if (cli_store(o, s->args + found->group->base + o->field, text) != KVASIR_OK) argp_error(state, "%s", kvasir_message());
+    if (cli_store(o, s->args + found->group->base + o->field, text) != KVASIR_OK)
+        argp_error(state, "%s", kvasir_message());
     return 0;
 }
 
