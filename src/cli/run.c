@@ -237,6 +237,9 @@ static kvasir_status read_texts(const run_args *a, int wants_chat, run_texts *t)
     if (a->template_file) TRY(read_text(a->template_file, &t->template, &n));
     if (a->system_file) TRY(read_text(a->system_file, &t->system, &n));
     if (!wants_chat || a->prompt || a->file) TRY(read_prompt(a, &t->prompt, &t->n_prompt));
+    /* A template would make a prompt of nothing. */
+    if (!wants_chat && !a->prompt && !a->file && t->n_prompt == 0)
+        return fail(KVASIR_E_ARGUMENT, "stdin is empty, and so is the prompt; give one with -p TEXT or -f FILE");
     return KVASIR_OK;
 }
 

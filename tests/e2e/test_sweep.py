@@ -397,5 +397,5 @@ def test_progress(llama):
         if shown:
             break
     assert re.search(rb"f16, depth 64, decode: [\d,]+ of [\d,]+ tokens \(\d+%\)", shown), shown
-    assert re.search(rb"whole sweep: [\d:]+ (s|min|h) left", shown)
+    assert re.search(rb"whole sweep: [\w ]+ left", shown)
     assert shown_at_terminal("sweep", llama, *SMALL, "--depths", "0", "--no-progress") == b""

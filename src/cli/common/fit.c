@@ -69,11 +69,11 @@ void fit_line(const fit_parts *p, int columns, char to[FIT_BYTES])
     const char *const list[] = {p->speed, p->left, p->extra};
     enum { LISTED = sizeof list / sizeof *list };
     const int most = columns - 1;
-    for (int with = LISTED; with >= -1; with--) {
+    for (int without = 0; without <= LISTED + 1; without++) {
         char line[FIT_BYTES];
-        int n = p->done && with >= 0 ? snprintf(line, sizeof line, "%s %s (%s)", p->label, p->done, p->percent)
-                                     : snprintf(line, sizeof line, "%s %s", p->label, p->percent);
-        for (int i = 0; i < with && n < FIT_BYTES; i++)
+        int n = p->done && without <= LISTED ? snprintf(line, sizeof line, "%s %s (%s)", p->label, p->done, p->percent)
+                                             : snprintf(line, sizeof line, "%s %s", p->label, p->percent);
+        for (int i = without; i < LISTED && n < FIT_BYTES; i++)
             if (list[i]) n += snprintf(line + n, (size_t)(FIT_BYTES - n), ", %s", list[i]);
         if (n >= FIT_BYTES || text_columns(line) > most) continue;
         (void)copy(line, most, to, FIT_BYTES); /* what a terminal would obey is left behind */

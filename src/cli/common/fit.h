@@ -16,8 +16,8 @@ typedef struct fit_parts {
 enum { FIT_BYTES = 1024 };
 
 /* The line in less than `columns` columns (a character in the last one makes some terminals go to the next line). What does not fit
-   is left out, extra first, then left, speed and done; then the label is cut, and at last only the percentage is there, or
-   nothing. */
+   is left out: first the speed, then the time left, then extra, which tells of the whole, then done. Then the label is cut,
+   and at last only the percentage is there, or nothing. */
 void fit_line(const fit_parts *p, int columns, char to[FIT_BYTES]);
 
 #endif
