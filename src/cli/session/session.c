@@ -52,7 +52,7 @@ const cli_option engine_options[] = {
      "Take what is not given here from a configuration that kvasir tune has written; auto: where it writes them", 0, 0,
      NULL},
     {"n-gpu-layers", 0, CLI_NOTHING, "--gpu-layers -ngl", "N", 0,
-     "No effect (also -ngl): this version computes on the CPU", 0, 0, NULL},
+     "no effect: this version computes on the CPU", 0, 0, NULL},
     {0},
 };
 #undef FIELD
