@@ -494,7 +494,7 @@ typedef struct kvasir_plan_peer {
 typedef struct kvasir_plan_model {
     const kvasir_model *model;
     int runs;     /* 0: this version cannot run it; then weights are counted as in the file and workspace_bytes is 0 */
-    int kv_known; /* 0: an architecture of which only the weights are known; all about KV is 0 */
+    int kv_known; /* 0: an architecture of which only the weights are known; all about KV is 0 and kv_says tells why */
     int ctx;      /* of one sequence */
     const char *kv_k, *kv_v;
     uint64_t weights_bytes;     /* what the engine's info will say */
@@ -512,6 +512,9 @@ typedef struct kvasir_plan_model {
     const kvasir_plan_state *states;
     int n_weights, n_streams, n_states;
     const kvasir_plan_peer *peer; /* NULL: not asked for, or KV is not known */
+    int kv_assumed;               /* nobody knows the architecture; plain attention is assumed, and kv_says how */
+    const char *kv_says;          /* a sentence; NULL where KV is known for certain */
+    int ctx_train;                /* the context the model was trained for; 0: not known */
 } kvasir_plan_model;
 
 typedef struct kvasir_plan {
@@ -519,19 +522,23 @@ typedef struct kvasir_plan {
     const kvasir_plan_model *models;
     uint64_t budget, reserve, margin; /* margin: kept free for what a plan cannot know */
     uint64_t program_bytes;           /* the program, headers, tokenizers, tables */
-    uint64_t total_bytes;
-    int fits; /* total_bytes is within budget less reserve and margin */
+    uint64_t total_bytes;             /* where n_unknown is not 0, at least so much */
+    int fits; /* total_bytes is within budget less reserve and margin, and nothing is missing in it. 0 with missing_bytes 0: not
+                 known, since n_unknown is not 0 */
     uint64_t missing_bytes;
     const char *const *why;      /* how the plan was chosen, one sentence for each step */
     const char *const *remedies; /* what would fit, where it does not */
     int n_why, n_remedies;
+    int n_unknown;            /* models whose KV is not known (kv_known 0) and not in total_bytes */
+    const char *const *notes; /* what else the user should know: a context beyond the trained one */
+    int n_notes;
 } kvasir_plan;
 
-/* Plans the memory of models that are used at the same time, and chooses what the options leave open: memory
-   stays inside the budget, then KV shrinks (f16, q8, V in q4, K in q4), then the context. The models may
-   have been opened with header_only and inspect_only; they must outlive the plan. A plan that does not fit
-   is no error. KVASIR_E_UNSUPPORTED where ctx, kv or a peer is given and an architecture's KV is not known.
-   Freed by kvasir_plan_free. */
+/* Plans the memory of models that are used at the same time, and chooses what the options leave open: memory stays
+   inside the budget, then KV shrinks (f16, q8, V in q4, K in q4), then the context. The models may have been opened with
+   header_only and inspect_only; they must outlive the plan. A plan that does not fit is no error. An architecture that does not
+   run is planned where its header says enough (kv_assumed). KVASIR_E_UNSUPPORTED where ctx, kv or a peer is given and an
+   architecture's KV is not known. Freed by kvasir_plan_free. */
 KVASIR_API kvasir_status kvasir_plan_make(const kvasir_model *const *models, int n, const kvasir_plan_options *o,
                                           kvasir_plan **out);
 KVASIR_API void kvasir_plan_free(kvasir_plan *p); /* NULL is fine */

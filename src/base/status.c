@@ -1,4 +1,5 @@
 #include "base/status.h"
+#include "base/format.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -55,7 +56,8 @@ kvasir_status fail(kvasir_status code, const char *format, ...)
 
 kvasir_status fail_memory(size_t bytes)
 {
-    return fail(KVASIR_E_MEMORY, "out of memory: %zu bytes could not be allocated", bytes);
+    char size[FORMAT_BYTES];
+    return fail(KVASIR_E_MEMORY, "out of memory: %s could not be allocated", format_size(bytes, size));
 }
 
 /* The length of the valid UTF-8 sequence at s, 0 if there is none. */

@@ -266,7 +266,7 @@ static int tokenize_main(void *args)
 
 const cli_command tokenize_command = {
     .name = "tokenize",
-    .argument = "MODEL.gguf",
+    .argument = CLI_ARGUMENT_MODEL,
     .argument_field = FIELD(model),
     .summary = "Text to token ids and back",
     .about = "Splits text into the model's tokens, exactly as given: a newline at the end of a file is part "

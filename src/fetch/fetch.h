@@ -81,6 +81,11 @@ bool fetch_is_from_url(const fetch_file *f);
    that are there. */
 kvasir_status fetch_get(const fetch_options *o, fetch_file *f);
 
+/* Removes files of the cache (`path` below the folder `cache`), finished or not, with all that lies beside them: record, what
+   had come, lock, header, and what names stood for them (.chosen.json); then the folders that are empty, up to the cache. All or
+   none: KVASIR_E_IO where another command is fetching one of them. Of a link the link is removed. *freed: bytes on the disk. */
+kvasir_status fetch_remove(const char *cache, const char *const *path, int n, uint64_t *freed);
+
 /* Fetches the beginning of a file, as much as `enough` wants, to `path`: 1 MiB, then twice as much, and so on. It ends
    when `enough` sets *whole or fails (its status is the result), at the end of the file, or at a limit. Then the file
    is extended to the whole size with a hole. */

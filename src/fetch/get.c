@@ -1,6 +1,7 @@
 /* One file, from the first question to its place in the cache. */
 #include "base/checked.h"
 #include "base/file.h"
+#include "base/format.h"
 #include "base/mem.h"
 #include "fetch/http.h"
 #include "fetch/sha256.h"
@@ -149,8 +150,9 @@ static kvasir_status check_room(const job *j)
     if (statvfs(j->lock, &v) != 0) return KVASIR_OK;
     uint64_t room = (uint64_t)v.f_bavail * v.f_frsize;
     if (need <= room) return KVASIR_OK;
-    return fail(KVASIR_E_IO, "%s: the disk has %" PRIu64 " MiB left and %" PRIu64 " MiB are still needed",
-                quoted(j->part, strlen(j->part)), room >> 20, need >> 20);
+    char left[FORMAT_BYTES], missing[FORMAT_BYTES];
+    return fail(KVASIR_E_IO, "%s: the disk has %s left and %s are still needed", quoted(j->part, strlen(j->part)),
+                format_size(room, left), format_size(need, missing));
 }
 
 /* Asks the server about the file. What the hub lists, what the server says and what the user wants have to agree. */

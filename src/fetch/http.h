@@ -51,5 +51,7 @@ kvasir_status http_refusal(const fetch_options *o, const char *url, long status)
    folders above it. */
 struct json_t;
 kvasir_status fetch_save_json(struct json_t *document, const char *path);
+/* Forgets which names stood for a file of a repository in the cache; nothing where it is of none. */
+void fetch_forget_choices(const char *cache, const char *local);
 
 #endif

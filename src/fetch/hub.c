@@ -12,6 +12,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { LISTING_BYTES = 16 << 20, SHOWN = 20, MAX_PAGES = 64, CHOICES_BYTES = 1 << 20 };
 
@@ -364,6 +365,43 @@ static void remember(const fetch_options *o, const fetch_name *name, const fetch
     for (int i = 0; i < chosen->n; i++) (void)json_array_append_new(files, json_string(chosen->file[i].path));
     (void)json_object_set_new(all, key, files);
     (void)fetch_save_json(all, path);
+}
+
+static bool has_text(const json_t *list, const char *text)
+{
+    const json_t *item;
+    size_t i;
+    json_array_foreach(list, i, item)
+    {
+        const char *one = json_string_value(item);
+        if (one && strcmp(one, text) == 0) return true;
+    }
+    return false;
+}
+
+void fetch_forget_choices(const char *cache, const char *local)
+{
+    char path[FETCH_PATH_BYTES];
+    const char *file = local + strlen(cache), *key;
+    if (strncmp(file, "/hf/", 4) != 0) return;
+    for (int i = 0; i < 4 && file; i++) file = strchr(file + 1, '/'); /* behind hf, owner, repository, revision */
+    if (!file || snprintf(path, sizeof path, "%.*s/.chosen.json", (int)(file - local), local) >= (int)sizeof path)
+        return;
+    json_t *all = load_choices(path), *files;
+    void *next;
+    size_t before = json_object_size(all);
+    json_object_foreach_safe(all, next, key, files)
+    {
+        if (has_text(files, file + 1)) (void)json_object_del(all, key);
+    }
+    if (json_object_size(all) == 0 && all) {
+        (void)unlink(path);
+        json_decref(all);
+    } else if (json_object_size(all) != before) {
+        (void)fetch_save_json(all, path);
+    } else {
+        json_decref(all);
+    }
 }
 
 kvasir_status fetch_choose(const fetch_options *o, const fetch_name *name, fetch_list *out)

@@ -31,6 +31,10 @@ static bool plain(const char *s, size_t n)
 
 static kvasir_status part(const char *whole, const char *what, const char *s, size_t n, char *to)
 {
+    if (n == 0)
+        return fail(KVASIR_E_ARGUMENT,
+                    "%s: the %s is missing; a name is hf:OWNER/REPO[@REVISION][:FILE or quantisation]",
+                    quoted(whole, strlen(whole)), what);
     if (!plain(s, n)) {
         return fail(
             KVASIR_E_ARGUMENT,
@@ -85,13 +89,19 @@ kvasir_status fetch_parse(const char *text, fetch_name *out)
         return KVASIR_OK;
     }
     const char *owner = text + strlen(hub), *slash = strchr(owner, '/');
-    if (!slash) return part(text, "repository", "", 0, out->repo);
+    if (!slash)
+        return fail(KVASIR_E_ARGUMENT,
+                    "%s names no repository; a name is hf:OWNER/REPO[@REVISION][:FILE or quantisation]",
+                    quoted(text, strlen(text)));
     const char *repo = slash + 1, *end = repo + strcspn(repo, "@:"), *colon = strchr(repo, ':');
     TRY(part(text, "owner", owner, (size_t)(slash - owner), out->owner));
     TRY(part(text, "repository", repo, (size_t)(end - repo), out->repo));
     (void)snprintf(out->revision, sizeof out->revision, "main");
     if (*end == '@') TRY(revision(text, end + 1, strcspn(end + 1, ":"), out->revision));
     if (!colon) return KVASIR_OK;
+    if (!colon[1])
+        return fail(KVASIR_E_ARGUMENT, "%s: a file or a quantisation is missing behind the colon",
+                    quoted(text, strlen(text)));
     if (!fetch_safe_path(colon + 1))
         return fail(KVASIR_E_ARGUMENT, "%s: %s is no file of a repository and no quantisation",
                     quoted(text, strlen(text)), quoted(colon + 1, strlen(colon + 1)));

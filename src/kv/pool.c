@@ -1,5 +1,6 @@
 /* The pool: blocks of a few sizes under one budget. */
 #include "kv/kv_internal.h"
+#include "base/format.h"
 #include "base/mem.h"
 #include "base/status.h"
 
@@ -60,8 +61,9 @@ static kvasir_status class_create(const kv_pool *p, const kv_class *shape, kv_cl
 {
     uint64_t slots = p->budget / shape->block_bytes;
     if (slots > INT32_MAX || slots > SIZE_MAX / 2 / shape->block_bytes) {
-        return fail(KVASIR_E_ARGUMENT, "a KV budget of %llu bytes is too large for blocks of %zu bytes",
-                    (unsigned long long)p->budget, shape->block_bytes);
+        char budget[FORMAT_BYTES], block[FORMAT_BYTES];
+        return fail(KVASIR_E_ARGUMENT, "a KV budget of %s is too large for blocks of %s",
+                    format_size(p->budget, budget), format_size(shape->block_bytes, block));
     }
     kv_class *c = mem_alloc(1, sizeof *c);
     if (!c) return fail_memory(sizeof *c);

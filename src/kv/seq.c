@@ -1,6 +1,7 @@
 /* Sequences: block tables over the pool. How they come back to an earlier length is in cut.c. kv_internal.h has the
    rules that every function here keeps. */
 #include "kv/kv_internal.h"
+#include "base/format.h"
 #include "base/mem.h"
 #include "base/status.h"
 
@@ -276,8 +277,9 @@ kvasir_status kv_seq_reserve(kv_seq *s, int n)
     /* Room that was reserved before is taken anew, since more tokens may change the format of its pages. */
     free = pool->budget - pool->used + reserved_bytes(s);
     if (need > free) {
-        return fail(KVASIR_E_MEMORY, "%d more tokens need %llu bytes of KV cache, and %llu of its %llu are free", n,
-                    (unsigned long long)need, (unsigned long long)free, (unsigned long long)pool->budget);
+        char a[FORMAT_BYTES], b[FORMAT_BYTES], c[FORMAT_BYTES];
+        return fail(KVASIR_E_MEMORY, "%d more tokens need %s of KV cache, and %s of its %s are free", n,
+                    format_size(need, a), format_size(free, b), format_size(pool->budget, c));
     }
     drop_room(s);
     take_room(s, end);

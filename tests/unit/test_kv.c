@@ -2,6 +2,7 @@
 #include "test.h"
 #include "../fuzz/kv_model.h"
 
+#include "base/format.h"
 #include "base/checked.h"
 #include "kv/kv_internal.h"
 
@@ -274,7 +275,7 @@ static void test_budget(void **state)
     kv_layout l;
     kv_pool *p;
     kv_seq *a, *b;
-    char number[32];
+    char number[FORMAT_BYTES];
     small_layout(KV_F16, 0, &l);
     size_t block = l.group[0].block_bytes[KV_OPEN];
     assert_int_equal(block, 16384); /* 2 heads * (16 + 16) * 128 bytes + (32 + 16) * 128 = 14336, rounded up */
@@ -283,12 +284,9 @@ static void test_budget(void **state)
     assert_ok(kv_seq_create(p, &l, 100, &b));
     append(a, &l, 200, 1); /* four blocks */
     assert_int_equal(kv_seq_reserve(b, 65), KVASIR_E_MEMORY);
-    (void)snprintf(number, sizeof number, "%zu", 2 * block);
-    assert_non_null(strstr(kvasir_message(), number)); /* needed */
-    (void)snprintf(number, sizeof number, "%zu", block + 4095);
-    assert_non_null(strstr(kvasir_message(), number)); /* free */
-    (void)snprintf(number, sizeof number, "%zu", 5 * block + 4095);
-    assert_non_null(strstr(kvasir_message(), number)); /* of */
+    assert_non_null(strstr(kvasir_message(), format_size(2 * block, number)));        /* needed */
+    assert_non_null(strstr(kvasir_message(), format_size(block + 4095, number)));     /* free */
+    assert_non_null(strstr(kvasir_message(), format_size(5 * block + 4095, number))); /* of */
     assert_int_equal(kv_seq_bytes(b), 0);
     append(b, &l, 64, 2);
     assert_int_equal(kv_seq_reserve(a, 57), KVASIR_E_MEMORY); /* 56 rows are left in its last block */
