@@ -30,10 +30,4 @@ kvasir_status cpu_level_parse(const char *name, cpu_level *out);
    family 25 (Zen 3 and 4): its first-level cache waits for few lines at a time, and memory is far away. */
 int cpu_fetches_to_second(void);
 
-/* Threads worth starting: the affinity mask and the cgroup's quota, at least 1. */
-int cpu_count(void);
-
-/* The processor's model name as the system gives it, or "unknown". `to` holds n bytes. */
-void cpu_model_name(char *to, size_t n);
-
 #endif

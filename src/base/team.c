@@ -1,5 +1,5 @@
 #include "base/team.h"
-#include "base/cpu.h"
+#include "base/cores.h"
 #include "base/mem.h"
 
 #include <errno.h>

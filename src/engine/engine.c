@@ -3,6 +3,7 @@
 #include "engine/engine.h"
 
 #include "base/checked.h"
+#include "base/cores.h"
 #include "base/format.h"
 #include "base/mem.h"
 

@@ -1,6 +1,7 @@
 /* kvasir_probe: what the system says (system/system.c, gpu.c), what the disk does (system/disk.c), and what the
    processor does (ops/probe.c), in one profile. */
 #include "kvasir/kvasir.h"
+#include "base/cores.h"
 #include "base/cpu.h"
 #include "system/disk.h"
 #include "system/gpu.h"

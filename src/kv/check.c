@@ -1,5 +1,5 @@
-/* Checks all invariants: recounts everything that pool.c, seq.c and snapshot.c keep up to date. Allocates nothing, so
-   it may run while allocation is forbidden (mem_forbid). */
+/* Checks all invariants: recounts everything that pool.c, seq.c, cut.c and snapshot.c keep up to date. Allocates
+   nothing, so it may run while allocation is forbidden (mem_forbid). */
 #include "kv/kv_internal.h"
 #include "base/status.h"
 

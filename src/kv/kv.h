@@ -122,7 +122,7 @@ uint64_t kv_pool_peak(const kv_pool *p);   /* the most that have been in use */
    thing that is wrong. Runs after every operation in debug builds (KVASIR_DEBUG) and in the fuzzers. */
 kvasir_status kv_check(const kv_pool *p);
 
-/* ---- seq.c: sequences and snapshots --------------------------------------------------------------------------- */
+/* ---- seq.c, cut.c and snapshot.c: sequences and snapshots ---------------------------------------------------- */
 
 typedef struct kv_seq kv_seq;
 typedef struct kv_snapshot kv_snapshot;

@@ -1,4 +1,4 @@
-/* What pool.c, seq.c, snapshot.c and check.c share.
+/* What pool.c, seq.c, cut.c, snapshot.c and check.c share.
 
    Rules that always hold between two public calls (kv_check verifies them):
    - A sequence of `length` tokens with room up to token `end` has blocks for exactly the pages from
@@ -113,6 +113,26 @@ static inline uint32_t kv_block_slot(const kv_class *c, const unsigned char *blo
     size_t at = (size_t)(block - c->base), run = kv_run_bytes(c);
     return (uint32_t)(at / run) * c->run + (uint32_t)(at % run / c->piece_bytes);
 }
+
+/* ---- seq.c */
+
+/* An empty sequence that the pool does not know of yet. */
+kvasir_status make_seq(kv_pool *p, const kv_layout *l, int max_tokens, kv_seq **out);
+/* Makes the sequence known to its pool; kv_check then looks at it. */
+void link_seq(kv_seq *s);
+/* Frees a sequence that holds no blocks and that the pool does not know of. */
+void free_tables(kv_seq *s);
+/* The class of the block that the table has as a page of group g. */
+static inline kv_class *page_class(const kv_seq *s, int g, int page)
+{
+    return s->class[g][s->closed[page]];
+}
+/* Takes the pages from..end-1 of group g out of the table; those that are not there are skipped. */
+void drop_pages(kv_seq *s, int g, int from, int end);
+/* Gives the pages from..end-1 the format that they have in a sequence of n tokens. */
+void set_formats(kv_seq *s, int from, int end, int n);
+/* Gives up the room that is reserved. */
+void drop_room(kv_seq *s);
 
 /* ---- snapshot.c */
 

@@ -103,7 +103,7 @@ typedef struct moe_weights {
    of decreasing probability. */
 void op_moe(op *t, const acts *a, int n, const moe_weights *w, const moe_room *room, float *x, size_t ld);
 
-/* ---- attention.c ---- */
+/* ---- append.c and attention.c ---- */
 
 /* Where the pages of one stream lie in a block, and what they are, in either form. */
 typedef enum op_form { OP_OPEN, OP_CLOSED, OP_FORMS } op_form;

@@ -3,7 +3,7 @@
 #include "plan/planning.h"
 
 #include "base/checked.h"
-#include "base/cpu.h"
+#include "base/cores.h"
 #include "base/format.h"
 #include "engine/engine.h"
 

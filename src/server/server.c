@@ -1,6 +1,7 @@
 /* The server's one thread: what clients send, a step of the engine, what clients get, and again. */
-#include "server/job.h"
 #include "server/server.h"
+#include "server/http/routes.h"
+#include "server/schedule/schedule.h"
 #include "base/clock.h"
 #include "base/mem.h"
 
@@ -128,7 +129,7 @@ static void on_signal(evutil_socket_t number, short what, void *user)
     }
     if (++s->signals > 1) return;
     say(s, "stopping: what has been begun is finished; a second signal ends at once");
-    schedule_refuse_queue(s); /* also those that still come (routes.c) */
+    schedule_refuse_queue(s); /* also those that still come (openai/endpoints.c) */
 }
 
 static void on_second(evutil_socket_t fd, short what, void *user)

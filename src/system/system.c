@@ -225,3 +225,18 @@ uint64_t system_last_cache(const char *root)
     }
     return largest;
 }
+
+void cpu_model_name(char *to, size_t n)
+{
+    char line[256];
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    (void)snprintf(to, n, "unknown");
+    while (f && fgets(line, sizeof line, f)) {
+        char *colon = strchr(line, ':');
+        if (strncmp(line, "model name", 10) || !colon || !colon[1]) continue;
+        line[strcspn(line, "\n")] = 0;
+        (void)snprintf(to, n, "%s", colon + 2);
+        break;
+    }
+    if (f) (void)fclose(f);
+}

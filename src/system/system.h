@@ -1,6 +1,6 @@
-/* What the operating system says about the computer: memory and its limits, caches, NUMA nodes. Everything is read from
-   files below `root`, which is "" for the real ones; tests pass a tree of their own. A value that a file lacks, or that
-   is impossible, is 0: not known. */
+/* What the operating system says about the computer: memory and its limits, caches, NUMA nodes, the processor's name.
+   Where a function has a `root`, it reads files below it: "" for the real ones; tests pass a tree of their own. A value
+   that a file lacks, or that is impossible, is 0: not known. */
 #ifndef KVASIR_SYSTEM_SYSTEM_H
 #define KVASIR_SYSTEM_SYSTEM_H
 
@@ -29,6 +29,9 @@ int system_numa_nodes(const char *root);
 
 /* Bytes of the largest cache that the first processor has. */
 uint64_t system_last_cache(const char *root);
+
+/* The processor's model name as the system gives it, or "unknown". `to` holds n bytes. */
+void cpu_model_name(char *to, size_t n);
 
 /* Reads a small text file below root: at most n-1 bytes, NUL-terminated. False when it cannot be read. */
 bool system_text(const char *root, const char *path, char *to, size_t n);

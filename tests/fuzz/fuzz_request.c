@@ -3,7 +3,7 @@
    and a message. */
 #include "../unit/model_builder.h"
 
-#include "server/request.h"
+#include "server/openai/read.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -2,6 +2,7 @@
 #include "test.h"
 
 #include "base/checked.h"
+#include "base/cores.h"
 #include "base/cpu.h"
 #include "base/file.h"
 #include "base/half.h"

@@ -2,7 +2,9 @@
 #include "engine_rig.h"
 
 #include "base/mem.h"
-#include "server/job.h"
+#include "server/openai/read.h"
+#include "server/schedule/kept.h"
+#include "server/schedule/schedule.h"
 
 #include <unistd.h>
 

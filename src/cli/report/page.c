@@ -1,5 +1,5 @@
 #include "cli/report/page.h"
-#include "base/cpu.h"
+#include "base/cores.h"
 #include "cli/common/common.h"
 #include "cli/report/chart.h"
 #include "cli/report/xml.h"

@@ -12,4 +12,12 @@ const jfunction *j_find_sequence_filter(const jstr *name);    /* those of seq_fi
 const jfunction *j_find_str_method(const jstr *name);         /* the methods of str */
 const jfunction *j_find_method(jkind kind, const jstr *name); /* of a value of this kind */
 
+/* html_filters.c: filters for HTML and URLs, which filters.c has in its table. */
+kvasir_status do_forceescape(jrun *r, jval self, const jargs *a, jval *out);
+kvasir_status do_escape(jrun *r, jval self, const jargs *a, jval *out);
+kvasir_status do_safe(jrun *r, jval self, const jargs *a, jval *out);
+kvasir_status do_striptags(jrun *r, jval self, const jargs *a, jval *out);
+kvasir_status do_urlencode(jrun *r, jval self, const jargs *a, jval *out);
+kvasir_status do_xmlattr(jrun *r, jval self, const jargs *a, jval *out);
+
 #endif

@@ -232,7 +232,7 @@ jval j_dict_value(const jdict *d, size_t i); /* of entry i */
 /* Whether the value can be a key. */
 kvasir_status j_hashable(jrun *r, jval v, bool *out);
 
-/* ---- repr.c, json.c, format.c: values to text -------------------------------------------------------- */
+/* ---- repr.c, json.c, format.c, str_format.c, percent.c: values to text --------------------------------- */
 
 /* Write a value as Python's str() and repr() do. */
 kvasir_status j_emit_str(jrun *r, jval v);

@@ -1,4 +1,4 @@
-#include "server/exchange.h"
+#include "server/http/exchange.h"
 #include "base/clock.h"
 #include "base/mem.h"
 

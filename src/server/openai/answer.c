@@ -1,4 +1,4 @@
-#include "server/job.h"
+#include "server/openai/answer.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* Prefixes: sequences that are kept after they have been answered, and how much of one a new prompt can begin with. */
-#include "server/job.h"
+#include "server/schedule/kept.h"
 
 #include <string.h>
 

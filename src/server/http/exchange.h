@@ -1,8 +1,9 @@
 /* One request on its connection: who asks, what is answered. The client may be gone at any time. */
-#ifndef KVASIR_SERVER_EXCHANGE_H
-#define KVASIR_SERVER_EXCHANGE_H
+#ifndef KVASIR_SERVER_HTTP_EXCHANGE_H
+#define KVASIR_SERVER_HTTP_EXCHANGE_H
 
-#include "server/request.h"
+#include "server/http/error.h"
+#include <jansson.h>
 
 struct evhttp_request;
 struct evhttp_connection;

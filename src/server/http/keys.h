@@ -1,6 +1,6 @@
 /* API keys: who may ask. What is kept is shared only with requests of the same key. */
-#ifndef KVASIR_SERVER_KEYS_H
-#define KVASIR_SERVER_KEYS_H
+#ifndef KVASIR_SERVER_HTTP_KEYS_H
+#define KVASIR_SERVER_HTTP_KEYS_H
 
 #include "base/status.h"
 
