@@ -51,8 +51,8 @@ const cli_option engine_options[] = {
     {"config", 0, CLI_FILE, NULL, "FILE", FIELD(config),
      "Take what is not given here from a configuration that kvasir tune has written; auto: where it writes them", 0, 0,
      NULL},
-    {"n-gpu-layers", 0, CLI_NOTHING, "--gpu-layers -ngl", "N", 0,
-     "no effect: this version computes on the CPU", 0, 0, NULL},
+    {"n-gpu-layers", 0, CLI_NOTHING, "--gpu-layers -ngl", "N", 0, "no effect: this version computes on the CPU", 0, 0,
+     NULL},
     {0},
 };
 #undef FIELD
