@@ -42,7 +42,10 @@ def examples():
             if comment:
                 notes.append(comment.group(1))
             elif text is not None and text.startswith("$ "):
+                # Commands of one block belong together.
+                reason = example.reason if example and example.expected else None
                 example = Example(page, number)
+                example.reason = reason
                 example.command.append(text[2:])
                 for note in notes:
                     if note.startswith("first: "):
@@ -164,7 +167,7 @@ def test_every_command_has_a_page():
     commands = re.findall(r"^  ([a-z]+)  ", listed, re.M)
     assert len(commands) > 10
     for command in commands:
-        assert command == "help" or (SOURCE / f"docs/{command}.md").exists(), command
+        assert command in ("help", "version") or (SOURCE / f"docs/{command}.md").exists(), command
 
 
 def test_parsing_of_examples_can_fail():
