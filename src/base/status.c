@@ -2,6 +2,7 @@
 #include "base/format.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -74,6 +75,20 @@ static size_t utf8_sequence(const unsigned char *s, size_t n)
     return need;
 }
 
+size_t shown_sequence(const char *s, size_t n)
+{
+    const unsigned char *p = (const unsigned char *)s;
+    const size_t seq = utf8_sequence(p, n);
+    if (seq == 1) return p[0] >= 0x20 && p[0] != 0x7f;
+    if (seq == 2 && p[0] == 0xc2 && p[1] < 0xa0) return 0; /* U+0080 to U+009F: control characters */
+    if (seq == 3 && p[0] == 0xe2) {
+        const bool marks = p[1] == 0x80 && (p[2] == 0x8e || p[2] == 0x8f || (p[2] >= 0xaa && p[2] <= 0xae));
+        const bool isolates = p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9;
+        if (marks || isolates) return 0; /* they turn the direction of what follows */
+    }
+    return seq;
+}
+
 const char *quoted(const char *s, size_t n)
 {
     char *out = quoted_slot[quoted_next++ % QUOTED_SLOTS];
@@ -81,8 +96,8 @@ const char *quoted(const char *s, size_t n)
     const size_t room = QUOTED_BYTES - 8; /* an escape or a sequence, the dots and the NUL always fit */
     while (i < n && used < room) {
         unsigned char c = (unsigned char)s[i];
-        size_t seq = utf8_sequence((const unsigned char *)s + i, n - i);
-        if (c < 0x20 || c == 0x7f || seq == 0) {
+        size_t seq = shown_sequence(s + i, n - i);
+        if (seq == 0) {
             used += (size_t)snprintf(out + used, QUOTED_BYTES - used, "\\x%02x", c);
             i++;
         } else {

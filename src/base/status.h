@@ -12,6 +12,10 @@ kvasir_status fail(kvasir_status code, const char *format, ...) __attribute__((f
 /* Out of memory for `bytes`: fail() with the one text that everybody uses. */
 kvasir_status fail_memory(size_t bytes);
 
+/* The bytes of the character at s (n bytes) if a terminal may have it: 0 for what is no UTF-8, for control characters and for
+   those that turn the direction of text. */
+size_t shown_sequence(const char *s, size_t n);
+
 /* Copies up to `n` bytes of untrusted text into one of four buffers of this thread, with control characters and invalid
    UTF-8 escaped and long text shortened. The result is valid until the fourth call after this one. */
 const char *quoted(const char *s, size_t n);

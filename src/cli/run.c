@@ -237,9 +237,6 @@ static kvasir_status read_texts(const run_args *a, int wants_chat, run_texts *t)
     if (a->template_file) TRY(read_text(a->template_file, &t->template, &n));
     if (a->system_file) TRY(read_text(a->system_file, &t->system, &n));
     if (!wants_chat || a->prompt || a->file) TRY(read_prompt(a, &t->prompt, &t->n_prompt));
-    /* A template would make a prompt of nothing. */
-    if (!wants_chat && !a->prompt && !a->file && t->n_prompt == 0)
-        return fail(KVASIR_E_ARGUMENT, "stdin is empty, and so is the prompt; give one with -p TEXT or -f FILE");
     return KVASIR_OK;
 }
 
@@ -276,6 +273,8 @@ static int run_session(session *s, run_args *a, int wants_chat, const run_texts 
     const char *system_text = t->system ? t->system : a->system;
     int32_t *ids = NULL;
     size_t n_ids = 0;
+    if (!wants_chat && !a->prompt && !a->file && t->n_prompt == 0) /* a template would make a prompt of nothing */
+        return usage_error("stdin is empty, and so is the prompt; give one with -p TEXT or -f FILE");
     int code = check_template(s, a, wants_chat, t, system_text);
     if (code == EXIT_DONE && !wants_chat) {
         kvasir_status status = prompt_ids(s, a, t->template, system_text, t->prompt, t->n_prompt, &ids, &n_ids);

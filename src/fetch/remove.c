@@ -65,17 +65,27 @@ static void drop_folders(const char *cache, const char *path)
     }
 }
 
+/* A link in place of the folder leads out of the cache. */
+static bool in_linked_folder(const char *path)
+{
+    char folder[FETCH_PATH_BYTES];
+    struct stat s;
+    (void)snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(path, '/') - path), path);
+    return lstat(folder, &s) == 0 && S_ISLNK(s.st_mode);
+}
+
 static kvasir_status remove_one(const char *cache, const char *path, uint64_t *freed)
 {
-    static const char *const beside[] = {"", ".part", ".part.json", ".json", ".lock"};
+    /* The model last: what fails before it leaves it as it is. */
+    static const char *const beside[] = {".part", ".part.json", ".json", "", ".lock"};
     char name[FETCH_PATH_BYTES];
+    TRY(header_of(name, path));
+    if (!in_linked_folder(name)) TRY(drop(name, freed));
+    drop_folders(cache, name);
     for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
         TRY(put_path(name, path, beside[i]));
         TRY(drop(name, freed));
     }
-    TRY(header_of(name, path));
-    TRY(drop(name, freed));
-    drop_folders(cache, name);
     fetch_forget_choices(cache, path);
     drop_folders(cache, path);
     return KVASIR_OK;
@@ -93,7 +103,7 @@ kvasir_status fetch_remove(const char *cache, const char *const *path, int n, ui
     for (int i = 0; status == KVASIR_OK && i < n; i++) status = remove_one(cache, path[i], freed);
     for (int i = 0; i < locked; i++) {
         char name[FETCH_PATH_BYTES];
-        bool is_ours = refused && i + 1 < locked; /* the last one is not, or was not to be had */
+        bool is_ours = !refused || i + 1 < locked; /* the last one is not, or was not to be had */
         if (is_ours && put_path(name, path[i], ".lock") == KVASIR_OK) (void)unlink(name);
         if (fd[i] >= 0) (void)close(fd[i]);
     }

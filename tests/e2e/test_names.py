@@ -223,7 +223,8 @@ def test_rm(cache):
     assert b"--yes" in run(cache, "rm", "tiny-l", code=2).stderr
     assert b"--yes" in run(cache, "rm", "tiny-l", input="y\n", code=2).stderr
     assert files(cache) == before | {"tiny-llama-q8.gguf.json"}
-    done = run(cache, "rm", "tiny-l", "--yes")
+    assert b"--yes takes whole names" in run(cache, "rm", "tiny-l", "--yes", code=2).stderr
+    done = run(cache, "rm", "TINY-llama-q8", "--yes")
     assert re.fullmatch(rb"tiny-llama-q8 removed, 1\.0\d MiB freed\n", done.stdout) and size > 1 << 20
     assert files(cache) == before - {"tiny-llama-q8.gguf"}
     document = json.loads(run(cache, "rm", "-y", "parts", "B/R-GGUF@v1/same", "parts", "--json").stdout)
@@ -232,13 +233,54 @@ def test_rm(cache):
     assert document["bytes"] == sum(r["bytes"] for r in document["removed"]) > 1 << 20
     assert not (cache / "hf/C/S/main/F16").exists() and (cache / "hf/C/S/main").exists(), "another model is there"
     assert (cache / "hf/B/R-GGUF/v1/old.gguf").exists()
-    run(cache, "rm", "-y", "cut", "half", "evil")  # also what is not whole
+    run(cache, "rm", "-y", "cut", "half", "evil\x1b[31m")  # also what is not whole
     assert not (cache / "hf/C").exists() and cache.exists()
     assert files(cache) == {"Tiny-Other.gguf", "broken.gguf", "notes.gguf.json", "hf/A/R-GGUF/main/same.gguf", "hf/B/R-GGUF/main/same.gguf",
                             "hf/B/R-GGUF/v1/old.gguf", "hf/A/R-GGUF/main/headers/header.gguf", "url/0123456789abcdef/fromurl.gguf",
                             ".hidden.gguf", "readme.txt"}
     run(cache, "rm", "-y", "A/R-GGUF/same")
     assert (cache / "hf/A/R-GGUF/main/headers/header.gguf").exists(), "of another file"
+
+
+def test_a_whole_name_before_a_beginning(cache, llama):
+    """An unfinished model that is called so is meant, not a whole one that only begins so."""
+    (cache / "tiny.gguf.part").write_bytes(b"abc")
+    assert b"tiny is not whole" in run(cache, "run", "tiny", "-p", "x", code=3).stderr
+    assert run(cache, "rm", "-y", "tiny").stdout.startswith(b"tiny removed")
+    assert (cache / "tiny-llama-q8.gguf").exists() and not (cache / "tiny.gguf.part").exists()
+
+
+def test_rm_takes_what_list_calls_it(cache):
+    """Two files of one name are told apart by their paths, which rm takes then."""
+    (cache / "d").mkdir()
+    shutil.copy(cache / "Tiny-Other.gguf", cache / "d/Tiny-Other.gguf")
+    path = str(cache / "d/Tiny-Other.gguf")
+    assert path in run(cache, "rm", "-y", "Tiny-Other", code=2).stderr.decode()
+    run(cache, "rm", "-y", path)
+    assert not (cache / "d").exists() and (cache / "Tiny-Other.gguf").exists()
+
+
+def test_rm_stays_in_the_cache_and_keeps_what_it_cannot_remove(cache, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "broken.gguf").write_text("precious")
+    (cache / "headers").symlink_to(outside)
+    run(cache, "rm", "-y", "broken")
+    assert (outside / "broken.gguf").exists() and not (cache / "broken.gguf").exists()
+    (cache / "Tiny-Other.gguf.json").mkdir()
+    run(cache, "rm", "-y", "Tiny-Other", code=1)
+    assert (cache / "Tiny-Other.gguf").exists() and not (cache / "Tiny-Other.gguf.lock").exists()
+    (cache / "tiny-llama-q8.gguf.json").unlink(missing_ok=True)
+    os.mkfifo(cache / "tiny-llama-q8.gguf.json")
+    assert "tiny-llama-q8" in run(cache, "list", timeout=60).stdout.decode()
+
+
+def test_names_that_act_on_terminals(cache, llama):
+    for name in ("c1\u009b31m", "rlo\u202ex"):
+        shutil.copy(llama, cache / f"{name}.gguf")
+    for args, code in ((["list"], 0), (["rm", "-y", "nope"], 3)):
+        done = run(cache, *args, code=code)
+        assert "\u009b" not in (done.stdout + done.stderr).decode() and "\u202e" not in (done.stdout + done.stderr).decode()
 
 
 def test_rm_takes_all_that_fetching_left(server, env, repo):  # noqa: F811
@@ -285,7 +327,7 @@ def test_rm_refuses_paths(cache, tmp_path, llama):
         assert f"{name} is no name: kvasir rm takes names" in text
     assert "there it has tiny-llama-q8" in run(cache, "rm", "-y", "x/../tiny-llama-q8.gguf", code=2).stderr.decode()
     for name, code in (("nosuch", 3), ("same", 2), ("", 3), ("A/../B", 3)):
-        run(cache, "rm", "-y", "tiny-l", name, code=code)
+        run(cache, "rm", "-y", "tiny-llama-q8", name, code=code if name else 2)
     assert b"NAME is missing" in run(cache, "rm", "-y", code=2).stderr
     assert outside.exists() and files(cache) == before, "all or nothing"
 

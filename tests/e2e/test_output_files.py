@@ -198,3 +198,12 @@ def test_interrupted_logits(tmp_path):
     err = process.communicate()[1]
     assert process.returncode == 130, err
     assert out.read_text() == "old" and sorted(os.listdir(tmp_path)) == ["ids.json", "out.f32"]
+
+
+@pytest.mark.parametrize("other", ["same", "./same", "link"])
+def test_one_file_for_two_documents(tmp_path, other, monkeypatch):
+    """Refused before anything is measured, however the file is named."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to("same")
+    done = kvasir("sweep", tiny("llama-tied"), "--depths", "0", "--out", "same", "--csv", other, code=2)
+    assert b"is named twice" in done.stderr and not (tmp_path / "same").exists()

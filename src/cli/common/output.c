@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -202,4 +203,40 @@ kvasir_status write_file(const char *path, const void *data, size_t n)
     TRY(output_open(path, &o));
     (void)fwrite(data, 1, n, o->stream); /* what is lost shows when it is closed */
     return output_close(o, 1);
+}
+
+/* Folder and name of a file that may not be there, as one text; the caller's (free). Links are followed, `links` of them. */
+static char *place_of(const char *path, int links)
+{
+    char target[PATH_MAX], next[2 * PATH_MAX];
+    ssize_t length = links > 0 && access(path, F_OK) != 0 ? readlink(path, target, sizeof target - 1) : -1;
+    if (length > 0) { /* a link to what is not there yet */
+        const char *last = strrchr(path, '/');
+        target[length] = '\0';
+        int folder_bytes = target[0] == '/' || !last ? 0 : (int)(last - path) + 1;
+        (void)snprintf(next, sizeof next, "%.*s%s", folder_bytes, path, target);
+        return place_of(next, links - 1);
+    }
+    char *whole = realpath(path, NULL), *copy = whole ? NULL : strdup(path), *slash = copy ? strrchr(copy, '/') : NULL;
+    char *folder = NULL, *out = NULL;
+    if (whole) return whole;
+    if (slash && slash > copy) *slash = '\0';
+    folder = copy ? realpath(slash ? copy : ".", NULL) : NULL;
+    const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    if (folder && asprintf(&out, "%s/%s", folder, name) < 0) out = NULL;
+    free(folder);
+    free(copy);
+    return out;
+}
+
+int output_same(const char *a, const char *b)
+{
+    struct stat s;
+    if (!a || !b || (stat(a, &s) == 0 && !S_ISREG(s.st_mode))) return 0;
+    enum { LINKS = 8 };
+    char *x = place_of(a, LINKS), *y = place_of(b, LINKS);
+    int same = x && y && strcmp(x, y) == 0;
+    free(x);
+    free(y);
+    return same;
 }

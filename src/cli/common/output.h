@@ -10,6 +10,9 @@
 /* KVASIR_E_IO says why `path` cannot be written. Changes nothing. A path of NULL can. */
 kvasir_status output_check(const char *path);
 
+/* Would two paths be the same file? Devices and pipes may be. NULL is none. */
+int output_same(const char *a, const char *b);
+
 typedef struct output_file output_file;
 kvasir_status output_open(const char *path, output_file **out);
 FILE *output_stream(const output_file *o);

@@ -1,4 +1,4 @@
-/* kvasir eval: what eval.c (options, logits) and eval_text.c (perplexity, divergence) share. */
+/* kvasir eval: what eval.c (options, logits) and text.c (perplexity, divergence) share. */
 #ifndef KVASIR_CLI_EVAL_EVAL_H
 #define KVASIR_CLI_EVAL_EVAL_H
 

@@ -4,7 +4,7 @@
 
 #include "cli/files/json_file.h"
 
-/* ---- machine_file.c ---- */
+/* ---- file.c ---- */
 
 extern const json_kind machine_kind;
 
@@ -14,7 +14,7 @@ kvasir_status machine_take(const json_t *d, const char *where, kvasir_machine *o
 /* The document "kvasir.probe/1": what machine_take reads. */
 json_t *machine_json(const kvasir_machine *m);
 
-/* ---- machine_find.c ---- */
+/* ---- find.c ---- */
 
 /* Finds and reads a profile: a file's path, or the name of one that comes with the command; NULL: what kvasir probe
    stored about this machine, which is noted on stderr when it is of another one. KVASIR_E_IO says what to do where
@@ -28,7 +28,7 @@ kvasir_status machine_find_json(const char *name, char *where, size_t n, json_t 
 kvasir_status machine_default_path(char *to, size_t n);
 /* A folder for files that may be lost: $XDG_CACHE_HOME/kvasir, or ~/.cache/kvasir. */
 kvasir_status machine_cache_folder(char *to, size_t n);
-/* ---- machine_table.c ---- */
+/* ---- table.c ---- */
 
 /* Prints a profile for people. */
 void machine_print(const kvasir_machine *m);

@@ -1,4 +1,5 @@
 /* kvasir list: the models of the cache folder. */
+#include "cli/files/json_file.h"
 #include "cli/models/models.h"
 #include "cli/session/session.h"
 
@@ -66,7 +67,9 @@ static void read_record(const cached_model *m, description *d)
     char path[FETCH_PATH_BYTES + 16];
     struct tm utc;
     (void)snprintf(path, sizeof path, "%s.json", m->path);
-    json_t *record = json_load_file(path, 0, NULL);
+    const json_kind kind = {.what = "record of a fetch"};
+    json_t *record = NULL;
+    if (json_read(path, &kind, &record) != KVASIR_OK) record = NULL; /* it may be absent, or no file at all */
     const char *url = json_string_value(json_object_get(record, "url"));
     const char *date = json_string_value(json_object_get(record, "date"));
     if (url) (void)snprintf(d->url, sizeof d->url, "%s", url);

@@ -42,6 +42,9 @@ bool model_is_whole(const cached_model *m);
 int model_match(const cached_model *m, const char *typed);
 /* The models that match best of those that are whole (or of the others): their number, and the first of them in *one. */
 int models_find(const model_list *l, const char *typed, bool whole, const cached_model **one);
+/* The same over whole and unfinished models: an exact name comes before a beginning, and of equals the whole ones. *whole says which
+   kind it is, *match how well (model_match). */
+int models_choose(const model_list *l, const char *typed, const cached_model **one, bool *whole, int *match);
 /* Says that several are meant, and lists them; EXIT_USAGE. */
 int models_ambiguous(const model_list *l, const char *typed, bool whole);
 /* Says that none is meant, which may be, and how to get one; EXIT_MODEL. */

@@ -22,8 +22,11 @@ const char *whole_text(const char *s)
     static unsigned next;
     char *to = slots[next++ % SLOTS];
     (void)snprintf(to, FETCH_PATH_BYTES, "%s", s);
-    for (char *c = to; *c; c++)
-        if (iscntrl((unsigned char)*c)) *c = '?';
+    for (size_t i = 0, n = strlen(to); i < n;) {
+        size_t shown = shown_sequence(to + i, n - i);
+        if (shown == 0) to[i] = '?';
+        i += shown ? shown : 1;
+    }
     return to;
 }
 
@@ -69,6 +72,15 @@ int models_find(const model_list *l, const char *typed, bool whole, const cached
         if (n++ == 0) *one = &l->model[i];
     }
     return n;
+}
+
+int models_choose(const model_list *l, const char *typed, const cached_model **one, bool *whole, int *match)
+{
+    const int finished = best_match(l, typed, true), unfinished = best_match(l, typed, false);
+    /* Names but for upper and lower case are as good as exact ones here. */
+    *whole = finished >= unfinished || finished >= 2;
+    *match = *whole ? finished : unfinished;
+    return models_find(l, typed, *whole, one);
 }
 
 int models_ambiguous(const model_list *l, const char *typed, bool whole)
@@ -185,10 +197,11 @@ static int take(const char *what, const cached_model *m, char *to)
 static int find_name(const model_list *l, const char *what, char *to)
 {
     const cached_model *m;
-    int n = models_find(l, what, true, &m);
+    bool whole;
+    int match, n = models_choose(l, what, &m, &whole, &match);
+    if (n > 0 && !whole) return say_unfinished(m);
     if (n == 1) return take(what, m, to);
     if (n > 1) return models_ambiguous(l, what, true);
-    if (models_find(l, what, false, &m) > 0) return say_unfinished(m);
     return strchr(what, '/') ? say_no_file(l, what) : models_unknown(l, what);
 }
 

@@ -16,7 +16,7 @@ typedef struct rm_args {
 
 #define FIELD(name) offsetof(rm_args, name)
 static const cli_option rm_options[] = {
-    {"yes", 'y', CLI_FLAG, NULL, NULL, FIELD(yes), "Do not ask", 0, 0, NULL},
+    {"yes", 'y', CLI_FLAG, NULL, NULL, FIELD(yes), "Do not ask; names must be whole then", 0, 0, NULL},
     {0},
 };
 static const cli_group rm_groups[] = {{"Removing", rm_options, 0}, {"Output", output_options, FIELD(output)}, {0}};
@@ -33,13 +33,33 @@ typedef struct removal {
     int n;
 } removal;
 
-/* A name is looked up among whole models first. A path is none, wherever it leads. */
-static int choose(removal *r, const char *name)
+static int take(removal *r, const cached_model *m)
 {
-    const cached_model *m = NULL;
+    for (int i = 0; i < r->n; i++)
+        if (r->model[i] == m) return EXIT_DONE;
+    r->model[r->n++] = m;
+    return EXIT_DONE;
+}
+
+/* What `kvasir list` calls a model, which is a path where that alone tells it from others. */
+static const cached_model *called(const model_list *l, const char *name)
+{
+    for (int i = 0; i < l->n; i++)
+        if (strcmp(l->model[i].call, name) == 0) return &l->model[i];
+    return NULL;
+}
+
+/* Any other path is no name, wherever it leads. Without a question a beginning is not enough: the same command once more would
+   remove the next model that begins so. */
+static int choose(removal *r, const char *name, int yes)
+{
+    const cached_model *m = called(&r->list, name);
     struct stat s;
     const char *shown = whole_text(name);
-    bool is_file = strchr(name, '/') && lstat(name, &s) == 0;
+    bool is_file = strchr(name, '/') && lstat(name, &s) == 0, whole;
+    int match;
+    if (m) return take(r, m);
+    if (!*name) return usage_error("a name is empty");
     if (model_is_path(name) || is_file || fetch_is_name(name)) {
         const cached_model *same = fetch_is_name(name) ? NULL : models_of_file(&r->list, name);
         return usage_error(
@@ -47,15 +67,12 @@ static int choose(removal *r, const char *name)
             "alone%s%s",
             shown, same ? "; there it has " : "", same ? whole_text(same->call) : "");
     }
-    bool whole = true;
-    int n = models_find(&r->list, name, whole, &m);
-    if (n == 0) n = models_find(&r->list, name, whole = false, &m);
+    int n = models_choose(&r->list, name, &m, &whole, &match);
     if (n > 1) return models_ambiguous(&r->list, name, whole);
     if (n == 0) return models_unknown(&r->list, name);
-    for (int i = 0; i < r->n; i++)
-        if (r->model[i] == m) return EXIT_DONE;
-    r->model[r->n++] = m;
-    return EXIT_DONE;
+    if (yes && match == 1)
+        return usage_error("--yes takes whole names; %s is the beginning of %s", shown, whole_text(m->call));
+    return take(r, m);
 }
 
 /* 1: yes */
@@ -109,7 +126,7 @@ static int remove_all(const rm_args *a, const removal *r)
 static int rm(const rm_args *a, removal *r)
 {
     int code = EXIT_DONE;
-    for (int i = 0; code == EXIT_DONE && i < a->names.n; i++) code = choose(r, a->names.items[i]);
+    for (int i = 0; code == EXIT_DONE && i < a->names.n; i++) code = choose(r, a->names.items[i], a->yes);
     if (code != EXIT_DONE) return code;
     if (!a->yes && !(isatty(STDIN_FILENO) && isatty(STDERR_FILENO)))
         return usage_error(

@@ -79,10 +79,15 @@ static kvasir_status write_files(const sweep *w)
 static kvasir_status check_files(const sweep *w)
 {
     const sweep_args *a = w->args;
-    TRY(output_check(out_path(w)));
-    TRY(output_check(a->csv));
-    TRY(output_check(a->svg));
-    return output_check(a->html);
+    const char *const paths[] = {out_path(w), a->csv, a->svg, a->html};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        TRY(output_check(paths[i]));
+        for (size_t j = 0; j < i; j++)
+            if (output_same(paths[i], paths[j]))
+                return fail(KVASIR_E_ARGUMENT, "%s is named twice: one document would take the other's place",
+                            quoted(paths[i], strlen(paths[i])));
+    }
+    return KVASIR_OK;
 }
 
 static void note_stopped(const sweep *w, int n_done)

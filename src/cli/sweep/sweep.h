@@ -1,5 +1,5 @@
-/* kvasir sweep: what its files share. sweep.c has the options and the order of things, sweep_plan.c what is to be
-   measured, sweep_measure.c measures, sweep_file.c keeps it as JSON and CSV, sweep_report.c shows it, sweep_compare.c
+/* kvasir sweep: what its files share. sweep.c has the options and the order of things, plan.c what is to be
+   measured, measure.c measures, file.c keeps it as JSON and CSV, report.c shows it, compare.c
    puts two kept ones side by side. */
 #ifndef KVASIR_CLI_SWEEP_SWEEP_H
 #define KVASIR_CLI_SWEEP_SWEEP_H
@@ -79,7 +79,7 @@ static inline int sweep_n_rows(const sweep *w)
     return w->plan.n_types * w->plan.n_depths;
 }
 
-/* ---- sweep_plan.c ---- */
+/* ---- plan.c ---- */
 
 /* What the options and the document of --resume say, as far as it can be known without a model. */
 kvasir_status sweep_plan_options(sweep *w);
@@ -96,13 +96,13 @@ kvasir_status sweep_fingerprint(const session *s, char to[SWEEP_HASH_BYTES]);
 /* "q8", or "q8:q4" where K and V differ. */
 void sweep_type_text(const char *kv_k, const char *kv_v, char to[SWEEP_TYPE_BYTES]);
 
-/* ---- sweep_measure.c ---- */
+/* ---- measure.c ---- */
 
 /* Measures the missing rows one after the other. on_row is called for every row in order, those that were there too.
    A row that memory is too short for is SWEEP_FAILED and the next ones are tried; any other failure ends it. */
 kvasir_status sweep_measure(sweep *w, kvasir_status (*on_row)(sweep *w, const sweep_row *r, int is_new));
 
-/* ---- sweep_file.c ---- */
+/* ---- file.c ---- */
 
 /* The document, a new reference. */
 json_t *sweep_document(const sweep *w);
@@ -117,7 +117,7 @@ kvasir_status sweep_read_row(const json_t *from, sweep_row *out);
    and options: KVASIR_E_ARGUMENT names what differs. */
 kvasir_status sweep_take_rows(sweep *w);
 
-/* ---- sweep_report.c ---- */
+/* ---- report.c ---- */
 
 void sweep_print_head(void);
 void sweep_print_row(const sweep_row *r);
@@ -126,7 +126,7 @@ void sweep_print_sparklines(const sweep *w);
 kvasir_status sweep_write_svg(const sweep *w, const char *path);
 kvasir_status sweep_write_html(const sweep *w, const char *path);
 
-/* ---- sweep_compare.c ---- */
+/* ---- compare.c ---- */
 
 /* The ratios of the rows that two documents share; the exit status. */
 int sweep_compare(const char *path_a, const char *path_b, int as_json);

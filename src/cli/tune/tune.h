@@ -1,5 +1,5 @@
-/* kvasir tune: what its files share. tune.c has the options and the steps, tune_measure.c compares two configurations,
-   tune_file.c keeps what is known. */
+/* kvasir tune: what its files share. tune.c has the options and the steps, measure.c compares two configurations,
+   file.c keeps what is known. */
 #ifndef KVASIR_CLI_TUNE_TUNE_H
 #define KVASIR_CLI_TUNE_TUNE_H
 
@@ -57,7 +57,7 @@ typedef struct tune {
 typedef enum tune_step { TUNE_KV, TUNE_THREADS, TUNE_CHUNK, TUNE_DRAFT } tune_step;
 extern const char *const tune_step_names[];
 
-/* ---- tune_measure.c ---- */
+/* ---- measure.c ---- */
 
 /* Compares `other` with t->now by what `step` is about, in turns, and makes it t->now where it is better by more than a
    margin. *taken says so (may be NULL). What a stopped run compared is not measured again. A configuration that memory
@@ -65,7 +65,7 @@ extern const char *const tune_step_names[];
 kvasir_status tune_compare(tune *t, tune_step step, tune_point other, int *taken);
 void tune_free_bases(tune *t, int but);
 
-/* ---- tune_file.c ---- */
+/* ---- file.c ---- */
 
 /* What --config reads, a new reference. */
 json_t *tune_document(const tune *t);

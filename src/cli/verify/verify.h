@@ -1,5 +1,5 @@
-/* kvasir verify: what its files share. verify.c has the options and the order of things, verify_memory.c measures KV and
-   memory, verify_speed.c speed, verify_quality.c quality, verify_report.c shows the rows. */
+/* kvasir verify: what its files share. verify.c has the options and the order of things, memory.c measures KV and
+   memory, speed.c speed, quality.c quality, report.c shows the rows. */
 #ifndef KVASIR_CLI_VERIFY_VERIFY_H
 #define KVASIR_CLI_VERIFY_VERIFY_H
 
@@ -93,7 +93,7 @@ kvasir_status verify_text(verify *w, int arg);
 kvasir_status verify_needle(verify *w, int index); /* of w->depth */
 kvasir_status verify_forced(verify *w, int arg);
 
-/* ---- verify_report.c ---- */
+/* ---- report.c ---- */
 
 void verify_print_head(void);
 void verify_print_row(const verify_check *c);

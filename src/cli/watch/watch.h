@@ -39,7 +39,7 @@ typedef struct watch {
     int has_begun;
 } watch;
 
-/* ---- watch_judge.c: pure ---- */
+/* ---- judge.c: pure ---- */
 
 /* Takes one reading at `now` (seconds of any clock, more than 0) with what was generated since the last: `tokens` of
    them, `token_s` seconds each at `depth` (tokens 0: nothing). Returns the signals if a warning is due now, else 0. */
