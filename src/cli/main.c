@@ -4,6 +4,7 @@
 #include "cli/args/options.h"
 #include "base/mem.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -45,8 +46,9 @@ static int run_command_with(const cli_command *c, int argc, char **argv)
 
 static int help(int argc, char **argv)
 {
-    const cli_command *c = argc > 2 ? cli_find_command(argv[2]) : NULL;
-    if (argc > 2 && !c) return cli_no_command(argv[2]);
+    const bool of_itself = argc > 2 && (strcmp(argv[2], "help") == 0 || strcmp(argv[2], "version") == 0);
+    const cli_command *c = argc > 2 && !of_itself ? cli_find_command(argv[2]) : NULL;
+    if (argc > 2 && !of_itself && !c) return cli_no_command(argv[2]);
     if (!c) {
         print_help(stdout);
         return finish_output(EXIT_DONE);
