@@ -205,27 +205,18 @@ kvasir_status write_file(const char *path, const void *data, size_t n)
     return output_close(o, 1);
 }
 
-/* Folder and name of a file that may not be there, as one text; the caller's (free). Links are followed, `links` of them. */
-static char *place_of(const char *path, int links)
+/* Folder and name of a file that may not be there, behind all links, as one text; the caller's (free). NULL: there is no such
+   folder. */
+static char *place_of(const char *path)
 {
-    char target[PATH_MAX], next[2 * PATH_MAX];
-    ssize_t length = links > 0 && access(path, F_OK) != 0 ? readlink(path, target, sizeof target - 1) : -1;
-    if (length > 0) { /* a link to what is not there yet */
-        const char *last = strrchr(path, '/');
-        target[length] = '\0';
-        int folder_bytes = target[0] == '/' || !last ? 0 : (int)(last - path) + 1;
-        (void)snprintf(next, sizeof next, "%.*s%s", folder_bytes, path, target);
-        return place_of(next, links - 1);
-    }
-    char *whole = realpath(path, NULL), *copy = whole ? NULL : strdup(path), *slash = copy ? strrchr(copy, '/') : NULL;
-    char *folder = NULL, *out = NULL;
-    if (whole) return whole;
-    if (slash && slash > copy) *slash = '\0';
-    folder = copy ? realpath(slash ? copy : ".", NULL) : NULL;
-    const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    char target[PATH_MAX], *out = NULL;
+    if (follow(path, target) != 0) return NULL;
+    char *slash = strrchr(target, '/');
+    const char *name = slash ? slash + 1 : target;
+    if (slash) *slash = '\0';
+    char *folder = realpath(!slash ? "." : slash == target ? "/" : target, NULL);
     if (folder && asprintf(&out, "%s/%s", folder, name) < 0) out = NULL;
     free(folder);
-    free(copy);
     return out;
 }
 
@@ -233,8 +224,7 @@ int output_same(const char *a, const char *b)
 {
     struct stat s;
     if (!a || !b || (stat(a, &s) == 0 && !S_ISREG(s.st_mode))) return 0;
-    enum { LINKS = 8 };
-    char *x = place_of(a, LINKS), *y = place_of(b, LINKS);
+    char *x = place_of(a), *y = place_of(b);
     int same = x && y && strcmp(x, y) == 0;
     free(x);
     free(y);
