@@ -79,7 +79,7 @@ kvasir_status kv_seq_create(kv_pool *p, const kv_layout *l, int max_tokens, kv_s
 void drop_pages(kv_seq *s, int g, int from, int end)
 {
     unsigned char **table = s->table[g];
-    for (int p = from; table && p < end; p++) {
+    for (int p = from; p < end; p++) {
         if (!table[p]) continue;
         kv_block_unref(s->pool, page_class(s, g, p), table[p]);
         table[p] = NULL;
@@ -88,7 +88,8 @@ void drop_pages(kv_seq *s, int g, int from, int end)
 
 static void drop_closing(kv_seq *s, int g)
 {
-    if (s->closing[g]) kv_block_unref(s->pool, s->class[g][KV_CLOSED], s -> closing[g]);
+    unsigned char *block = s->closing[g];
+    if (block) kv_block_unref(s->pool, s->class[g][KV_CLOSED], block);
     s->closing[g] = NULL;
 }
 
