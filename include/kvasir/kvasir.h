@@ -83,9 +83,14 @@ typedef struct kvasir_model_info {
     int adds_bos, adds_eos;
     const char *chat_template; /* NULL when the file has none */
     int n_tensors, n_metadata, n_problems;
+    int n_notes;
 } kvasir_model_info;
 KVASIR_API const kvasir_model_info *kvasir_model_get_info(const kvasir_model *m);
+/* What keeps the model from running (inspect_only), as a sentence; NULL beyond the last. */
 KVASIR_API const char *kvasir_model_problem(const kvasir_model *m, int i);
+/* What a user should know of a model that runs: parts of the file that are not used, guesses. A sentence; NULL beyond the
+   last. */
+KVASIR_API const char *kvasir_model_note(const kvasir_model *m, int i);
 
 typedef struct kvasir_tensor_info {
     const char *name, *type;

@@ -58,6 +58,7 @@ typedef struct gguf_tensor {
     uint64_t offset;              /* of its first byte in that file */
     uint64_t bytes;               /* checked to lie inside the file */
     uint64_t row_bytes;
+    int index; /* in gguf_tensor_at's order */
 } gguf_tensor;
 
 typedef struct gguf gguf;
@@ -81,6 +82,12 @@ int gguf_tensor_file(const gguf *g, const gguf_tensor *t); /* which of the files
 int gguf_n_kv(const gguf *g);
 const gguf_kv *gguf_kv_at(const gguf *g, int i);
 const gguf_kv *gguf_find(const gguf *g, const char *key); /* NULL when absent; binary search */
+
+/* From gguf_watch to gguf_unwatch it is remembered which keys were asked for (gguf_find and the functions below); one thread
+   at a time. KVASIR_E_MEMORY. gguf_was_asked: of key number i, false where nothing is remembered. */
+kvasir_status gguf_watch(gguf *g);
+void gguf_unwatch(gguf *g);
+bool gguf_was_asked(const gguf *g, int i);
 
 int gguf_n_tensors(const gguf *g);
 const gguf_tensor *gguf_tensor_at(const gguf *g, int i);

@@ -32,7 +32,9 @@ static void head(const weights *w, step *s, op *t)
     if (s->n_logits == 0) return;
     op_gather(t, s->x, s->ld_x, s->logit_rows, s->n_logits, s->y);
     op_norm(t, s->y, s->ld_x, w->output_norm, w->h.eps, s->n_logits, &s->h);
-    op_linear(t, &s->h, s->n_logits, &(linear_job){.w = &w->output, .out = s->logits, .ld_out = s->ld_logits}, 1);
+    const linear_job job = {.w = &w->output, .bias = w->output_bias, .out = s->logits, .ld_out = s->ld_logits};
+    op_linear(t, &s->h, s->n_logits, &job, 1);
+    if (w->h.final_softcap > 0) op_softcap(t, s->logits, s->ld_logits, w->h.final_softcap, w->h.n_vocab, s->n_logits);
 }
 
 void model_run(const weights *w, step *s, op *t)
