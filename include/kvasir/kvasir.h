@@ -26,7 +26,8 @@ extern "C" {
     X(E_IO, 6, "input or output failed")                                                                               \
     X(E_CANCELLED, 7, "cancelled")                                                                                     \
     X(E_TEMPLATE, 8, "the chat template failed")                                                                       \
-    X(E_INTERNAL, 9, "internal error")
+    X(E_INTERNAL, 9, "internal error")                                                                                 \
+    X(E_NOT_FINITE, 10, "not a finite number")
 
 typedef enum kvasir_status {
 #define X(name, number, text) KVASIR_##name = number,

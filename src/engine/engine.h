@@ -28,6 +28,8 @@ typedef struct loaded {
     size_t scratch_bytes; /* of one thread, inside the workspace */
     unsigned char *scratch;
     kv_layout *layout[KV_TYPES][KV_TYPES]; /* made when first asked for */
+    long v_overflows;                      /* values of V beyond f16's range so far */
+    bool said_overflows;
 } loaded;
 
 /* What is left to do of one work item: positions. They are ids that a cut made the KV forget, then the new ones. */

@@ -4,7 +4,7 @@
 
 #include "engine/model_handle.h"
 #include "model/model.h"
-#include "model/notes.h"
+#include "base/notes.h"
 
 struct kvasir_model {
     gguf *gguf;

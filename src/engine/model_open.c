@@ -105,7 +105,7 @@ static kvasir_status open_parts(kvasir_model *m, const char *path, const kvasir_
 {
     kvasir_status status;
     TRY(gguf_open(path, o->header_only, &m->gguf));
-    status = model_vocab(m->gguf, o->pre, &m->tok);
+    status = model_vocab(m->gguf, o->pre, &m->memory, &m->notes, &m->tok);
     TRY(tolerate(m, o->inspect_only, status));
     status = read_hparams(m);
     if (status == KVASIR_OK) {

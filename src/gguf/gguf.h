@@ -100,6 +100,9 @@ kvasir_status gguf_get_u32(const gguf *g, const char *key, bool required, uint32
 kvasir_status gguf_get_f32(const gguf *g, const char *key, bool required, float min, float max, float *out);
 kvasir_status gguf_get_bool(const gguf *g, const char *key, bool required, bool *out);
 kvasir_status gguf_get_string(const gguf *g, const char *key, bool required, gguf_string *out);
+/* Are values of this type numbers (booleans too)? Element i of a value or array of numbers; NaN for what is none. */
+bool gguf_is_number(gguf_value_type type);
+double gguf_number(const gguf_kv *kv, size_t i);
 /* An array of `element` type; *out NULL and *n 0 when absent and not required. */
 kvasir_status gguf_get_array(const gguf *g, const char *key, bool required, gguf_value_type element, const void **out,
                              size_t *n);

@@ -92,8 +92,9 @@ typedef struct linear_kernels {
        (32767/amax) rounded to the nearest even integer, candidate c = 0..5 is q = (y * (127-c) + 2^14) >> 15, and
        a = sum y*q, b = sum q*q, exact in integers and then rounded to float. The first candidate gives way to each
        later one with (a*a) * b' > (a'*a') * b, a' and b' being those of the last that won. d = (amax * (1/32767)) *
-       (a/b) is the least-squares scale. A block whose amax is below 2^-110 (32767/amax would overflow) or infinite
-       is zeros; NaN among numbers counts as 0. */
+       (a/b) is the least-squares scale. A block whose amax is below 2^-110 (32767/amax would overflow) is
+       zeros. A block with an infinite element or a NaN has zeros for q and NaN for d and ds, so that what is multiplied
+       with it is NaN too. */
     void (*quantise)(const float *x, size_t ld, int n, int k, act_block *out, size_t ld_out);
 
     /* out[t * ld_out + 16 * p + r] = panel p, row r, times activation row t; t < n_act, p < n_panels. With `add` the sums

@@ -34,7 +34,9 @@ void block_attend(const weights *w, int il, step *s, op *t)
     };
     /* Here, because everybody has asked for the flag since, and before the next layer a barrier follows. */
     if (t->tid == 0) s->stop = s->cancelled && s->cancelled(s->engine);
+    step_trace(w, il, s, t);
     op_append(t, &sh, items, s->n_items, s->q, s->ld_q, s->k, s->v, s->ld_kv, &s->room);
+    step_trace_attention(w, il, s, t);
     op_attend(t, &sh, items, s->n_items, s->q, s->ld_q, &s->room, &s->att);
 }
 

@@ -93,35 +93,6 @@ static const known_key *find_known(const char *name)
     return NULL;
 }
 
-static double value_at(const gguf_kv *kv, size_t i)
-{
-    switch (kv->element) {
-    case GGUF_U8:
-    case GGUF_BOOL:
-        return ((const uint8_t *)kv->data)[i];
-    case GGUF_I8:
-        return ((const int8_t *)kv->data)[i];
-    case GGUF_U16:
-        return ((const uint16_t *)kv->data)[i];
-    case GGUF_I16:
-        return ((const int16_t *)kv->data)[i];
-    case GGUF_U32:
-        return ((const uint32_t *)kv->data)[i];
-    case GGUF_I32:
-        return ((const int32_t *)kv->data)[i];
-    case GGUF_U64:
-        return (double)((const uint64_t *)kv->data)[i];
-    case GGUF_I64:
-        return (double)((const int64_t *)kv->data)[i];
-    case GGUF_F32:
-        return (double)((const float *)kv->data)[i];
-    case GGUF_F64:
-        return ((const double *)kv->data)[i];
-    default:
-        return NAN; /* a text is never the value that changes nothing */
-    }
-}
-
 static bool is_close(double a, double b)
 {
     return fabs(a - b) <= 1e-5 * fabs(b);
@@ -157,10 +128,10 @@ static kvasir_status judge_key(const gguf_kv *kv, const char *name, const hparam
     if (!k) return note_add(to, "key %s is not known and was not used", key);
     if (k->effect == NO_EFFECT) return KVASIR_OK;
     for (size_t i = 0; i < kv->count; i++) {
-        double v = value_at(kv, i);
+        double v = gguf_number(kv, i);
         if (changes_nothing(k->effect, v, h)) continue;
-        if (kv->element == GGUF_STRING)
-            return fail(KVASIR_E_UNSUPPORTED, "key %s is a text, and a number is expected", key);
+        if (!gguf_is_number(kv->element)) /* never what changes nothing */
+            return fail(KVASIR_E_UNSUPPORTED, "key %s is no number, which %s does not support", key, h->arch->name);
         return fail(KVASIR_E_UNSUPPORTED, "key %s is %g, which changes the result and which %s does not support here",
                     key, v, h->arch->name);
     }

@@ -3,7 +3,7 @@
 #define KVASIR_MODEL_LEFTOVERS_H
 
 #include "model/model.h"
-#include "model/notes.h"
+#include "base/notes.h"
 
 /* The keys below the architecture's prefix that no reader has asked for since gguf_watch began. Some have no effect on the
    result, some have none with the value that they hold, and those that would change the result are refused

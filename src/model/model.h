@@ -99,6 +99,13 @@ typedef struct step {
     /* written by the threads */
     bool stop;            /* cancelled: thread 0 decides in block_attend, all obey before the next layer */
     kvasir_status status; /* of reading embeddings */
+    bool not_finite;      /* an embedding, a row of q, k or v, or a logit is NaN or infinite */
+    /* The second pass of a step whose logits are not finite: it looks for the layer. */
+    bool trace;
+    int bad_layer,
+        bad_row; /* the first layer after which a row is not finite (-1: the embedding), and that row; n_layer: none */
+    bool in_attention; /* it was a row of q, k or v of bad_layer */
+    long v_overflows;  /* values of V that are beyond f16's range, where pages hold f16 */
 } step;
 
 /* Draws the step's buffers: with base NULL returns the bytes needed, else sets the pointers into base (64-byte
@@ -176,6 +183,12 @@ void rope_table(const double *inv_freq, float magnitude, int n_rot, int pos, flo
 
 /* The whole step, as each thread runs it: embeddings, rope tables, forward, logits. */
 void model_run(const weights *w, step *s, op *t);
+
+/* While s->trace is set: looks for the first row of s->x that is not finite when layer il begins. Every thread calls it;
+   nobody writes s->x meanwhile. */
+void step_trace(const weights *w, int il, step *s, op *t);
+/* The same for the rows of q, k and v, behind op_append. */
+void step_trace_attention(const weights *w, int il, step *s, op *t);
 
 /* Pieces of forward functions, which end when s->stop is set. */
 /* q, k, v = W h (+ b) */

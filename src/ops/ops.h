@@ -150,6 +150,9 @@ typedef struct attn_room {
     /* The open form of pages that are begun and filled within the step, [page][kv-head], K and then V: their blocks have
        the closed form already. */
     unsigned char *open;
+    bool *
+        not_finite; /* set where a row of q, k or v is not finite, which attention would hide; NULL: nobody wants to know */
+    long *v_overflows; /* counts values of V that are beyond f16's range; NULL: nobody wants to know */
     /* Partial results of decoding rows, one per (row, head, span). */
     float *m, *s, *o;
     int entries; /* how many of head_dim floats fit */

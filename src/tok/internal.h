@@ -55,6 +55,7 @@ struct tok {
     special_set any, user; /* tokens found in text with parse_special, and without */
     int32_t bos, eos, unk;
     bool add_bos, add_eos, add_space_prefix;
+    int32_t n_twins, twin[2]; /* tokens whose text an earlier one has; the first such pair */
 };
 
 /* What an encoding cost, for the tests that show it to be linear. */

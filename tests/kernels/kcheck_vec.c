@@ -178,6 +178,7 @@ static void check_bits(kcheck *k, const tables *t)
             check_norm(k, t, (kcheck_input)kind, n);
             check_in_place(k, t, (kcheck_input)kind, n);
             check_gates(k, t, (kcheck_input)kind, n);
+            check_softcap(k, t, (kcheck_input)kind, n);
             check_half(k, t, (kcheck_input)kind, n);
         }
     }

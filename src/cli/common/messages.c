@@ -36,6 +36,7 @@ static int exit_status(kvasir_status status)
         return EXIT_USAGE;
     case KVASIR_E_FORMAT:
     case KVASIR_E_UNSUPPORTED:
+    case KVASIR_E_NOT_FINITE:
         return EXIT_MODEL;
     case KVASIR_E_MEMORY:
     case KVASIR_E_CONTEXT:

@@ -1,6 +1,6 @@
 /* Sentences about a file that loads all the same: what it has and what is not used. */
-#ifndef KVASIR_MODEL_NOTES_H
-#define KVASIR_MODEL_NOTES_H
+#ifndef KVASIR_BASE_NOTES_H
+#define KVASIR_BASE_NOTES_H
 
 #include "base/mem.h"
 #include "base/status.h"

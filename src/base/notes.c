@@ -1,4 +1,4 @@
-#include "model/notes.h"
+#include "base/notes.h"
 
 #include <stdarg.h>
 #include <stdio.h>
