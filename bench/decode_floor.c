@@ -1,11 +1,11 @@
-/* Decode beside the memory's floor: milliseconds per token behind each of --depths tokens for each KV type, over the time in
-   which the bytes of the step (kvasir_seq_step_bytes) can be read at all (kvasir_read_bandwidth). A ratio of 1 cannot be
-   beaten, except by models that stay in a cache. One JSON object per type, depth and line.
-
-   Memory is shared with other machines and half as fast a minute later. So each sample has its own floor: the better of the
-   bandwidths right before and behind it. "ratio" is the median over --repeat samples, "best" the least; ms, gb_per_s and
-   floor_ms are those of the sample in the median's place. "over_previous" is the speed over that of the type before, the
-   median of pairs.
+/* Compares decoding with the memory's floor: milliseconds per token behind each of --depths tokens for each KV type,
+   over the time in which the bytes of the step (kvasir_seq_step_bytes) can be read at all (kvasir_read_bandwidth). A
+   ratio of 1 cannot be beaten, except by models that stay in a cache. One JSON object for each type and depth, each
+   on a line.
+   Memory is shared with other machines, and may be half as fast a minute later. So each sample has a floor of its own:
+   the better one of the bandwidths right before and right after it. "ratio" is the median over --repeat samples, "best"
+   the least; ms, gb_per_s and floor_ms belong to the sample in the median's place. "over_previous" is the speed over
+   that of the type before, as the median of pairs.
 
      decode_floor MODEL.gguf TEXT [--threads N] [--decode 64] [--depths 0,4096] [--repeat 5] [--kv f16,q8,q4] */
 #include "measure.h"
@@ -25,7 +25,7 @@ static double bandwidth(const bench *b)
     return now;
 }
 
-/* The types take turns, forwards and backwards. */
+/* Takes samples of all types in turn, forwards and backwards. */
 static void take_samples(bench *b, int depth, sample out[MAX_TYPES][MAX_TURNS])
 {
     double before = bandwidth(b);

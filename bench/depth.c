@@ -1,7 +1,7 @@
 /* Speed at depth through the public API alone: prefill of --prefill tokens and decode of --decode tokens behind each of
-   --depths tokens of real text. Several KV types take turns; of --repeat turns the best (tps) and the middle one, and between
-   types the median of the pairs of each turn. One JSON object per measurement and line, which compare.py and plan_error.py
-   read.
+   --depths tokens of real text. Several KV types take turns. Reported are the best (tps) and the middle one of --repeat
+   turns, and between types the median of the pairs of each turn. One JSON object for each measurement, each on a line;
+   compare.py and plan_error.py read them.
 
      depth MODEL.gguf TEXT [--threads N] [--prefill 512] [--decode 64] [--depths 0,2048] [--repeat 3] [--kv f16,q8] */
 #include "measure.h"

@@ -112,7 +112,7 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Sorts them. */
+/* Sorts the values. */
 static double median(double *values, int n)
 {
     qsort(values, (size_t)n, sizeof *values, ascending);

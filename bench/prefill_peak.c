@@ -1,6 +1,7 @@
-/* Prefill beside the machine's int8 peak: how much of what kvasir_bench calls "int8 dot" on all threads the model's matrices
-   get while --prefill tokens are read behind each of --depths ones. Attention is not counted as work, so the share falls with
-   the depth. One JSON object per depth and line: tokens and operations per second, the peak, the share.
+/* Compares prefill with the machine's int8 peak: the share of what kvasir_bench calls "int8 dot" on all threads that
+   the model's matrices get while --prefill tokens are read behind each of --depths tokens. Attention is not counted as
+   work, so the share falls with the depth. One JSON object for each depth, each on a line: tokens and operations per
+   second, the peak, the share.
 
      prefill_peak MODEL.gguf TEXT [--threads N] [--prefill 512] [--depths 0,4096] [--repeat 3] [--kv f16] */
 #include "measure.h"
@@ -13,15 +14,15 @@ typedef struct limits {
     double ops_per_token;
 } limits;
 
-/* A row on all threads, or the better one where a team got less than one thread did. */
+/* Takes the peak on all threads, or on one where the team got less than that. */
 static void on_row(void *user, const kvasir_bench_row *row)
 {
     double *best = user;
     if (strcmp(row->name, "int8 dot") == 0 && row->value * 1e9 > *best) *best = row->value * 1e9;
 }
 
-/* A multiplication and an addition for each weight that one token meets: the layers' matrices, of experts those that are
-   used. The output matrix is left out: a step of a prompt computes the last row's logits alone. */
+/* A multiplication and an addition for each weight that one token meets: the layers' matrices, of experts those that
+   are used. The output matrix is left out, since a step of a prompt computes only the last row's logits. */
 static double matrix_ops(const kvasir_model *m)
 {
     const kvasir_model_info *info = kvasir_model_get_info(m);

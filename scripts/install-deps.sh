@@ -34,9 +34,15 @@ if ! command -v apt-get >/dev/null; then
     echo "install-deps.sh: this system has no apt-get; please install the like of: ${missing[*]}" >&2
     exit 1
 fi
-echo "dependencies ($*): installing ${missing[*]}"
 as_root=()
-if [ "$(id -u)" != 0 ]; then as_root=(sudo); fi
+if [ "$(id -u)" != 0 ]; then
+    if ! command -v sudo >/dev/null; then
+        echo "install-deps.sh: packages are missing, and here is neither root nor sudo. As root: apt-get install ${missing[*]}" >&2
+        exit 1
+    fi
+    as_root=(sudo)
+fi
+echo "dependencies ($*): installing ${missing[*]}"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 install() {

@@ -74,9 +74,10 @@ meson_tests() {
 dependencies() { scripts/install-deps.sh build models test; }
 # Warnings are errors in continuous integration; a stranger's newer compiler may have new ones.
 build() {
-    configure build -Dtests=true -Dwerror="$([ -n "${CI-}" ] && echo true || echo false)" && ninja -C build
+    configure build -Dtests=enabled -Dwerror="$([ -n "${CI-}" ] && echo true || echo false)" && ninja -C build
 }
-models() { scripts/fetch-models.sh smollm2; }
+# The tests look into KVASIR_MODELS, wherever the cache is.
+models() { KVASIR_MODELS=${KVASIR_MODELS:-$HOME/.cache/kvasir/models} scripts/fetch-models.sh smollm2; }
 unit() { meson_tests build --no-suite e2e; }
 
 # pytest alone, to count its cases; a file's cases stay in one process, which has their fixtures.
@@ -101,7 +102,7 @@ e2e() { pytest_e2e build; }
 # KVASIR_DEBUG: kv_check after every operation on the KV cache.
 # Real models are left out below: instrumented arithmetic over them costs minutes and finds nothing new.
 build_asan() {
-    configure build-asan -Db_sanitize=address,undefined -Db_lundef=false -Dbuildtype=debug -Doptimization=1 \
+    configure build-asan -Dtests=enabled -Db_sanitize=address,undefined -Db_lundef=false -Dbuildtype=debug -Doptimization=1 \
         -Dc_args=-DKVASIR_DEBUG && ninja -C build-asan
 }
 asan_ubsan() {
@@ -116,7 +117,7 @@ asan_e2e() {
 }
 # What uses threads: the team and everything that runs on it, on all cores.
 tsan() {
-    configure build-tsan -Db_sanitize=thread -Db_lundef=false -Dbuildtype=debug -Doptimization=1 || return
+    configure build-tsan -Dtests=enabled -Db_sanitize=thread -Db_lundef=false -Dbuildtype=debug -Doptimization=1 || return
     ninja -C build-tsan tests/unit/test_base tests/unit/test_engine &&
         KVASIR_TEST_SHORT=1 KVASIR_MODELS=/nonexistent TSAN_OPTIONS=halt_on_error=1 \
             wrapper=env meson_tests build-tsan base engine
@@ -132,14 +133,14 @@ format() {
 }
 clang_tidy() {
     # Headers are looked at through the files that include them.
-    configure build-tidy -Dtests=false -Dcli=enabled || return
+    configure build-tidy -Dtests=disabled -Dcli=enabled || return
     git ls-files 'src/*.c' | grep -v -e '^src/kernels/arm/' -e '_tables\.c$' |
         xargs -P "$jobs" -n 4 clang-tidy -p build-tidy --quiet --extra-arg=-Wno-unknown-warning-option
 }
 
 # Counters of threads must be atomic: GCC makes loop variables of the plain ones, which other threads then change.
 coverage() {
-    configure build-cov -Db_coverage=true -Dbuildtype=debug -Doptimization=1 -Dc_args=-fprofile-update=atomic &&
+    configure build-cov -Dtests=enabled -Db_coverage=true -Dbuildtype=debug -Doptimization=1 -Dc_args=-fprofile-update=atomic &&
         ninja -C build-cov || return
     find build-cov -name '*.gcda' -delete
     local -x KVASIR_TEST_SHORT=1 KVASIR_MODELS=/nonexistent

@@ -39,22 +39,22 @@ typedef enum kvasir_status {
 KVASIR_API const char *kvasir_status_name(kvasir_status status);
 KVASIR_API const char *kvasir_strerror(kvasir_status status);
 
-/* What the last failed call on this thread said: one sentence naming the key, tensor, byte or number. Valid until the
-   next failed call on this thread; never NULL. */
+/* What the last failed call on this thread said: one sentence that names the key, tensor, byte or number. Valid until
+   the next failed call on this thread; never NULL. */
 KVASIR_API const char *kvasir_message(void);
 
 KVASIR_API const char *kvasir_version(void); /* "0.1.0" */
 
-/* Releases what a call said is the caller's to release with kvasir_free. NULL is fine. */
+/* Releases what the description of a call says is released with kvasir_free. NULL is fine. */
 KVASIR_API void kvasir_free(void *p);
 
 /* Options structs: zero means the default everywhere, so `= {0}` (C) or `= {}` (C++) is always right. Unless said
-   otherwise, strings and arrays that are passed in are read during the call only, results belong to the object they
-   came from, and an object is used from one thread at a time. */
+   otherwise, strings and arrays that are passed in are read during the call only, results belong to the object that
+   they came from, and an object is used from one thread at a time. */
 
 /* Receives notes that are worth a line on stderr, one sentence each. */
 typedef void (*kvasir_log_fn)(void *user, const char *text);
-/* done of total; return nonzero to cancel (the call then gives KVASIR_E_CANCELLED). */
+/* `done` of `total`; return nonzero to cancel (the call then gives KVASIR_E_CANCELLED). */
 typedef int (*kvasir_progress_fn)(void *user, uint64_t done, uint64_t total);
 
 /* ---- model: a GGUF file ---------------------------------------------------------------------------------------- */
@@ -68,10 +68,10 @@ typedef struct kvasir_model_options {
                          the info, and the model cannot run */
 } kvasir_model_options;
 
-/* Opens a GGUF file (of a split set: the first) and checks all of it. `o` may be NULL. The model must outlive engines
-   that it was added to. */
+/* Opens a GGUF file (of a split set: the first) and checks all of it. `o` may be NULL. The model must outlive the
+   engines into which it is loaded. */
 KVASIR_API kvasir_status kvasir_model_open(const char *path, const kvasir_model_options *o, kvasir_model **out);
-KVASIR_API void kvasir_model_close(kvasir_model *m);
+KVASIR_API void kvasir_model_close(kvasir_model *m); /* NULL is fine */
 
 typedef struct kvasir_model_info {
     const char *path, *architecture, *name;
@@ -86,8 +86,8 @@ typedef struct kvasir_model_info {
     int n_tensors, n_metadata, n_problems;
     int n_notes;
 } kvasir_model_info;
-KVASIR_API const kvasir_model_info *kvasir_model_get_info(const kvasir_model *m);
-/* What keeps the model from running (inspect_only), as a sentence; NULL beyond the last. */
+KVASIR_API const kvasir_model_info *kvasir_model_get_info(const kvasir_model *m); /* lives as long as the model */
+/* Sentence i of n_problems, which inspect_only has noted; NULL beyond them. */
 KVASIR_API const char *kvasir_model_problem(const kvasir_model *m, int i);
 /* What a user should know of a model that runs: parts of the file that are not used, guesses. A sentence; NULL beyond the
    last. */
@@ -100,12 +100,13 @@ typedef struct kvasir_tensor_info {
     uint64_t n_elements, bytes, offset;
     int file; /* of a split set */
 } kvasir_tensor_info;
+/* Tensor i of n_tensors, in the files' order. The texts live as long as the model. */
 KVASIR_API kvasir_status kvasir_model_tensor(const kvasir_model *m, int i, kvasir_tensor_info *out);
 /* Decodes a whole tensor to n_elements floats. */
 KVASIR_API kvasir_status kvasir_model_tensor_read(const kvasir_model *m, const char *name, float *out);
 
-/* Metadata as text: *key and *type point into the model; *value is shortened to about 120 bytes and is the
-   caller's. */
+/* Metadata entry i of n_metadata as text: *key and *type point into the model; *value is shortened to about 120 bytes
+   and is the caller's (kvasir_free). */
 KVASIR_API kvasir_status kvasir_model_metadata(const kvasir_model *m, int i, const char **key, const char **type,
                                                char **value);
 
@@ -123,12 +124,14 @@ typedef struct kvasir_kv_info {
 } kvasir_kv_info;
 /* What the KV cache holds for a type ("f16", "q8:q4") at n_ctx tokens. */
 KVASIR_API kvasir_status kvasir_model_kv(const kvasir_model *m, const char *kv, int n_ctx, kvasir_kv_info *out);
+/* Stream i of n_streams for a type: what it holds for each token. */
 KVASIR_API kvasir_status kvasir_model_kv_stream(const kvasir_model *m, const char *kv, int i, kvasir_kv_stream *out);
 
 /* ---- text ------------------------------------------------------------------------------------------------------ */
 
-/* Text to ids. add_special: BOS/EOS as the model wants; parse_special: control tokens written in the text become that
-   token (never otherwise). *ids is the caller's (kvasir_free). Any thread may call the functions of this section. */
+/* Text to ids. add_special: BOS/EOS as the model wants; parse_special: a control token that is written in the text
+   becomes that token, and never without it. *ids is the caller's (kvasir_free). Any thread may call the functions
+   of this section. */
 KVASIR_API kvasir_status kvasir_tokenize(const kvasir_model *m, const char *text, size_t n, int add_special,
                                          int parse_special, int32_t **ids, size_t *n_ids);
 /* Ids to text; with `special` control tokens are shown. *text is NUL-terminated and the caller's (kvasir_free). */
@@ -137,30 +140,31 @@ KVASIR_API kvasir_status kvasir_detokenize(const kvasir_model *m, const int32_t 
 KVASIR_API int kvasir_token_ends(const kvasir_model *m, int32_t id); /* end of generation? */
 
 /* Renders a chat template with the variables of a JSON object (messages, tools, add_generation_prompt, ...). `text`
-   NULL: the model's own; model NULL: `text` alone. bos_token and eos_token come from the model unless given. now:
-   seconds since 1970 in local time that strftime_now shows, 0 for the clock. *out is the caller's. A template's
-   raise_exception gives KVASIR_E_TEMPLATE and its message. */
+   NULL: the model's own template; model NULL: `text` alone. bos_token and eos_token come from the model unless they are
+   given. now: the time that strftime_now shows, in seconds since 1970 in local time; 0 for the clock. *out is the
+   caller's (kvasir_free). A template's raise_exception gives KVASIR_E_TEMPLATE and its message. */
 KVASIR_API kvasir_status kvasir_template_render(const kvasir_model *m, const char *text, const char *json, int64_t now,
                                                 char **out, size_t *n_out);
 
-/* The ids of a conversation's prompt: the template (as above) rendered with a JSON object, and tokenized with control
-   tokens read. Where template and tokenizer both write BOS there is one; a last EOS is left out, since it would end the
-   answer before it begins. *ids is the caller's (kvasir_free). */
+/* The ids of a conversation's prompt: the template (as above) is rendered with a JSON object, and the text tokenized
+   with control tokens read. Where template and tokenizer both write BOS, there is only one. A last EOS is left out,
+   since it would end the answer before it begins. *ids is the caller's (kvasir_free). */
 KVASIR_API kvasir_status kvasir_template_ids(const kvasir_model *m, const char *text, const char *json, int64_t now,
                                              int32_t **ids, size_t *n_ids);
 
-/* Turns generated ids into text as it is decided: whole characters, without stop strings, which may span tokens. From
-   one thread at a time. */
+/* Turns generated ids into text as soon as the text is certain: whole characters, without stop strings, which may span
+   tokens. From one thread at a time. */
 typedef struct kvasir_detokenizer kvasir_detokenizer;
 /* Copies the stop strings (n_stop may be 0). special: control tokens are shown. */
 KVASIR_API kvasir_status kvasir_detokenizer_create(const kvasir_model *m, const char *const *stop, int n_stop,
                                                    int special, kvasir_detokenizer **out);
-KVASIR_API void kvasir_detokenizer_free(kvasir_detokenizer *d);
-/* *stopped (may be NULL) is the index of the stop string that has been found, else -1; from then on nothing is shown. */
+KVASIR_API void kvasir_detokenizer_free(kvasir_detokenizer *d); /* NULL is fine */
+/* Takes the next id. *stopped (may be NULL) is the index of the stop string that has been found, else -1; once it is
+   found no more text comes. */
 KVASIR_API kvasir_status kvasir_detokenizer_add(kvasir_detokenizer *d, int32_t id, int *stopped);
-/* There are no more ids: what was held back is decided. */
+/* Tells that there are no more ids: what was held back becomes text. */
 KVASIR_API kvasir_status kvasir_detokenizer_end(kvasir_detokenizer *d);
-/* What has been decided since the last call: *n bytes and a 0, valid until the next call with d. */
+/* The text that has come since the last call: *n bytes and a 0, valid until the next call with d. */
 KVASIR_API const char *kvasir_detokenizer_text(kvasir_detokenizer *d, size_t *n);
 
 /* ---- engine: threads, packed weights, the KV pool ---------------------------------------------------------------- */
@@ -177,8 +181,9 @@ typedef struct kvasir_engine_options {
     void *log_user;
 } kvasir_engine_options;
 
+/* `o` may be NULL. KVASIR_E_ARGUMENT names an option out of its range. */
 KVASIR_API kvasir_status kvasir_engine_create(const kvasir_engine_options *o, kvasir_engine **out);
-/* All sequences must have been freed. */
+/* All its sequences must have been freed. NULL is fine. */
 KVASIR_API void kvasir_engine_free(kvasir_engine *e);
 /* Reads and packs the model's weights. Progress counts bytes. KVASIR_E_MEMORY says how much is missing. */
 KVASIR_API kvasir_status kvasir_engine_load(kvasir_engine *e, const kvasir_model *m, kvasir_progress_fn progress,
@@ -194,7 +199,7 @@ typedef struct kvasir_engine_info {
     uint64_t weights_bytes, workspace_bytes, kv_budget, kv_used, kv_peak;
     uint64_t resident_bytes, peak_resident_bytes; /* of the process */
 } kvasir_engine_info;
-KVASIR_API void kvasir_engine_get_info(const kvasir_engine *e, kvasir_engine_info *out);
+KVASIR_API void kvasir_engine_get_info(const kvasir_engine *e, kvasir_engine_info *out); /* fills *out */
 
 /* ---- sequences -------------------------------------------------------------------------------------------------- */
 
@@ -205,36 +210,37 @@ typedef struct kvasir_seq_options {
     const char *kv; /* "f16" (default), "f32", "q8", "q8:q4", ... */
 } kvasir_seq_options;
 
+/* An empty sequence of a model that the engine has loaded. `o` may be NULL. */
 KVASIR_API kvasir_status kvasir_seq_create(kvasir_engine *e, const kvasir_model *m, const kvasir_seq_options *o,
                                            kvasir_seq **out);
-KVASIR_API void kvasir_seq_free(kvasir_seq *s);
+KVASIR_API void kvasir_seq_free(kvasir_seq *s); /* NULL is fine */
 /* A new sequence with the first `at` tokens of another (-1: all). Shares blocks, copies only the one being filled. */
 KVASIR_API kvasir_status kvasir_seq_fork(const kvasir_seq *from, int at, kvasir_seq **out);
-/* Cuts to n tokens. Where sliding windows have let go of rows before n, what is needed is computed again at the
-   next step. */
+/* Cuts to n tokens. Where sliding windows have let go of rows before n, the next step computes what is needed again. */
 KVASIR_API kvasir_status kvasir_seq_truncate(kvasir_seq *s, int n);
-/* Marks the present length as a place to come back to cheaply (kept: the two newest marks). */
+/* Marks the present length as a place to come back to cheaply. The two newest marks are kept. */
 KVASIR_API kvasir_status kvasir_seq_mark(kvasir_seq *s);
-KVASIR_API int kvasir_seq_length(const kvasir_seq *s);
-/* How many of its tokens need no computing: all, or fewer after a fork or a cut that sliding windows have let go of. */
+KVASIR_API int kvasir_seq_length(const kvasir_seq *s); /* tokens, computed or not */
+/* How many of its tokens need no computing: all of them; or fewer after a fork or a cut to a place whose rows sliding
+   windows have let go of. */
 KVASIR_API int kvasir_seq_computed(const kvasir_seq *s);
-KVASIR_API int kvasir_seq_ctx(const kvasir_seq *s);
+KVASIR_API int kvasir_seq_ctx(const kvasir_seq *s);            /* the most tokens it may hold */
 KVASIR_API const int32_t *kvasir_seq_ids(const kvasir_seq *s); /* length entries; valid until the sequence changes */
-KVASIR_API uint64_t kvasir_seq_kv_bytes(const kvasir_seq *s);
+KVASIR_API uint64_t kvasir_seq_kv_bytes(const kvasir_seq *s);  /* of the blocks it refers to */
 typedef struct kvasir_kv_held {
     int layer;
     const char *name, *type; /* as in kvasir_kv_stream */
     int n_pages;             /* of each head */
     uint64_t bytes;
 } kvasir_kv_held;
-/* What a sequence holds of stream i of kvasir_model_kv, counted in its own tables: pages of 64 tokens that are in the
-   pool for it, without the rounding of blocks. */
+/* What a sequence holds of stream i of kvasir_model_kv, counted in its own tables: the pages of 64 tokens that the pool
+   has for it, without the rounding of blocks. */
 KVASIR_API kvasir_status kvasir_seq_kv_stream(const kvasir_seq *s, int i, kvasir_kv_held *out);
-/* Bytes that decoding one token at the present length has to read: the packed weights (of routed experts those that
-   one token uses) and the pages of K and V that the token sees. Over kvasir_read_bandwidth: the seconds that a token
-   takes at least, unless the bytes stay in a cache. */
+/* Bytes that decoding one token at the present length has to read: the packed weights (of routed experts those that one
+   token uses) and the pages of K and V that the token sees. Divided by kvasir_read_bandwidth they give the least
+   seconds that a token takes, unless the bytes stay in a cache. */
 KVASIR_API uint64_t kvasir_seq_step_bytes(const kvasir_seq *s);
-KVASIR_API const char *kvasir_seq_kv_type(const kvasir_seq *s, int is_v);
+KVASIR_API const char *kvasir_seq_kv_type(const kvasir_seq *s, int is_v); /* "q8" */
 
 /* ---- the step --------------------------------------------------------------------------------------------------- */
 
@@ -292,10 +298,10 @@ typedef struct kvasir_sampler_options {
 /* The model gives the vocabulary (DRY's breakers are text). KVASIR_E_ARGUMENT names an option out of its range. */
 KVASIR_API kvasir_status kvasir_sampler_create(const kvasir_model *m, const kvasir_sampler_options *o,
                                                kvasir_sampler **out);
-KVASIR_API void kvasir_sampler_free(kvasir_sampler *s);
+KVASIR_API void kvasir_sampler_free(kvasir_sampler *s); /* NULL is fine */
 /* Tells the sampler about a token of the context (prompt tokens, then each chosen one). */
 KVASIR_API void kvasir_sampler_accept(kvasir_sampler *s, int32_t id);
-/* Chooses from n_vocab logits. The same seed, options, history and logits give the same id, on every machine level. */
+/* Chooses from n_vocab logits. The same seed, options, history and logits give the same id, at every CPU level. */
 KVASIR_API int32_t kvasir_sampler_choose(kvasir_sampler *s, const float *logits);
 
 /* ---- generate: prompt in, text out ------------------------------------------------------------------------------ */
@@ -316,8 +322,8 @@ typedef enum kvasir_draft {
                            fewer than max_logits and max_batch tokens at a time, at most 15 */
 } kvasir_draft;
 
-/* Text as it is decided: whole characters, without stop strings; with a draft that of several tokens at once. Return
-   nonzero to stop (KVASIR_E_CANCELLED). */
+/* Gets text as soon as it is certain: whole characters, without stop strings; with a draft perhaps that of several
+   tokens at once. Return nonzero to stop (KVASIR_E_CANCELLED). */
 typedef int (*kvasir_text_fn)(void *user, const char *text, size_t n);
 
 typedef struct kvasir_generate_options {
@@ -341,11 +347,11 @@ typedef struct kvasir_stats {
     double prefill_s, ttft_s, decode_s;         /* decode_s: after the first generated token */
     kvasir_stop stop;
     uint64_t kv_bytes;
-    int drafted, accepted; /* tokens that were proposed, and of them those that were right */
+    int drafted, accepted; /* tokens that were proposed, and how many of them were right */
 } kvasir_stats;
 
-/* The prompt must fit: KVASIR_E_CONTEXT with both numbers before anything is computed. *ids (may be NULL) is set to
-   the generated ids, the caller's (kvasir_free). `stats` may be NULL. */
+/* The prompt must fit: KVASIR_E_CONTEXT with both numbers before anything is computed. *ids (ids may be NULL) is set to
+   the generated ids, which are the caller's (kvasir_free). `stats` may be NULL. */
 KVASIR_API kvasir_status kvasir_generate(kvasir_engine *e, kvasir_seq *s, const kvasir_generate_options *o,
                                          int32_t **ids, int *n_ids, kvasir_stats *stats);
 
@@ -360,11 +366,11 @@ typedef void (*kvasir_bench_fn)(void *user, const kvasir_bench_row *row);
 /* Measures for about `seconds` in all. o as for an engine (threads, cpu). */
 KVASIR_API kvasir_status kvasir_bench(const kvasir_engine_options *o, double seconds, kvasir_bench_fn on_row,
                                       void *user);
-/* The best rate, in bytes per second, at which the threads read memory beyond the caches, measured for about
-   `seconds`. o as for an engine (threads, cpu). */
+/* The best rate, in bytes per second, at which the threads read memory beyond the caches, measured for about `seconds`.
+   o as for an engine (threads, cpu). */
 KVASIR_API kvasir_status kvasir_read_bandwidth(const kvasir_engine_options *o, double seconds, double *bytes_per_s);
 
-/* ---- machine: what a computer can do ------------------------------------------------------------------------------ */
+/* ---- machine: what a computer can do ----------------------------------------------------------------------------- */
 
 enum { KVASIR_MACHINE_TEXT = 96, KVASIR_MACHINE_TEAMS = 32, KVASIR_MACHINE_KERNELS = 96, KVASIR_MACHINE_GPUS = 8 };
 
@@ -374,7 +380,7 @@ typedef struct kvasir_machine_team {
     char level[16];          /* CPU level: "avx2", ... */
     double read_bytes_per_s; /* memory beyond the caches; measured at one level, since it is the same at all */
     double int8_ops_per_s, f32_ops_per_s; /* a multiply-add counts as two */
-    double barrier_s;                     /* until all threads have met */
+    double barrier_s;                     /* seconds until all threads have met */
 } kvasir_machine_team;
 
 /* How fast one hot loop is on this machine, under the names of kvasir_bench's rows ("gemv Q4_K"). */
@@ -401,14 +407,14 @@ typedef struct kvasir_machine {
     uint64_t memory_bytes, available_bytes; /* physical; free for new programs when it was measured */
     uint64_t limit_bytes;                   /* of the process's control groups; 0: none */
     uint64_t swap_bytes, swap_free_bytes;
-    double disk_bytes_per_s, page_cache_bytes_per_s; /* reading a file that is on the disk, that is in memory */
+    double disk_bytes_per_s, page_cache_bytes_per_s; /* reading a file from the disk, and one that is in memory */
     int n_teams, n_kernels, n_gpus;
     kvasir_machine_team team[KVASIR_MACHINE_TEAMS]; /* first those of the best level, by threads; then other levels' */
     kvasir_machine_kernel kernel[KVASIR_MACHINE_KERNELS];
     kvasir_machine_gpu gpu[KVASIR_MACHINE_GPUS];
 } kvasir_machine;
 
-/* Told what is being measured, step `done` of `total`; return nonzero to cancel (KVASIR_E_CANCELLED). */
+/* Is told what is being measured, step `done` of `total`; return nonzero to cancel (KVASIR_E_CANCELLED). */
 typedef int (*kvasir_probe_fn)(void *user, const char *what, int done, int total);
 
 typedef struct kvasir_probe_options {
@@ -423,19 +429,21 @@ typedef struct kvasir_probe_options {
     void *log_user;
 } kvasir_probe_options;
 
-/* Asks the system about this computer and measures the rest: teams of 1, 2, 4, ... n_threads threads, the peaks of every
-   CPU level that it has, the kernels of one, the disk, the page cache. `o` may be NULL. The computer should be idle. */
+/* Asks the system about this computer and measures the rest: teams of 1, 2, 4, ... n_threads threads, the peaks
+   of every CPU level that it has, the kernels of one, the disk, the page cache. `o` may be NULL. The computer
+   should be idle. */
 KVASIR_API kvasir_status kvasir_probe(const kvasir_probe_options *o, kvasir_machine *out);
 
-/* ---- plan: memory, from headers alone ------------------------------------------------------------------------------ */
+/* ---- plan: memory, from headers alone ---------------------------------------------------------------------------- */
 
 typedef struct kvasir_plan_options {
     int ctx;              /* tokens of each sequence; 0: chosen */
-    int want_ctx;         /* aimed for where ctx is 0; 0: what the model was trained for */
+    int want_ctx;         /* the context to aim for where ctx is 0; 0: what the model was trained for */
     const char *kv;       /* as in kvasir_seq_options; with a peer also its own types; NULL: chosen */
-    const char *unusable; /* types that are not chosen ("q4,q8:q4"): measured, they cost too much; NULL: none */
-    uint64_t budget;      /* bytes for everything; 0: what is available now */
-    uint64_t reserve;     /* of them for other programs */
+    const char *unusable; /* types that are never chosen ("q4,q8:q4"): measurements say that they cost too much;
+                             NULL: none */
+    uint64_t budget;      /* types not to choose ("q4,q8:q4"): measurements say they cost too much; NULL: none */
+    uint64_t reserve;     /* of these, bytes for other programs */
     int users;            /* sequences of each model, 0: 1 */
     int prefix;           /* tokens at their start that all of them share (forks of one sequence) */
     int n_threads;        /* 0: one per usable core */
@@ -471,17 +479,17 @@ typedef struct kvasir_plan_buffer { /* of a peer */
     const char *name;
     int64_t cells;
     int layers, is_state;
-    uint64_t k_bytes, v_bytes; /* of a state all in k_bytes */
+    uint64_t k_bytes, v_bytes; /* of a state all is in k_bytes */
 } kvasir_plan_buffer;
 
 typedef struct kvasir_plan_peer {
     const char *name, *type_k, *type_v;
-    const char *error;      /* why it refuses; NULL: it does not, and only then is there what follows */
-    int ctx;                /* as it rounds it, of one sequence */
+    const char *error;      /* why it refuses; NULL: it does not, and only then the rest is filled in */
+    int ctx;                /* of one sequence, as the peer rounds it */
     uint64_t kv_bytes;      /* all buffers, states included */
-    uint64_t state_bytes;   /* of them states */
+    uint64_t state_bytes;   /* of these, the bytes of states */
     double bytes_per_token; /* without windows and states */
-    int gpu_layers;         /* of them and the output matrix, from the last on, as many as fit gpu_bytes */
+    int gpu_layers;         /* layers and the output matrix, from the last on: as many as fit gpu_bytes */
     const kvasir_plan_buffer *buffers;
     const char *const *args; /* a command line: program, options */
     int n_buffers, n_args;
@@ -491,13 +499,13 @@ typedef struct kvasir_plan_peer {
 typedef struct kvasir_plan_model {
     const kvasir_model *model;
     int runs;     /* 0: this version cannot run it; then weights are counted as in the file and workspace_bytes is 0 */
-    int kv_known; /* 0: an architecture of which only the weights are known; all about KV is 0 */
+    int kv_known; /* 0: an architecture of which only the weights are known; all about KV is 0 and kv_says tells why */
     int ctx;      /* of one sequence */
     const char *kv_k, *kv_v;
     uint64_t weights_bytes;     /* what the engine's info will say */
     uint64_t kv_bytes;          /* what the pool will hold when all sequences are full */
-    uint64_t kv_shared_bytes;   /* of them blocks that all users refer to */
-    uint64_t kv_sequence_bytes; /* of them one user's own */
+    uint64_t kv_shared_bytes;   /* of these, the blocks that all users refer to */
+    uint64_t kv_sequence_bytes; /* of these, one user's own */
     uint64_t state_bytes;
     uint64_t workspace_bytes; /* what the engine's info will say */
     uint64_t buffer_bytes;    /* workspace, logits and the lists of a step */
@@ -509,6 +517,9 @@ typedef struct kvasir_plan_model {
     const kvasir_plan_state *states;
     int n_weights, n_streams, n_states;
     const kvasir_plan_peer *peer; /* NULL: not asked for, or KV is not known */
+    int kv_assumed;               /* nobody knows the architecture; plain attention is assumed, and kv_says how */
+    const char *kv_says;          /* a sentence; NULL where KV is known for certain */
+    int ctx_train;                /* the context the model was trained for; 0: not known */
 } kvasir_plan_model;
 
 typedef struct kvasir_plan {
@@ -516,25 +527,30 @@ typedef struct kvasir_plan {
     const kvasir_plan_model *models;
     uint64_t budget, reserve, margin; /* margin: kept free for what a plan cannot know */
     uint64_t program_bytes;           /* the program, headers, tokenizers, tables */
-    uint64_t total_bytes;
-    int fits; /* total_bytes is within budget less reserve and margin */
+    uint64_t total_bytes;             /* where n_unknown is not 0, at least so much */
+    int fits; /* total_bytes is within budget less reserve and margin, and nothing is missing in it. 0 with missing_bytes 0: not
+                 known, since n_unknown is not 0 */
     uint64_t missing_bytes;
-    const char *const *why;      /* how it was chosen, a sentence a step */
+    const char *const *why;      /* how the plan was chosen, one sentence for each step */
     const char *const *remedies; /* what would fit, where it does not */
     int n_why, n_remedies;
+    int n_unknown;            /* models whose KV is not known (kv_known 0) and not in total_bytes */
+    const char *const *notes; /* what else the user should know: a context beyond the trained one */
+    int n_notes;
 } kvasir_plan;
 
 /* Plans the memory of models that are used at the same time, and chooses what the options leave open: memory stays
    inside the budget, then KV shrinks (f16, q8, V in q4, K in q4), then the context. The models may have been opened with
-   header_only and inspect_only; they must outlive the plan. A plan that does not fit is no error. KVASIR_E_UNSUPPORTED
-   where ctx, kv or a peer is given and an architecture's KV is not known. Freed by kvasir_plan_free. */
+   header_only and inspect_only; they must outlive the plan. A plan that does not fit is no error. An architecture that does not
+   run is planned where its header says enough (kv_assumed). KVASIR_E_UNSUPPORTED where ctx, kv or a peer is given and an
+   architecture's KV is not known. Freed by kvasir_plan_free. */
 KVASIR_API kvasir_status kvasir_plan_make(const kvasir_model *const *models, int n, const kvasir_plan_options *o,
                                           kvasir_plan **out);
-KVASIR_API void kvasir_plan_free(kvasir_plan *p);
+KVASIR_API void kvasir_plan_free(kvasir_plan *p); /* NULL is fine */
 
-/* ---- predict: speed, from a header and a machine ------------------------------------------------------------------ */
+/* ---- predict: speed, from a header and a machine ----------------------------------------------------------------- */
 
-/* A number and what nine of ten measurements lie between. */
+/* A number, and the interval in which nine of ten measurements lie. */
 typedef struct kvasir_estimate {
     double value, low, high;
 } kvasir_estimate;
@@ -565,8 +581,8 @@ typedef struct kvasir_speed {
     const char *basis;         /* "sweep", "probe" (measured kernels) or "machine" (its limits alone) */
 } kvasir_speed;
 
-/* How fast the model would be. KVASIR_E_UNSUPPORTED for an architecture that cannot run here, KVASIR_E_ARGUMENT when the
-   machine's profile lacks what is needed: the message names it. */
+/* How fast the model would be. KVASIR_E_UNSUPPORTED for an architecture that cannot run here, KVASIR_E_ARGUMENT when
+   the machine's profile lacks what is needed: the message names it. */
 KVASIR_API kvasir_status kvasir_predict(const kvasir_model *m, const kvasir_machine *machine,
                                         const kvasir_predict_options *o, int depth, kvasir_speed *out);
 

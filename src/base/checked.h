@@ -24,7 +24,7 @@ static inline bool ck_align(uint64_t a, uint64_t unit, uint64_t *out)
     return true;
 }
 
-/* For sizes already known to be sane. `unit` is a power of two. */
+/* Rounds up a size that is already known to be sane. `unit` is a power of two. */
 static inline size_t align_up(size_t a, size_t unit)
 {
     return (a + unit - 1) & ~(unit - 1);

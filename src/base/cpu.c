@@ -1,6 +1,5 @@
 #include "base/cpu.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -103,38 +102,4 @@ kvasir_status cpu_level_parse(const char *name, cpu_level *out)
     }
     return fail(KVASIR_E_ARGUMENT, "CPU level %s is not one that this machine has: auto, %s",
                 quoted(name, strlen(name)), have);
-}
-
-/* The cgroup's quota in CPUs, rounded up; 0 when there is none. */
-static int cgroup_cpus(void)
-{
-    long quota = 0, period = 0;
-    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "r");
-    if (!f) return 0;
-    int n = fscanf(f, "%ld %ld", &quota, &period);
-    (void)fclose(f);
-    return n == 2 && quota > 0 && period > 0 ? (int)((quota + period - 1) / period) : 0;
-}
-
-int cpu_count(void)
-{
-    cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1, limit = cgroup_cpus();
-    if (limit > 0 && limit < n) n = limit;
-    return n < 1 ? 1 : n;
-}
-
-void cpu_model_name(char *to, size_t n)
-{
-    char line[256];
-    FILE *f = fopen("/proc/cpuinfo", "r");
-    (void)snprintf(to, n, "unknown");
-    while (f && fgets(line, sizeof line, f)) {
-        char *colon = strchr(line, ':');
-        if (strncmp(line, "model name", 10) || !colon || !colon[1]) continue;
-        line[strcspn(line, "\n")] = 0;
-        (void)snprintf(to, n, "%s", colon + 2);
-        break;
-    }
-    if (f) (void)fclose(f);
 }

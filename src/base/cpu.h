@@ -16,25 +16,18 @@ typedef enum cpu_level {
     CPU_LEVELS
 } cpu_level;
 
-/* The highest level of this machine (operating-system support included), and whether it has `level`. */
+/* The highest level of this machine (operating-system support included). cpu_has tells whether it has `level`. */
 cpu_level cpu_best(void);
 int cpu_has(cpu_level level);
 
 /* "ref", "avx2", "avx512vnni", "avx512bf16", "neon", "dotprod". */
 const char *cpu_level_name(cpu_level level);
 
-/* Reads a level's name; "auto" and NULL mean cpu_best(). KVASIR_E_ARGUMENT lists the names this machine has.
- */
+/* Reads a level's name; "auto" and NULL mean cpu_best(). KVASIR_E_ARGUMENT lists the names that this machine has. */
 kvasir_status cpu_level_parse(const char *name, cpu_level *out);
 
-/* Are prefetches better made into the second-level cache? So it is where the first one waits for few lines at a time and memory
-   is far: AMD's family 25 (Zen 3 and 4), by measurement. */
+/* Whether prefetches are better made into the second-level cache than into the first. By measurement they are on AMD's
+   family 25 (Zen 3 and 4): its first-level cache waits for few lines at a time, and memory is far away. */
 int cpu_fetches_to_second(void);
-
-/* Threads worth starting: the affinity mask and the cgroup's quota, at least 1. */
-int cpu_count(void);
-
-/* The processor's model name as the system gives it, or "unknown". `to` holds n bytes. */
-void cpu_model_name(char *to, size_t n);
 
 #endif

@@ -30,8 +30,8 @@ kvasir_status file_from_memory(const void *data, size_t n, const char *name, fil
 kvasir_status file_open(const char *path, file **out)
 {
     struct stat st;
-    /* O_NONBLOCK: a named pipe must not hang the open; it is refused below like everything that is no regular
-     * file. */
+    /* O_NONBLOCK: a named pipe must not hang the open. It is refused below, like everything that is not
+       a regular file. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return fail(KVASIR_E_IO, "%s: %s", path, strerror(errno));
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {

@@ -13,19 +13,19 @@ typedef struct file file;
 kvasir_status file_open(const char *path, file **out);
 /* The same interface over memory that the caller keeps alive (tests, fuzzers, network ranges). */
 kvasir_status file_from_memory(const void *data, size_t n, const char *name, file **out);
-void file_close(file *f);
+void file_close(file *f); /* closes the file; NULL is fine */
 
-uint64_t file_size(const file *f);
-const char *file_name(const file *f);
+uint64_t file_size(const file *f);    /* when it was opened */
+const char *file_name(const file *f); /* the path, or the name given with memory */
 
-/* Reads exactly n bytes at `offset`. KVASIR_E_FORMAT naming the byte where the file ends if it is shorter
-   than it was, KVASIR_E_IO on a read error. Any number of threads may call it at once. */
+/* Reads exactly n bytes at `offset`. KVASIR_E_FORMAT when the file has become too short, naming the byte where it now
+   ends; KVASIR_E_IO on a read error. Any number of threads may call it at once. */
 kvasir_status file_read(const file *f, uint64_t offset, void *to, size_t n);
 
 /* Tells the kernel that [offset, offset+n) is wanted soon. A hint only. */
 void file_want(const file *f, uint64_t offset, uint64_t n);
 
-/* Makes the folders that a path lies in, not its last part. KVASIR_E_IO names the one that cannot be made. */
+/* Makes the folders above a path, but not its last part. KVASIR_E_IO names the one that cannot be made. */
 kvasir_status file_make_folders(const char *path);
 
 #endif

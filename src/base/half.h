@@ -24,8 +24,8 @@ static inline float f32_from_bf16(uint16_t h)
     return f32_from_bits((uint32_t)h << 16);
 }
 
-/* IEEE 754 binary16. The magnitude's exponent and fraction move to f32's place and a multiplication by 2^112
-   corrects the bias, denormals included; infinity and NaN are set apart. */
+/* IEEE 754 binary16. The magnitude's exponent and fraction are moved to their places in f32, and a multiplication by
+   2^112 corrects the bias, denormals included. Infinity and NaN are handled separately. */
 static inline float f32_from_f16(uint16_t h)
 {
     uint32_t sign = (uint32_t)(h & 0x8000u) << 16, magnitude = (uint32_t)(h & 0x7fffu) << 13;
@@ -45,8 +45,8 @@ static inline uint16_t f16_from_f32(float f)
     return (uint16_t)(sign | ((magnitude - 0x38000000u) >> 13));
 }
 
-/* Half of an E8M0 scale 2^(e-127) (OCP Microscaling Formats 1.0): its users' tables hold doubled values. Exact
-   down to the denormals of f32. */
+/* Half of an E8M0 scale 2^(e-127) (OCP Microscaling Formats 1.0), because the tables that it multiplies hold doubled
+   values. Exact down to the denormals of f32. */
 static inline float f32_from_e8m0_half(uint8_t e)
 {
     return f32_from_bits(e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23);

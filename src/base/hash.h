@@ -1,4 +1,4 @@
-/* FNV-1a, 64 bits: it tells files apart and withstands nobody who wants two to be equal.
+/* FNV-1a, 64 bits. It tells files apart, but does not protect against somebody who makes two of them collide.
    Source: Fowler, Noll, Vo; draft-eastlake-fnv. */
 #ifndef KVASIR_BASE_HASH_H
 #define KVASIR_BASE_HASH_H
@@ -16,7 +16,7 @@ static inline uint64_t hash_bytes(uint64_t h, const void *data, size_t n)
     return h;
 }
 
-/* With the NUL at its end; NULL counts as no text at all. */
+/* Hashes a text with the NUL at its end; NULL leaves the hash as it is. */
 static inline uint64_t hash_text(uint64_t h, const char *s)
 {
     return s ? hash_bytes(h, s, strlen(s) + 1) : h;

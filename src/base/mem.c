@@ -148,6 +148,6 @@ size_t mem_peak_resident(void)
     while (f && kib == 0 && fgets(line, sizeof line, f)) (void)sscanf(line, "VmHWM: %lu", &kib);
     if (f) (void)fclose(f);
     if (kib > 0) return (size_t)kib << 10;
-    /* A process that was started by a larger one begins with that one's peak here. */
+    /* This may be too high: a process starts with the peak of the one that started it. */
     return getrusage(RUSAGE_SELF, &r) == 0 ? (size_t)r.ru_maxrss << 10 : 0;
 }

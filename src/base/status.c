@@ -1,15 +1,17 @@
 #include "base/status.h"
+#include "base/format.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#undef fail /* the analyzer's versions */
+#undef fail /* status.h defines these as macros for the analyzer */
 #undef fail_memory
 
 enum { MESSAGE_BYTES = 512, QUOTED_BYTES = 96, QUOTED_SLOTS = 4 };
 
-/* The house has no global state but this: what went wrong last on the calling thread. */
+/* What went wrong last on this thread, and the texts of quoted(). Apart from such thread-local variables (here and in
+   mem.c) the library has no global state. */
 static _Thread_local char message[MESSAGE_BYTES];
 static _Thread_local char quoted_slot[QUOTED_SLOTS][QUOTED_BYTES];
 static _Thread_local unsigned quoted_next;
@@ -54,7 +56,8 @@ kvasir_status fail(kvasir_status code, const char *format, ...)
 
 kvasir_status fail_memory(size_t bytes)
 {
-    return fail(KVASIR_E_MEMORY, "out of memory: %zu bytes could not be allocated", bytes);
+    char size[FORMAT_BYTES];
+    return fail(KVASIR_E_MEMORY, "out of memory: %s could not be allocated", format_size(bytes, size));
 }
 
 /* The length of the valid UTF-8 sequence at s, 0 if there is none. */

@@ -12,16 +12,16 @@ kvasir_status fail(kvasir_status code, const char *format, ...) __attribute__((f
 /* Out of memory for `bytes`: fail() with the one text that everybody uses. */
 kvasir_status fail_memory(size_t bytes);
 
-/* Copies up to `n` bytes of untrusted text into a per-thread ring of four buffers, with control characters
-   and invalid UTF-8 escaped and long text shortened. The result is valid until the fourth next call. */
+/* Copies up to `n` bytes of untrusted text into one of four buffers of this thread, with control characters and invalid
+   UTF-8 escaped and long text shortened. The result is valid until the fourth call after this one. */
 const char *quoted(const char *s, size_t n);
 
-#ifdef __clang_analyzer__ /* what it cannot see: a failure is never KVASIR_OK */
+#ifdef __clang_analyzer__ /* tells the analyzer what it cannot see: a failure is never KVASIR_OK */
 #define fail(code, ...)    (fail(code, __VA_ARGS__), (code))
 #define fail_memory(bytes) (fail_memory(bytes), KVASIR_E_MEMORY)
 #endif
 
-/* Returns early with the status of a call that failed. */
+/* Returns from the calling function with the status of a call that failed. */
 #define TRY(call)                                                                                                      \
     do {                                                                                                               \
         kvasir_status try_status_ = (call);                                                                            \

@@ -1,5 +1,5 @@
 #include "base/team.h"
-#include "base/cpu.h"
+#include "base/cores.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -17,8 +17,8 @@
    that it waits for from running, so it sleeps almost at once. */
 enum { SPIN_ROUNDS = 20000, CROWDED_ROUNDS = 50, CACHE_LINE = 64 };
 
-/* How many of a thread's tiles are taken: in which phase in the upper half, the number in the lower one. So nobody has
-   to set it back. */
+/* How many tiles of a thread are taken. The upper half of the word is the phase that the count belongs to, the lower
+   half the count, so nobody has to reset it. */
 typedef struct taken {
     _Alignas(CACHE_LINE) atomic_ullong word;
 } taken;
@@ -33,7 +33,7 @@ struct team {
     _Alignas(CACHE_LINE) atomic_uint phase; /* one more for every completed barrier */
     _Alignas(CACHE_LINE) atomic_int arrived;
     _Alignas(CACHE_LINE) atomic_int tile;
-    atomic_int sleepers; /* threads in futex_wait: nobody pays for a wake that nobody needs */
+    atomic_int sleepers; /* threads in futex_wait; with none asleep nobody is woken */
     atomic_bool stop;
 };
 
@@ -51,8 +51,9 @@ static void pause_cpu(void)
 #endif
 }
 
-/* Moves *word on and wakes whoever sleeps on it. The sequentially consistent order of "count a sleeper, look
-   at the word" there and "change the word, look for sleepers" here leaves no gap. */
+/* Changes *word and wakes the threads that sleep on it. No wake-up is lost: a waiter counts itself as a sleeper
+   and then looks at the word, while this function changes the word and then looks for sleepers, and these accesses
+   are sequentially consistent. */
 static void advance(team *t, atomic_uint *word)
 {
     atomic_fetch_add(word, 1);

@@ -12,22 +12,24 @@ typedef struct team team;
    which joins them. */
 kvasir_status team_create(int n, team **out);
 void team_free(team *t);
-int team_size(const team *t);
+int team_size(const team *t); /* how many threads it has, the caller included */
 
 /* Runs fn(arg, tid) for tid 0..n-1 and returns when all have returned. Not reentrant. */
 void team_run(team *t, void (*fn)(void *arg, int tid), void *arg);
 
-/* Inside a region: every thread waits until all have arrived. Also resets the tile counter to 0. */
+/* Inside a region: every thread waits until all have arrived. Also sets the counters of tiles back to 0. */
 void team_barrier(team *t);
 
 /* Inside a region: takes the next tile number, counting from 0 since the last barrier. */
 int team_next(team *t);
 
 /* Inside a region: takes the next of `owner`'s tiles 0..n-1 since the last barrier, or returns -1 when all are taken. A
-   thread first takes its own, one behind the other in memory, then what is left of the others'; all name the same n. */
+   thread first takes its own tiles, which lie behind each other in memory, then what is left of the others'. All
+   threads pass the same n. */
 int team_take(team *t, int owner, int n);
 
-/* The number that team_next would give now: a guess at what this thread does next, good for fetching its memory. */
+/* The number that team_next would return now. It is a guess at the tile that this thread takes next, good enough for
+   fetching its memory. */
 int team_peek(const team *t);
 
 #endif

@@ -20,9 +20,13 @@ static const cli_option bench_options[] = {
      NULL},
     {0},
 };
-static const cli_group bench_groups[] = {{"Measuring", bench_options, 0},
-                                         {"Output", output_options, FIELD(output)},
-                                         {0}};
+static const cli_option other_options[] = {
+    {"model", 0, CLI_REFUSED, "-m -hf --hf-repo", "MODEL", 0,
+     "the machine is measured, without a model; kvasir sweep MODEL measures a model's speed", 0, 0, NULL},
+    {0},
+};
+static const cli_group bench_groups[] = {
+    {"Measuring", bench_options, 0}, {"Output", output_options, FIELD(output)}, {NULL, other_options, 0}, {0}};
 static const cli_example bench_examples[] = {
     {"kvasir bench", "Memory bandwidth, peak arithmetic, and each kernel's share of them."},
     {"kvasir bench --cpu avx2 -t 1 --json", "One instruction set on one thread, as JSON."},

@@ -1,4 +1,5 @@
 /* kvasir inspect: what a GGUF file is, what its KV cache costs, and what would keep it from running. */
+#include "cli/models/models.h"
 #include "cli/session/remote.h"
 #include "cli/session/session.h"
 #include "base/mem.h"
@@ -56,7 +57,7 @@ static int dump_tensor(const kvasir_model *m, const char *name, const char *path
         if (status == KVASIR_OK) status = write_file(path, data, t.n_elements * sizeof *data);
         mem_free(data);
         if (status != KVASIR_OK) return failed(status);
-        note("%s: %s, %s floats written to %s", name, t.type, count_text(t.n_elements), path);
+        note("%s: %s, %llu floats written to %s", name, t.type, (unsigned long long)t.n_elements, path);
         return EXIT_DONE;
     }
     return usage_error("%s has no tensor %s; kvasir inspect -v lists them", info->path, quoted(name, strlen(name)));
@@ -103,23 +104,66 @@ static const char *shown(const char *s)
     return s && *s ? quoted(s, strlen(s)) : "-";
 }
 
-static void print_head(const kvasir_model_info *i)
+/* Whether Kvasir could read the model's sizes: not those of an architecture that it does not know, nor of a header that lies. */
+static int is_read(const kvasir_model_info *i)
 {
+    return i->n_layer > 0;
+}
+
+static void print_sizes(const kvasir_model_info *i)
+{
+    (void)printf("  layers        %d of width %d, feed-forward %d\n", i->n_layer, i->n_embd, i->n_ff);
+    (void)printf("  attention     %d heads of %d, %d for K and V", i->n_head, i->head_dim, i->n_head_kv);
+    if (i->window) (void)printf(", window %d", i->window);
+    (void)printf("\n  context       %s tokens in training\n", count_text((uint64_t)i->n_ctx_train));
+    if (i->n_expert) (void)printf("  experts       %d, %d used for a token\n", i->n_expert, i->n_expert_used);
+}
+
+/* The keys that bear the architecture's name, as they are. */
+static void print_own_keys(const kvasir_model *m)
+{
+    const kvasir_model_info *info = kvasir_model_get_info(m);
+    size_t n = strlen(info->architecture), n_shown = 0;
+    for (int i = 0; n > 0 && i < info->n_metadata; i++) {
+        const char *key, *type;
+        char *value = NULL;
+        if (kvasir_model_metadata(m, i, &key, &type, &value) != KVASIR_OK) continue;
+        if (strncmp(key, info->architecture, n) == 0 && key[n] == '.')
+            (void)printf("  %-12s  %s %s\n", n_shown++ ? "" : "its keys", shown(key), value);
+        kvasir_free(value);
+    }
+    if (n_shown == 0) (void)printf("  layers        unknown: no key bears the architecture's name\n");
+}
+
+enum { TOKEN_TEXT = 16 };
+
+static const char *token_text(const kvasir_model_info *i, int id, char to[TOKEN_TEXT])
+{
+    if (id < 0)
+        (void)snprintf(to, TOKEN_TEXT, "%s", i->n_vocab ? "none" : "unknown");
+    else
+        (void)snprintf(to, TOKEN_TEXT, "%d", id);
+    return to;
+}
+
+static void print_head(const kvasir_model *m)
+{
+    const kvasir_model_info *i = kvasir_model_get_info(m);
+    char bos[TOKEN_TEXT], eos[TOKEN_TEXT];
     (void)printf("%s\n", i->path);
     (void)printf("  name          %s\n", shown(i->name));
     (void)printf("  format        GGUF version %u, %d file%s, %s\n", i->gguf_version, i->n_files,
                  i->n_files == 1 ? "" : "s", bytes_text(i->file_bytes));
     (void)printf("  architecture  %s, %s parameters in %d tensors, %s\n", shown(i->architecture),
                  count_text(i->n_parameters), i->n_tensors, bytes_text(i->tensor_bytes));
-    (void)printf("  layers        %d of width %d, feed-forward %d\n", i->n_layer, i->n_embd, i->n_ff);
-    (void)printf("  attention     %d heads of %d, %d for K and V", i->n_head, i->head_dim, i->n_head_kv);
-    if (i->window) (void)printf(", window %d", i->window);
-    (void)printf("\n  context       %s tokens in training\n", count_text((uint64_t)i->n_ctx_train));
-    if (i->n_expert) (void)printf("  experts       %d, %d used for a token\n", i->n_expert, i->n_expert_used);
-    (void)printf("  tokenizer     %s%s%s, %s tokens, bos %d%s, eos %d%s\n", shown(i->tokenizer_model),
+    if (is_read(i))
+        print_sizes(i);
+    else
+        print_own_keys(m);
+    (void)printf("  tokenizer     %s%s%s, %s tokens, bos %s%s, eos %s%s\n", shown(i->tokenizer_model),
                  *i->tokenizer_pre ? ", split " : "", *i->tokenizer_pre ? shown(i->tokenizer_pre) : "",
-                 count_text((uint64_t)i->n_vocab), i->bos, i->adds_bos ? " (added)" : "", i->eos,
-                 i->adds_eos ? " (added)" : "");
+                 i->n_vocab ? count_text((uint64_t)i->n_vocab) : "unknown", token_text(i, i->bos, bos),
+                 i->adds_bos ? " (added)" : "", token_text(i, i->eos, eos), i->adds_eos ? " (added)" : "");
     (void)printf("  template      %s\n", i->chat_template ? bytes_text(strlen(i->chat_template)) : "none");
 }
 
@@ -170,7 +214,7 @@ static int print_text(const kvasir_model *m, const inspect_args *a)
 {
     const kvasir_model_info *info = kvasir_model_get_info(m);
     type_sum sums[MAX_TYPES];
-    print_head(info);
+    print_head(m);
     (void)printf("\nTensors         count      elements  bytes\n");
     for (int i = 0, n = sum_types(m, sums); i < n; i++)
         (void)printf("  %-12s %6d %14s  %s\n", sums[i].type, sums[i].n, count_text(sums[i].elements),
@@ -179,6 +223,8 @@ static int print_text(const kvasir_model *m, const inspect_args *a)
     if (a->output.verbose) print_all(m);
     if (info->n_problems) (void)printf("\nProblems: Kvasir cannot run this file\n");
     for (int i = 0; i < info->n_problems; i++) (void)printf("  %s\n", kvasir_model_problem(m, i));
+    if (info->n_notes) (void)printf("\nNotes\n");
+    for (int i = 0; i < info->n_notes; i++) (void)printf("  %s\n", kvasir_model_note(m, i));
     return finish_output(EXIT_DONE);
 }
 
@@ -206,8 +252,10 @@ static json_t *json_metadata(const kvasir_model *m)
         const char *key, *type;
         char *value = NULL;
         if (kvasir_model_metadata(m, i, &key, &type, &value) != KVASIR_OK) continue;
-        (void)json_object_set_new(object, key,
+        json_t *name = json_text_or_null(key); /* as UTF-8, which a key need not be */
+        (void)json_object_set_new(object, json_string_value(name),
                                   json_pack("{s:s, s:o}", "type", type, "value", json_text_or_null(value)));
+        json_decref(name);
         kvasir_free(value);
     }
     return object;
@@ -243,12 +291,17 @@ static json_t *json_kv_costs(const kvasir_model *m, int ctx, int whole)
     return object;
 }
 
+static json_t *int_or_null(int known, int n)
+{
+    return known ? json_integer(n) : json_null();
+}
+
 static int print_document(const kvasir_model *m, const inspect_args *a)
 {
     const kvasir_model_info *i = kvasir_model_get_info(m);
     char type[64];
     kv_type_text(&a->kv, type, sizeof type);
-    int ctx = a->kv.ctx ? a->kv.ctx : i->n_ctx_train > 0 ? i->n_ctx_train : 1;
+    int ctx = a->kv.ctx ? a->kv.ctx : i->n_ctx_train > 0 ? i->n_ctx_train : 1, known = is_read(i);
     json_t *d = json_document("inspect"), *problems = json_array();
     for (int k = 0; k < i->n_problems; k++)
         (void)json_array_append_new(problems, json_text_or_null(kvasir_model_problem(m, k)));
@@ -258,20 +311,26 @@ static int print_document(const kvasir_model *m, const inspect_args *a)
                      (int)i->gguf_version, "files", i->n_files, "parameters", json_bytes(i->n_parameters), "file_bytes",
                      json_bytes(i->file_bytes), "tensor_bytes", json_bytes(i->tensor_bytes)));
     (void)json_object_update_new(
-        d, json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "layers", i->n_layer, "embd", i->n_embd,
-                     "heads", i->n_head, "heads_kv", i->n_head_kv, "head_dim", i->head_dim, "ff", i->n_ff, "ctx_train",
-                     i->n_ctx_train, "experts", i->n_expert, "experts_used", i->n_expert_used, "window", i->window));
-    (void)json_object_set_new(d, "tokenizer",
-                              json_pack("{s:o, s:o, s:i, s:i, s:i, s:b, s:b}", "model",
-                                        json_text_or_null(i->tokenizer_model), "pre",
-                                        json_text_or_null(i->tokenizer_pre), "size", i->n_vocab, "bos", i->bos, "eos",
-                                        i->eos, "adds_bos", i->adds_bos, "adds_eos", i->adds_eos));
+        d, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "layers", int_or_null(known, i->n_layer),
+                     "embd", int_or_null(known, i->n_embd), "heads", int_or_null(known, i->n_head), "heads_kv",
+                     int_or_null(known, i->n_head_kv), "head_dim", int_or_null(known, i->head_dim), "ff",
+                     int_or_null(known, i->n_ff), "ctx_train", int_or_null(known, i->n_ctx_train), "experts",
+                     int_or_null(known, i->n_expert), "experts_used", int_or_null(known, i->n_expert_used), "window",
+                     int_or_null(known, i->window)));
+    (void)json_object_set_new(
+        d, "tokenizer",
+        json_pack("{s:o, s:o, s:o, s:i, s:i, s:b, s:b}", "model", json_text_or_null(i->tokenizer_model), "pre",
+                  json_text_or_null(i->tokenizer_pre), "size", int_or_null(i->n_vocab > 0, i->n_vocab), "bos", i->bos,
+                  "eos", i->eos, "adds_bos", i->adds_bos, "adds_eos", i->adds_eos));
     (void)json_object_set_new(d, "chat_template", json_text_or_null(i->chat_template));
     (void)json_object_set_new(d, "kv_streams", json_streams(m, type));
     (void)json_object_set_new(d, "kv_bytes_per_token", json_kv_costs(m, ctx, 0));
-    (void)json_object_set_new(d, "ctx", json_integer(ctx));
+    (void)json_object_set_new(d, "ctx", int_or_null(known || a->kv.ctx, ctx));
     (void)json_object_set_new(d, "kv_bytes_at_ctx", json_kv_costs(m, ctx, 1));
     (void)json_object_set_new(d, "problems", problems);
+    json_t *notes = json_array();
+    for (int k = 0; k < i->n_notes; k++) (void)json_array_append_new(notes, json_text_or_null(kvasir_model_note(m, k)));
+    (void)json_object_set_new(d, "notes", notes);
     (void)json_object_set_new(d, "metadata", json_metadata(m));
     (void)json_object_set_new(d, "tensors", json_tensors(m));
     return print_json(d);
@@ -283,12 +342,15 @@ static int inspect_main(void *args)
     if (!a->tensor != !a->out) return usage_error("--dump-tensor NAME and --out FILE go together");
     if (a->tensor && a->header_only) return usage_error("--dump-tensor needs the data that --header-only does without");
     output_apply(&a->output);
+    kvasir_status status = output_check(a->out);
+    if (status != KVASIR_OK) return failed(status);
     kvasir_model *m = NULL;
     kvasir_model_options o = {.header_only = a->header_only, .inspect_only = 1};
     char path[FETCH_PATH_BYTES];
+    model_find_silently(); /* the path is what is printed first */
     int code = a->tensor ? model_path(a->model, path) : model_header_path(a->model, path, &o.header_only);
     if (code != EXIT_DONE) return code;
-    kvasir_status status = kvasir_model_open(path, &o, &m);
+    status = kvasir_model_open(path, &o, &m);
     if (status != KVASIR_OK) return failed_model(status);
     char type[64];
     kvasir_kv_info kv;
@@ -305,7 +367,7 @@ static int inspect_main(void *args)
 
 const cli_command inspect_command = {
     .name = "inspect",
-    .argument = "MODEL.gguf",
+    .argument = CLI_ARGUMENT_MODEL,
     .argument_field = FIELD(model),
     .summary = "Show what a GGUF file is",
     .about = "Reads the header of a GGUF file and prints the architecture, the sizes, the tensors by type, "

@@ -8,26 +8,25 @@
 #include <string.h>
 
 extern const cli_command run_command, inspect_command, tokenize_command, template_command, eval_command, sweep_command,
-    bench_command, plan_command, probe_command, pull_command, verify_command, tune_command, serve_command;
+    bench_command, plan_command, probe_command, pull_command, verify_command, tune_command, serve_command, list_command,
+    rm_command;
 
 const cli_command *const cli_commands[] = {
-    &run_command,      &inspect_command,
-    &tokenize_command, &template_command,
-    &eval_command,     &plan_command,
-    &probe_command,    &tune_command,
-    &verify_command,   &sweep_command,
-    &serve_command,    &bench_command,
-    &pull_command,     NULL,
+    &run_command,    &inspect_command, &tokenize_command, &template_command,
+    &eval_command,   &plan_command,    &probe_command,    &tune_command,
+    &verify_command, &sweep_command,   &serve_command,    &bench_command,
+    &pull_command,   &list_command,    &rm_command,       NULL,
 };
 
 static void print_help(FILE *to)
 {
-    (void)fprintf(to, "Usage: kvasir COMMAND [MODEL.gguf] [options]\n\nRuns language models from GGUF files.\n\n");
+    (void)fprintf(to, "Usage: kvasir COMMAND [MODEL] [options]\n\nRuns language models from GGUF files.\n\n");
     for (int i = 0; cli_commands[i]; i++)
         (void)fprintf(to, "  %-10s %s\n", cli_commands[i]->name, cli_commands[i]->summary);
     (void)fprintf(to, "  %-10s %s\n  %-10s %s\n", "help", "List the commands, or explain one: kvasir help run",
                   "version", "Print the version");
-    (void)fprintf(to, "\nkvasir COMMAND --help has the options and examples.\n");
+    (void)fprintf(to, "\nMODEL is a path, a name that kvasir list shows, hf:OWNER/REPO[:WHAT] or a URL.\n"
+                      "kvasir COMMAND --help has the options and examples.\n");
 }
 
 static int run_command_with(const cli_command *c, int argc, char **argv)
@@ -47,7 +46,7 @@ static int run_command_with(const cli_command *c, int argc, char **argv)
 static int help(int argc, char **argv)
 {
     const cli_command *c = argc > 2 ? cli_find_command(argv[2]) : NULL;
-    if (argc > 2 && !c) return usage_error("%s is no command; kvasir help lists them", argv[2]);
+    if (argc > 2 && !c) return cli_no_command(argv[2]);
     if (!c) {
         print_help(stdout);
         return finish_output(EXIT_DONE);
@@ -70,6 +69,6 @@ int main(int argc, char **argv)
     }
     if (strcmp(first, "--dump-docs") == 0 && argc > 2) return dump_docs(argv[2], argc > 3 ? argv[3] : NULL);
     const cli_command *c = cli_find_command(first);
-    if (!c) return usage_error("%s is no command; kvasir help lists them", first);
+    if (!c) return cli_no_command(first);
     return run_command_with(c, argc - 1, argv + 1);
 }

@@ -125,19 +125,6 @@ static void on_log(void *user, const char *text)
     note("%s", text);
 }
 
-/* Better known before ten seconds of measuring than after. */
-static kvasir_status try_path(const char *path)
-{
-    char part[PATH_BYTES];
-    struct stat st;
-    int length = snprintf(part, sizeof part, "%s.part", path);
-    if (length < 0 || (size_t)length >= sizeof part)
-        return fail(KVASIR_E_ARGUMENT, "%s: the path is longer than %zu bytes", path, sizeof part - 1);
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) return fail(KVASIR_E_IO, "%s: %s", path, strerror(EISDIR));
-    TRY(write_file(part, "", 0));
-    return unlink(part) == 0 ? KVASIR_OK : fail(KVASIR_E_IO, "%s: %s", part, strerror(errno));
-}
-
 static kvasir_status prepare_out(const probe_args *a, char *to, size_t n)
 {
     if (!a->out) {
@@ -148,7 +135,7 @@ static kvasir_status prepare_out(const probe_args *a, char *to, size_t n)
         if (length < 0 || (size_t)length >= n)
             return fail(KVASIR_E_ARGUMENT, "%s: the path is longer than %zu bytes", a->out, n - 1);
     }
-    return try_path(to);
+    return output_check(to);
 }
 
 /* The folder that was asked for; else the cache folder, without which the disk just is not measured. */

@@ -14,6 +14,8 @@ typedef struct pull_args {
 
 #define FIELD(name) offsetof(pull_args, name)
 static const cli_option pull_options[] = {
+    {"hf-repo", 0, CLI_HUB, "-hf -hfr", "OWNER/REPO[:WHAT]", 0, "Instead of hf:OWNER/REPO[:WHAT] (also -hf)", 0, 0,
+     NULL},
     {"list", 'l', CLI_FLAG, NULL, NULL, FIELD(list), "List the GGUF files of the repository instead", 0, 0, NULL},
     {"to", 0, CLI_FILE, NULL, "FILE", FIELD(to), "Put the file there instead of into the cache", 0, 0, NULL},
     {"sha256", 0, CLI_TEXT, NULL, "HEX", FIELD(sha256),

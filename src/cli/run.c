@@ -3,6 +3,7 @@
 #include "cli/files/config_file.h"
 #include "base/mem.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,31 +14,38 @@
 static const cli_option prompt_options[] = {
     {"prompt", 'p', CLI_TEXT, NULL, "TEXT", FIELD(prompt), "The prompt; with -f it follows the file's text", 0, 0,
      NULL},
-    {"file", 'f', CLI_FILE, NULL, "FILE", FIELD(file), "Read the prompt from a file; - is stdin", 0, 0, NULL},
+    {"file", 'f', CLI_FILE, "--binary-file -bf", "FILE", FIELD(file), "Read the prompt from a file; - is stdin", 0, 0,
+     NULL},
     {"system", 0, CLI_TEXT, "--system-prompt -sys", "TEXT", FIELD(system), "System message of the chat template", 0, 0,
      NULL},
     {"system-file", 0, CLI_FILE, "--system-prompt-file -sysf", "FILE", FIELD(system_file),
      "Read the system message from a file", 0, 0, NULL},
     {"chat", 0, CLI_FLAG, "--conversation -cnv", NULL, FIELD(chat),
      "Chat, also when a prompt is given or stdin is no terminal", 0, 0, NULL},
+    {"single-turn", 0, CLI_FLAG, "-st", NULL, FIELD(single), "Answer one prompt and end, whatever --chat says", 0, 0,
+     NULL},
     {"raw", 0, CLI_FLAG, "--no-conversation -no-cnv", NULL, FIELD(raw),
      "Take the prompt as it is, without the chat template", 0, 0, NULL},
     {"template", 0, CLI_FILE, "--chat-template-file", "FILE", FIELD(template_file),
      "A chat template (Jinja) instead of the model's own", 0, 0, NULL},
+    {"escape", 'e', CLI_FLAG, NULL, NULL, FIELD(escape),
+     "Read \\n, \\t, \\r, \\\\, \\\", \\' and \\xHH in --prompt, --system and --stop as the characters that they stand "
+     "for",
+     0, 0, NULL},
     {"no-special", 0, CLI_FLAG, "--no-parse-special", NULL, FIELD(plain),
      "With --raw: control tokens written in the prompt are plain text", 0, 0, NULL},
     {0},
 };
-static const cli_option reply_options[] = {
-    {"predict", 'n', CLI_INT, "--n-predict", "N", FIELD(n_predict),
-     "Generate at most N tokens; -1: until the model ends (default)", -1, 1 << 27, NULL},
-    {"stop", 0, CLI_LIST, "--reverse-prompt", "TEXT", FIELD(stop), "Stop before this text; may be repeated", 0, 0,
+const cli_option reply_options[] = {
+    {"predict", 'n', CLI_COUNT, "--n-predict", "N", FIELD(n_predict),
+     "Generate at most N tokens, K and M allowed; -1: until the model ends (default)", -1, 1 << 27, NULL},
+    {"stop", 0, CLI_LIST, "--reverse-prompt -r", "TEXT", FIELD(stop), "Stop before this text; may be repeated", 0, 0,
      NULL},
     {"draft", 0, CLI_TEXT, NULL, "HOW", FIELD(draft),
      "Propose tokens and check several in one step: none (default), or lookup, which repeats what followed the last "
      "words earlier in the text; the answer is the same, only faster where much is repeated",
      0, 0, "none lookup"},
-    {"special", 0, CLI_FLAG, NULL, NULL, FIELD(special), "Show control tokens in the text", 0, 0, NULL},
+    {"special", 0, CLI_FLAG, "-sp", NULL, FIELD(special), "Show control tokens in the text", 0, 0, NULL},
     {"ignore-eos", 0, CLI_FLAG, NULL, NULL, FIELD(ignore_end), "Go on after the model's end of text", 0, 0, NULL},
     {0},
 };
@@ -168,26 +176,47 @@ static int answer(session *s, run_args *a, const int32_t *ids, size_t n_ids)
     return code;
 }
 
-static int run_once(session *s, run_args *a, const char *template_text, const char *system_text, const char *text,
-                    size_t n)
+/* In place, since the text gets no longer. What is no escape stays as it is. */
+static void read_escapes(char *text)
 {
-    size_t n_ids = 0;
-    int32_t *ids = NULL;
-    kvasir_status status = prompt_ids(s, a, template_text, system_text, text, n, &ids, &n_ids);
-    int code = status != KVASIR_OK ? failed(status)
-               : n_ids == 0        ? usage_error("the prompt is empty; give one with -p TEXT, -f FILE or on stdin")
-                                   : answer(s, a, ids, n_ids);
-    kvasir_free(ids);
-    return code;
+    static const char letters[] = "ntr\\\"'", meant[] = "\n\t\r\\\"'";
+    char *to = text;
+    for (const char *s = text; *s; s++) {
+        const char *letter = *s == '\\' && s[1] ? strchr(letters, s[1]) : NULL;
+        char hex[3] = "", *end = hex;
+        if (*s == '\\' && s[1] == 'x' && isxdigit((unsigned char)s[2]) && isxdigit((unsigned char)s[3]))
+            (void)snprintf(hex, sizeof hex, "%.2s", s + 2);
+        long code = strtol(hex, &end, 16);
+        if (code > 0) { /* a NUL would end the text */
+            *to++ = (char)code;
+            s += 3;
+        } else if (letter) {
+            *to++ = meant[letter - letters];
+            s++;
+        } else {
+            *to++ = *s;
+        }
+    }
+    *to = '\0';
+}
+
+/* --escape; the texts are in argv, which is ours. */
+static void apply_escapes(const run_args *a)
+{
+    if (!a->escape) return;
+    if (a->prompt) read_escapes((char *)(uintptr_t)a->prompt);
+    if (a->system) read_escapes((char *)(uintptr_t)a->system);
+    for (int i = 0; i < a->stop.n; i++) read_escapes((char *)(uintptr_t)a->stop.items[i]);
 }
 
 /* What cannot be meant. */
 static int check_args(const run_args *a, int wants_chat)
 {
-    if (a->n_predict == 0) return usage_error("--predict 0 would generate nothing; -1 means until the model ends");
+    if (check_reply_args(a) != KVASIR_OK) return failed(KVASIR_E_ARGUMENT);
     if (a->system && a->system_file) return usage_error("--system and --system-file exclude each other");
-    if (a->draft && strcmp(a->draft, "none") != 0 && strcmp(a->draft, "lookup") != 0)
-        return usage_error("--draft %s: none and lookup are known", a->draft);
+    if (a->chat && a->output.json)
+        return usage_error(
+            "--json gives one answer as a document, and --chat is a conversation: leave one of them out");
     if (wants_chat && a->output.json) return usage_error("--json needs a prompt: -p TEXT, -f FILE or stdin");
     if (a->chat && a->raw) return usage_error("--chat needs the chat template that --raw leaves out");
     if (a->raw && (a->system || a->system_file || a->template_file))
@@ -208,32 +237,74 @@ static kvasir_status read_texts(const run_args *a, int wants_chat, run_texts *t)
     if (a->template_file) TRY(read_text(a->template_file, &t->template, &n));
     if (a->system_file) TRY(read_text(a->system_file, &t->system, &n));
     if (!wants_chat || a->prompt || a->file) TRY(read_prompt(a, &t->prompt, &t->n_prompt));
+    /* A template would make a prompt of nothing. */
+    if (!wants_chat && !a->prompt && !a->file && t->n_prompt == 0)
+        return fail(KVASIR_E_ARGUMENT, "stdin is empty, and so is the prompt; give one with -p TEXT or -f FILE");
     return KVASIR_OK;
+}
+
+/* Says which template it was. */
+static int failed_template(const run_args *a, kvasir_status status)
+{
+    if (status != KVASIR_E_TEMPLATE) return failed(status);
+    note("%s: %s", a->template_file ? a->template_file : "the model's chat template", kvasir_message());
+    return EXIT_FAILED;
+}
+
+/* Whatever can be wrong with the template is said before the weights are read: there is none, it cannot be parsed, or it
+   does not take this conversation. */
+static int check_template(const session *s, const run_args *a, int wants_chat, const run_texts *t,
+                          const char *system_text)
+{
+    if (!t->template && !s->info->chat_template && (wants_chat || system_text))
+        return usage_error("%s has no chat template; give one with --template FILE, or a prompt with --raw -p TEXT",
+                           s->path);
+    if (!wants_chat) return EXIT_DONE; /* the prompt itself is rendered */
+    int32_t *ids = NULL;
+    size_t n_ids = 0;
+    json_t *messages = json_array();
+    kvasir_status status = system_text ? add_message(messages, "system", system_text, strlen(system_text)) : KVASIR_OK;
+    if (status == KVASIR_OK) status = add_message(messages, "user", "Hello", 5);
+    if (status == KVASIR_OK) status = conversation_ids(s->model, t->template, messages, 1, &ids, &n_ids);
+    json_decref(messages);
+    kvasir_free(ids);
+    return status == KVASIR_OK ? EXIT_DONE : failed_template(a, status);
 }
 
 static int run_session(session *s, run_args *a, int wants_chat, const run_texts *t)
 {
     const char *system_text = t->system ? t->system : a->system;
-    if (!t->template && !s->info->chat_template && (wants_chat || system_text))
-        return usage_error("%s has no chat template; give one with --template FILE, or a prompt with --raw -p TEXT",
-                           s->path);
-    if (wants_chat) return chat(s, a, t->template, system_text, t->prompt);
-    return run_once(s, a, t->template, system_text, t->prompt, t->n_prompt);
+    int32_t *ids = NULL;
+    size_t n_ids = 0;
+    int code = check_template(s, a, wants_chat, t, system_text);
+    if (code == EXIT_DONE && !wants_chat) {
+        kvasir_status status = prompt_ids(s, a, t->template, system_text, t->prompt, t->n_prompt, &ids, &n_ids);
+        code = status != KVASIR_OK ? failed_template(a, status)
+               : n_ids == 0        ? usage_error("the prompt is empty; give one with -p TEXT, -f FILE or on stdin")
+                                   : EXIT_DONE;
+    }
+    if (code == EXIT_DONE) code = session_load(&a->engine, 0, s);
+    if (code == EXIT_DONE)
+        code = wants_chat ? chat(s, a, t->template, system_text, t->prompt) : answer(s, a, ids, n_ids);
+    kvasir_free(ids);
+    return code;
 }
 
 static int run_main(void *args)
 {
     run_args *a = args;
-    int wants_chat = a->chat || (!a->prompt && !a->file && isatty(STDIN_FILENO));
+    if (a->single) a->chat = 0;
+    int wants_chat = a->chat || (!a->single && !a->prompt && !a->file && isatty(STDIN_FILENO));
     int code = check_args(a, wants_chat);
     if (code == EXIT_DONE) code = config_apply(a->model, &a->engine, &a->engine.kv, &a->draft);
     if (code != EXIT_DONE) return code;
     run_texts texts = {0};
     session s = {0};
     catch_interrupts();
+    apply_escapes(a);
     kvasir_status status = read_texts(a, wants_chat, &texts);
     if (status == KVASIR_OK) {
-        code = session_open(a->model, &a->engine, &a->output, 0, &s);
+        code = session_open_model(a->model, &a->engine, &a->output, &s);
         if (code == EXIT_DONE) code = run_session(&s, a, wants_chat, &texts);
     } else {
         code = failed(status);
@@ -247,7 +318,7 @@ static int run_main(void *args)
 
 const cli_command run_command = {
     .name = "run",
-    .argument = "MODEL.gguf",
+    .argument = CLI_ARGUMENT_MODEL,
     .argument_field = FIELD(model),
     .summary = "Generate text or chat",
     .about = "Reads a prompt (-p, -f or stdin), puts it into the model's chat template unless --raw is "

@@ -200,7 +200,7 @@ static int serve_main(void *args)
 
 const cli_command serve_command = {
     .name = "serve",
-    .argument = "MODEL.gguf",
+    .argument = CLI_ARGUMENT_MODEL,
     .argument_field = FIELD(model),
     .summary = "Answer over HTTP, as OpenAI's API does",
     .about =

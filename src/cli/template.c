@@ -62,7 +62,7 @@ static kvasir_status render(const template_args *a, const kvasir_model *m, char 
 static int template_main(void *args)
 {
     const template_args *a = args;
-    if (!a->model && !a->template_file) return usage_error("a MODEL.gguf or --template FILE is needed");
+    if (!a->model && !a->template_file) return usage_error("a MODEL or --template FILE is needed");
     output_apply(&a->output);
     kvasir_model *m = NULL;
     kvasir_model_options o = {.header_only = 1, .inspect_only = 1};
@@ -97,7 +97,7 @@ static int template_main(void *args)
 
 const cli_command template_command = {
     .name = "template",
-    .argument = "MODEL.gguf",
+    .argument = CLI_ARGUMENT_MODEL,
     .argument_optional = 1,
     .argument_field = FIELD(model),
     .summary = "Render a chat template",

@@ -248,6 +248,7 @@ static int tokenize_main(void *args)
     if (code != EXIT_DONE) return code;
     kvasir_status status = kvasir_model_open(path, &o, &m);
     if (status != KVASIR_OK) return failed_model(status);
+    print_model_notes(m);
     if (a->jsonl) {
         code = serve_lines(m, a);
     } else {
@@ -266,7 +267,7 @@ static int tokenize_main(void *args)
 
 const cli_command tokenize_command = {
     .name = "tokenize",
-    .argument = "MODEL.gguf",
+    .argument = CLI_ARGUMENT_MODEL,
     .argument_field = FIELD(model),
     .summary = "Text to token ids and back",
     .about = "Splits text into the model's tokens, exactly as given: a newline at the end of a file is part "

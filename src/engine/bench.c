@@ -1,6 +1,7 @@
 /* kvasir_bench, kvasir_read_bandwidth: options to a team and a level of kernels; ops/bench.c measures. */
 #include "kvasir/kvasir.h"
 #include "ops/bench.h"
+#include "base/cores.h"
 
 static kvasir_status check(const kvasir_engine_options *o, double seconds, int has_result, const char *result)
 {

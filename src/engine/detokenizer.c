@@ -1,4 +1,5 @@
-/* Generated ids become text as it is decided: whole characters, and nothing that may yet be part of a stop string. */
+/* Turns generated ids into text as soon as the text is certain: whole characters, and nothing that may yet be part of
+   a stop string. */
 #include "base/mem.h"
 #include "engine/model.h"
 #include "engine/stopper.h"
@@ -62,7 +63,7 @@ void kvasir_detokenizer_free(kvasir_detokenizer *d)
     mem_free(d);
 }
 
-/* Makes room for what one token may decide, and for a 0. */
+/* Makes room for the text that one more token may complete, and for a 0 behind it. */
 static kvasir_status make_room(kvasir_detokenizer *d)
 {
     if (d->taken) d->n = 0;
@@ -110,7 +111,7 @@ kvasir_status kvasir_detokenizer_end(kvasir_detokenizer *d)
 {
     char piece[TOK_STREAM_ROOM];
     TRY(make_room(d));
-    if (d->stop >= 0) return KVASIR_OK; /* what came before it has been shown */
+    if (d->stop >= 0) return KVASIR_OK; /* the text before the stop string has been shown */
     decide(d, piece, tok_stream_end(&d->stream, piece, sizeof piece));
     if (d->stop >= 0) return KVASIR_OK;
     TRY(make_room(d));

@@ -3,6 +3,8 @@
 #include "engine/engine.h"
 
 #include "base/checked.h"
+#include "base/cores.h"
+#include "base/format.h"
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -116,9 +118,9 @@ static kvasir_status check_memory(const loaded *l)
 {
     uint64_t need = weights_bytes(&l->weights), have = system_available();
     if (have == 0 || need <= have) return KVASIR_OK;
-    return fail(KVASIR_E_MEMORY, "the weights take %llu MiB and %llu MiB are available: %llu MiB are missing",
-                (unsigned long long)(need >> 20), (unsigned long long)(have >> 20),
-                (unsigned long long)((need - have) >> 20));
+    char takes[FORMAT_BYTES], there[FORMAT_BYTES], missing[FORMAT_BYTES];
+    return fail(KVASIR_E_MEMORY, "the weights take %s and %s are available: %s are missing", format_size(need, takes),
+                format_size(have, there), format_size(need - have, missing));
 }
 
 static void note_slow_types(const kvasir_engine *e, const loaded *l)

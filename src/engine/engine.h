@@ -22,7 +22,7 @@ typedef struct loaded {
     attn_item *items; /* [layer][max_batch] */
     unsigned char *workspace;
     size_t workspace_bytes;
-    float *logits; /* max_logits rows of whole panels; touched only as far as rows are asked for */
+    float *logits; /* max_logits rows of whole panels; becomes memory only as far as rows are asked for */
     size_t logits_bytes;
     op_limits limits;
     size_t scratch_bytes; /* of one thread, inside the workspace */
@@ -32,14 +32,15 @@ typedef struct loaded {
     bool said_overflows;
 } loaded;
 
-/* What is left to do of one work item: positions. They are ids that a cut made the KV forget, then the new ones. */
+/* The positions of one work item that are still to be computed: first those whose KV a cut has discarded, then
+   the new ones. */
 typedef struct pending {
     int from, to; /* first one to compute, one past the last */
 } pending;
 
 struct kvasir_engine {
     team *team;
-    int max_threads; /* the workspace has room for so many */
+    int max_threads; /* the workspace has room for this many */
     kernels kernels;
     kv_pool *pool;
     int max_batch, max_logits;
@@ -60,8 +61,8 @@ struct kvasir_seq {
     loaded *loaded;
     kv_seq *kv;
     kv_type type_k, type_v;
-    int32_t *ids; /* n_ctx entries of room */
-    int n_ids;    /* kv_seq_length may be less after a cut: the difference is computed again */
+    int32_t *ids; /* room for n_ctx entries */
+    int n_ids;    /* after a cut kv_seq_length may be less: the difference is computed again */
     int n_ctx;
     bool in_step;
 };

@@ -1,4 +1,4 @@
-/* The convenience on top of the step: prompt in, text out. */
+/* The convenient call on top of the step: prompt in, text out. */
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -14,7 +14,7 @@ typedef struct generation {
     kvasir_sampler *sampler, *own_sampler;
     kvasir_detokenizer *text;
     draft *draft;                  /* NULL: nothing is proposed */
-    int32_t ahead[1 + DRAFT_MOST]; /* the next step's tokens: the newest one, then the proposed ones */
+    int32_t ahead[1 + DRAFT_MOST]; /* the tokens of the next step: the newest one, then the proposed ones */
     int n_ahead;
     int32_t *ids;
     int n_ids, room_ids;
@@ -39,7 +39,7 @@ static kvasir_status prepare(generation *g)
     if (!g->o->sampler) TRY(kvasir_sampler_create(g->s->loaded->model, &greedy, &g->own_sampler));
     g->sampler = g->o->sampler ? g->o->sampler : g->own_sampler;
     TRY(kvasir_detokenizer_create(g->s->loaded->model, g->o->stop, g->o->n_stop, g->o->special, &g->text));
-    if (g->o->draft != KVASIR_DRAFT_NONE) { /* the prompt has been found to fit */
+    if (g->o->draft != KVASIR_DRAFT_NONE) { /* the prompt is known to fit */
         TRY(draft_create(g->s->n_ctx + 1, &g->draft));
         for (int i = 0; i < g->s->n_ids; i++) draft_push(g->draft, g->s->ids[i]);
         for (int i = 0; i < g->o->n_ids; i++) draft_push(g->draft, g->o->ids[i]);
@@ -72,7 +72,7 @@ static kvasir_status prefill(generation *g, const float **logits)
     return kvasir_seq_mark(g->s);
 }
 
-/* Shows the text that has been decided. */
+/* Shows the text that has become certain. */
 static kvasir_status show(generation *g)
 {
     size_t n;
@@ -125,8 +125,8 @@ static kvasir_status take(generation *g, int32_t id, int depth)
     return KVASIR_OK;
 }
 
-/* Chooses from the rows of the last step in order, for as long as the proposed tokens are what is chosen; the others
-   are cut off the sequence. */
+/* Chooses from the rows of the last step, in order, as long as the chosen tokens are the proposed ones. The rest of the
+   proposal is cut off the sequence. */
 static kvasir_status choose(generation *g, const float *logits, int n_rows)
 {
     size_t n_vocab = (size_t)g->s->loaded->weights.h.n_vocab;
@@ -144,7 +144,8 @@ static kvasir_status choose(generation *g, const float *logits, int n_rows)
     return status != KVASIR_OK ? status : cut;
 }
 
-/* Puts what may follow behind the newest token: no more than may still come, fits, and can be cut off at no cost. */
+/* Puts a proposal behind the newest token. It is not longer than what may still be generated, what fits, and what can
+   be cut off again at no cost. */
 static void propose(generation *g)
 {
     int most = min_int(DRAFT_MOST, min_int(g->e->max_logits, g->e->max_batch) - 1);

@@ -4,8 +4,7 @@
 
 #include "tok/tok.h"
 
-/* The model's vocabulary; NULL when it could not be made (an inspect_only model). Lives as long as the model.
- */
+/* The model's vocabulary; NULL when it could not be made (an inspect_only model). Lives as long as the model. */
 const tok *model_tok(const kvasir_model *m);
 int model_n_vocab(const kvasir_model *m); /* how many logits a row has; at least tok_size() */
 

@@ -1,6 +1,7 @@
-/* kvasir_probe: what the system says (system/system.c, gpu.c), what the disk does (system/disk.c), and what the processor
-   does (ops/probe.c), in one profile. */
+/* kvasir_probe: what the system says (system/system.c, gpu.c), what the disk does (system/disk.c), and what the
+   processor does (ops/probe.c), in one profile. */
 #include "kvasir/kvasir.h"
+#include "base/cores.h"
 #include "base/cpu.h"
 #include "system/disk.h"
 #include "system/gpu.h"
@@ -69,8 +70,8 @@ static void say(const kvasir_probe_options *o, const char *format, ...)
     o->log(o->log_user, text);
 }
 
-/* A folder that cannot be written to is an error, since the caller asked for it; a file system that always caches is
-   not. */
+/* A folder that cannot be written to is an error, since the caller asked for it; a file system that always
+   caches is not. */
 static kvasir_status measure_disk(const kvasir_probe_options *o, double seconds, int all, kvasir_machine *m)
 {
     progress p = {o, all};

@@ -1,4 +1,4 @@
-/* The public way to a sampler: with a model's vocabulary. Apart from sample.c so that the tests of the
+/* The public way to a sampler, which takes the vocabulary from a model. Apart from sample.c, so that the tests of the
    sampler need no model. */
 #include "engine/model_handle.h"
 #include "sample/sample.h"

@@ -2,6 +2,7 @@
 #include "engine/engine.h"
 
 #include "base/checked.h"
+#include "base/format.h"
 #include "base/mem.h"
 
 #include <string.h>
@@ -36,7 +37,7 @@ static loaded *find_loaded(const kvasir_engine *e, const kvasir_model *m)
 static kvasir_status new_seq(kvasir_engine *e, loaded *l, int n_ctx, kvasir_seq **out)
 {
     kvasir_seq *s = mem_alloc(1, sizeof *s);
-    int32_t *ids = region_reserve((size_t)n_ctx * sizeof *ids, false); /* a long context costs nothing until it fills */
+    int32_t *ids = region_reserve((size_t)n_ctx * sizeof *ids, false); /* takes no memory until it fills */
     if (!s || !ids) {
         mem_free(s);
         region_free(ids, (size_t)n_ctx * sizeof *ids);
@@ -60,13 +61,13 @@ kvasir_status kvasir_seq_create(kvasir_engine *e, const kvasir_model *m, const k
         return fail(KVASIR_E_ARGUMENT, "a context of %d tokens: 1 to %d are possible", o->n_ctx, (int)KV_MAX_CONTEXT);
     TRY(layout_of(l, o->kv, &layout));
     int most = kv_layout_max_tokens(layout, kv_pool_budget(e->pool));
+    char need[FORMAT_BYTES], budget[FORMAT_BYTES];
     int n_ctx = o->n_ctx ? o->n_ctx : min_int(l->weights.h.n_ctx, most);
     if (n_ctx < 1 || n_ctx > most)
-        return fail(
-            KVASIR_E_MEMORY,
-            "a context of %d tokens takes %llu MiB of KV at %s:%s, the budget is %llu MiB: at most %d tokens fit",
-            n_ctx, (unsigned long long)(kv_layout_bytes(layout, max_int(n_ctx, 1)) >> 20), kv_type_name(layout->type_k),
-            kv_type_name(layout->type_v), (unsigned long long)(kv_pool_budget(e->pool) >> 20), most);
+        return fail(KVASIR_E_MEMORY,
+                    "a context of %d tokens takes %s of KV at %s:%s, the budget is %s: at most %d tokens fit", n_ctx,
+                    format_size(kv_layout_bytes(layout, max_int(n_ctx, 1)), need), kv_type_name(layout->type_k),
+                    kv_type_name(layout->type_v), format_size(kv_pool_budget(e->pool), budget), most);
     if (n_ctx > l->weights.h.n_ctx && e->log)
         e->log(e->log_user,
                "the context is longer than the one the model was trained for: expect poor answers beyond it");

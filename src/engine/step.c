@@ -107,8 +107,8 @@ static op_pages pages_of(const kvasir_seq *s, int il)
         op_pages){.block = v.block, .closed = v.closed, .closing = v.closing, .k = stream_of(v.k), .v = stream_of(v.v)};
 }
 
-/* Reserves rows for *n tokens, or for fewer where the budget has no room for all of them at once: sliding windows
-   let go of old rows after every piece, so smaller pieces may fit. */
+/* Reserves rows for *n tokens, or for fewer where the budget has no room for all of them at once. Sliding windows let
+   go of old rows after every piece, so smaller pieces may fit. */
 static kvasir_status reserve(kv_seq *s, int *n)
 {
     kvasir_status status = kv_seq_reserve(s, *n);
@@ -119,8 +119,9 @@ static kvasir_status reserve(kv_seq *s, int *n)
     return status;
 }
 
-/* Takes up to max_batch rows from the items in order, fewer when memory is short. Returns how many items take part;
-   their rows are reserved. An item's last rows never come after a later item's: hand_out counts on that. */
+/* Takes up to max_batch rows from the items in order, fewer when memory is short. *n_items becomes the number of
+   items that take part; their rows are reserved. An item's last rows never come after a later item's: hand_out
+   counts on that. */
 static kvasir_status gather_piece(kvasir_engine *e, loaded *l, kvasir_work *work, int n_work, const pending *todo,
                                   int *taken, int *n_items)
 {
@@ -135,7 +136,7 @@ static kvasir_status gather_piece(kvasir_engine *e, loaded *l, kvasir_work *work
         taken[i] = most;
         kvasir_status status = reserve(work[i].seq->kv, &taken[i]);
         closed = taken[i] < most || status != KVASIR_OK;
-        if (status == KVASIR_E_MEMORY && n > 0) { /* those before it may make room */
+        if (status == KVASIR_E_MEMORY && n > 0) { /* the items before it may make room */
             taken[i] = 0;
             continue;
         }
@@ -246,8 +247,8 @@ static kvasir_status run_model(kvasir_engine *e, loaded *l, kvasir_work *work, i
     }
 }
 
-/* Rows come out of the kernels with a stride of whole panels; the public ones are n_vocab floats apart. Then every
-   item is told where its rows are. */
+/* Rows come out of the kernels with a stride of whole panels, but the public ones are n_vocab floats apart: moves them
+   together. Then tells every item where its rows are. */
 static void hand_out(loaded *l, kvasir_work *work, int n_work)
 {
     size_t n_vocab = (size_t)l->weights.h.n_vocab, ld = align_up(n_vocab, PANEL_ROWS), row = 0;

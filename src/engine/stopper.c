@@ -1,5 +1,5 @@
-/* Aho and Corasick 1975: one automaton for all stop strings. Its state is the longest end of the text that
-   begins some string, which is exactly what has to be held back. */
+/* Aho and Corasick 1975: one automaton for all stop strings. Its state is the longest end of the text that is the
+   beginning of a stop string, and that is exactly what has to be held back. */
 #include "engine/stopper.h"
 
 #include "base/mem.h"
@@ -39,7 +39,7 @@ static int32_t step(const stopper *s, int32_t at, unsigned char byte)
     }
 }
 
-/* Adds a string's path; of equal strings the first keeps its index. */
+/* Adds a string's path. Of equal strings the first one keeps its index. */
 static void add(stopper *s, int32_t *n_nodes, const char *text, int index)
 {
     int32_t at = 0;
@@ -56,7 +56,7 @@ static void add(stopper *s, int32_t *n_nodes, const char *text, int index)
     if (s->nodes[at].found < 0) s->nodes[at].found = index;
 }
 
-/* Breadth first, so that the shorter text that a fail link leads to is ready. */
+/* Breadth first, so that the shorter text to which a fail link leads is ready. */
 static void link_nodes(stopper *s, int32_t *queue)
 {
     size_t head = 0, tail = 0;

@@ -36,7 +36,8 @@ int kvasir_token_ends(const kvasir_model *m, int32_t id)
     return m->tok && tok_is_eog(m->tok, id);
 }
 
-/* Appends "NAME": "text of the token" to a JSON object's beginning: later keys win, so what the caller gives stays. */
+/* Appends "NAME": "text of the token" to the beginning of a JSON object. Later keys win, so a value that the caller
+   gives is kept. */
 static char *put_token(char *to, const char *name, const tok *t, int32_t id)
 {
     static const char hex[] = "0123456789abcdef";
@@ -66,7 +67,7 @@ static char *with_tokens(const kvasir_model *m, const char *json)
     if (eos >= 0) (void)tok_raw(m->tok, eos, &n_eos);
     char *text = mem_alloc(strlen(json) + 6 * (n_bos + n_eos) + 64, 1), *to = text;
     if (!text) return NULL;
-    if (json[at] != '{') return strcpy(text, json); /* not an object: the renderer says so */
+    if (json[at] != '{') return strcpy(text, json); /* not an object: the renderer will say so */
     *to++ = '{';
     if (bos >= 0) to = put_token(to, "bos_token", m->tok, bos);
     if (eos >= 0) to = put_token(to, "eos_token", m->tok, eos);

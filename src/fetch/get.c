@@ -1,6 +1,7 @@
 /* One file, from the first question to its place in the cache. */
 #include "base/checked.h"
 #include "base/file.h"
+#include "base/format.h"
 #include "base/mem.h"
 #include "fetch/http.h"
 #include "fetch/sha256.h"
@@ -20,7 +21,7 @@
 
 enum { PIECE = 8 << 20, MAX_PIECES = 1 << 20, HEADER_FIRST = 1 << 20, HEADER_LIMIT = 128 << 20, WAIT_MS = 200 };
 
-/* What is under way. */
+/* The fetch that is under way. */
 typedef struct job {
     const fetch_options *o;
     fetch_file *f;
@@ -47,7 +48,7 @@ static void begin(const fetch_options *o, const char *what, uint64_t done)
     if (o->begin) o->begin(o->user, what, done);
 }
 
-/* ---- one fetch of a file at a time ---- */
+/* ---- only one fetch of a file at a time ---- */
 
 static void drop_lock(job *j)
 {
@@ -70,8 +71,8 @@ static kvasir_status wait_for_lock(job *j)
     return KVASIR_OK;
 }
 
-/* The lock, on the file that has its name still: the one before removes it when it is done, and a third command would make
-   another beside ours. */
+/* Takes the lock. The lock file must still have its name: whoever had the lock before removes the file when done, and a
+   third command would then lock another file of that name. */
 static kvasir_status take_lock(job *j)
 {
     for (;;) {
@@ -84,7 +85,7 @@ static kvasir_status take_lock(job *j)
     }
 }
 
-/* ---- what is there of it ---- */
+/* ---- what has already been fetched ---- */
 
 kvasir_status fetch_save_json(json_t *document, const char *path)
 {
@@ -99,7 +100,7 @@ kvasir_status fetch_save_json(json_t *document, const char *path)
     return status;
 }
 
-/* The state: pieces as a text of 0 and 1. */
+/* Saves which pieces are there, as a text of 0 and 1. */
 static kvasir_status save_state(void *user)
 {
     job *j = user;
@@ -115,7 +116,7 @@ static kvasir_status save_state(void *user)
     return fetch_save_json(document, j->state);
 }
 
-/* Takes over the pieces of an earlier fetch of the same file, if the server still calls it the same. */
+/* Takes over the pieces of an earlier fetch, if by the server's ETag it is still the same file. */
 static void load_state(job *j)
 {
     json_t *d = json_load_file(j->state, 0, NULL);
@@ -149,11 +150,12 @@ static kvasir_status check_room(const job *j)
     if (statvfs(j->lock, &v) != 0) return KVASIR_OK;
     uint64_t room = (uint64_t)v.f_bavail * v.f_frsize;
     if (need <= room) return KVASIR_OK;
-    return fail(KVASIR_E_IO, "%s: the disk has %" PRIu64 " MiB left and %" PRIu64 " MiB are still needed",
-                quoted(j->part, strlen(j->part)), room >> 20, need >> 20);
+    char left[FORMAT_BYTES], missing[FORMAT_BYTES];
+    return fail(KVASIR_E_IO, "%s: the disk has %s left and %s are still needed", quoted(j->part, strlen(j->part)),
+                format_size(room, left), format_size(need, missing));
 }
 
-/* What the hub lists, what the server says and what the user wants have to agree. */
+/* Asks the server about the file. What the hub lists, what the server says and what the user wants have to agree. */
 static kvasir_status look(job *j)
 {
     fetch_file *f = j->f;
@@ -201,7 +203,7 @@ static kvasir_status check(const job *j, char sha256[FETCH_SHA256_BYTES])
                 quoted(j->f->url, strlen(j->f->url)), sha256, j->f->sha256);
 }
 
-/* Beside the file: where it is from. */
+/* Writes the record beside the file, which says where it is from. */
 static kvasir_status write_record(const job *j, const char *sha256)
 {
     char path[FETCH_PATH_BYTES + 16], date[32];
@@ -227,7 +229,7 @@ static kvasir_status install(const job *j, const char *sha256)
 static kvasir_status fetch_locked(job *j)
 {
     char sha256[FETCH_SHA256_BYTES];
-    if (!j->o->force && fetch_is_there(j->f)) return KVASIR_OK; /* another one has fetched it meanwhile */
+    if (!j->o->force && fetch_is_there(j->f)) return KVASIR_OK; /* another command has fetched it in the meantime */
     TRY(look(j));
     TRY(check_room(j));
     j->fd = open(j->part, O_RDWR | O_CREAT | O_CLOEXEC, 0644);

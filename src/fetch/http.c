@@ -15,20 +15,20 @@
 
 enum { MAX_REDIRECTS = 8, POLL_MS = 100, FIRST_WAIT_MS = 200, LONGEST_WAIT_MS = 8000 };
 
-/* One request, tried until it succeeds or there is no hope. */
+/* One request, which is tried again until it succeeds or there is no hope. */
 typedef struct transfer {
     const fetch_options *o;
     const char *url;
     CURL *easy;
     http_reply reply;
-    const http_reply *file; /* whose ETag the answer has to have; NULL: any */
+    const http_reply *file; /* the answer must have its ETag; NULL: any */
     bool ranged;
     uint64_t from, to, got; /* to: inclusive; without a range as much as `limit` */
     int fd;                 /* -1: to text */
     char *text;
     size_t limit;
-    kvasir_status status; /* of the body: what came is not what was asked for, or cannot be written */
-    char why[300];        /* its message: it is found in a callback */
+    kvasir_status status; /* of the body: it is not what was asked for, or cannot be written */
+    char why[300];        /* the message of that status, which arises in a callback */
     int piece, tries;
     double not_before; /* when to try again */
     bool busy;
@@ -38,8 +38,8 @@ typedef struct transfer {
 
 /* ---- whose server ---- */
 
-/* One part of a URL, as libcurl itself understands it: a text comparison would take host.example.org for host.example,
-   and what stands before an @ for a host. */
+/* Is one part of two URLs the same, as libcurl itself understands it? Comparing texts would take host.example.org for
+   host.example, and what stands before an @ for a host. */
 static bool same_part(CURLU *a, CURLU *b, CURLUPart part)
 {
     char *x = NULL, *y = NULL;
@@ -61,7 +61,7 @@ bool fetch_same_host(const char *a, const char *b)
     return same;
 }
 
-/* ---- what comes in ---- */
+/* ---- the answer ---- */
 
 static kvasir_status refuse(transfer *t, kvasir_status status, const char *why)
 {
@@ -70,7 +70,7 @@ static kvasir_status refuse(transfer *t, kvasir_status status, const char *why)
     return status;
 }
 
-/* A header's value without quotes, weak mark and line end. */
+/* Copies a header's value without quotes, the mark of a weak ETag, and the line end. */
 static void header_text(const char *from, char *to, size_t room)
 {
     from += strspn(from, " \t");
@@ -110,11 +110,11 @@ static size_t on_header(char *data, size_t size, size_t n, void *user)
 {
     transfer *t = user;
     char line[FETCH_URL_BYTES];
-    (void)size;                     /* 1 */
-    if (n >= sizeof line) return n; /* none of ours is that long */
+    (void)size;                     /* always 1 */
+    if (n >= sizeof line) return n; /* no header that we look at is that long */
     memcpy(line, data, n);
     line[n] = '\0';
-    if (strncmp(line, "HTTP/", 5) == 0) { /* of the next answer: after a redirect */
+    if (strncmp(line, "HTTP/", 5) == 0) { /* the next answer begins, after a redirect */
         t->reply.ranged = false;
         t->reply.total = 0;
         t->reply.etag[0] = t->reply.next[0] = '\0';
@@ -155,7 +155,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *user)
     long code = 0;
     (void)size;
     (void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &code);
-    if (code / 100 != 2) return n; /* a page about an error */
+    if (code / 100 != 2) return n; /* a page that describes an error */
     if (t->got == 0 && check_range(t) != KVASIR_OK) return 0;
     uint64_t room = (t->ranged ? t->to - t->from + 1 : t->limit) - t->got;
     if (n > room) {
@@ -179,7 +179,7 @@ static int on_progress(void *user, curl_off_t a, curl_off_t b, curl_off_t c, cur
 
 /* ---- one request ---- */
 
-/* A token goes to the address that it was meant for; libcurl takes it away when that redirects to another host. */
+/* Sends the token to the address that it is meant for. libcurl drops it when that address redirects to another host. */
 static void set_token(transfer *t)
 {
     if (!t->o->token) return;
@@ -243,7 +243,7 @@ kvasir_status http_refusal(const fetch_options *o, const char *url, long status)
     }
 }
 
-/* How a request ended. *again: it may go better the next time. */
+/* The status with which a request ended. *again: another try may go better. */
 static kvasir_status ended(transfer *t, CURLcode code, bool *again)
 {
     const char *final = NULL;
@@ -255,7 +255,8 @@ static kvasir_status ended(transfer *t, CURLcode code, bool *again)
     if (code == CURLE_ABORTED_BY_CALLBACK) return fail(KVASIR_E_CANCELLED, "%s: stopped", about);
     if (t->status != KVASIR_OK) return fail(t->status, "%s: %s", about, t->why);
     long status = t->reply.status;
-    /* The first byte of nothing: RFC 9110 has 416 for it, some servers send their nothing. */
+    /* The first byte of an empty file was asked for: RFC 9110 has status 416 for that, but some servers send
+       an empty body. */
     if (code == CURLE_OK && t->ranged && !t->file && (status == 416 || (status / 100 == 2 && t->got == 0)))
         return fail(KVASIR_E_IO, "%s: the server has no first byte of this file: it is empty", about);
     if (code == CURLE_OK && status / 100 != 2) {
@@ -278,7 +279,7 @@ static int wait_ms(int tries)
     return min_int(ms, LONGEST_WAIT_MS);
 }
 
-/* Waits before the next try, unless it is told to stop. */
+/* Waits before the next try, unless the user wants to stop. */
 static kvasir_status pause_before(const transfer *t)
 {
     for (int left = wait_ms(t->tries); left > 0; left -= POLL_MS) {
@@ -335,7 +336,7 @@ kvasir_status http_look(const fetch_options *o, const char *url, http_reply *rep
     transfer t = {.o = o, .url = url, .fd = -1, .ranged = true, .text = byte};
     kvasir_status status = perform(&t);
     if (t.status == KVASIR_E_UNSUPPORTED)
-        status = KVASIR_OK; /* the answer is the whole file: a server without ranges */
+        status = KVASIR_OK; /* the answer is the whole file: the server has no ranges */
     *reply = t.reply;
     clean(&t);
     return status;
@@ -370,7 +371,7 @@ typedef struct crowd {
     transfer *t;
     int n, next; /* pieces below `next` are there or under way */
     http_pieces *p;
-    const char *first_url, *url; /* url: where the first one led, as long as that works */
+    const char *first_url, *url; /* url: the address to which the first one led, as long as it works */
     uint64_t done;
 } crowd;
 
@@ -401,13 +402,13 @@ uint64_t http_pieces_done(const http_pieces *p)
     return done;
 }
 
-/* Gives idle transfers something to do. *busy: how many have. */
+/* Gives idle transfers something to do. *busy: how many are at work. */
 static kvasir_status hand_out(crowd *c, int *busy)
 {
     *busy = 0;
     for (int i = 0; i < c->n; i++) {
         transfer *t = &c->t[i];
-        if (!t->busy && t->tries > 0) { /* once more */
+        if (!t->busy && t->tries > 0) { /* another try of the same */
             if (clock_now() >= t->not_before) TRY(start(c, t, t->piece));
             *busy += 1;
             continue;
@@ -433,7 +434,7 @@ static kvasir_status finish(crowd *c, transfer *t, CURLcode code)
         return c->p->on_piece(c->p->user);
     }
     c->done -= t->got;
-    /* The address that the first one led to may hold for some minutes only. */
+    /* The address to which the first one led may be valid for only a few minutes. */
     if (status == KVASIR_E_IO && t->reply.status / 100 == 4 && t->url != c->first_url) {
         c->url = c->first_url;
         again = true;

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { LISTING_BYTES = 16 << 20, SHOWN = 20, MAX_PAGES = 64, CHOICES_BYTES = 1 << 20 };
 
@@ -21,9 +22,9 @@ void fetch_list_free(fetch_list *l)
     *l = (fetch_list){0};
 }
 
-/* ---- what is there ---- */
+/* ---- what is in the cache ---- */
 
-/* The record beside a file; NULL: none. */
+/* Reads the record beside a file; NULL: there is none. */
 static json_t *record_of(const fetch_file *f)
 {
     char path[FETCH_PATH_BYTES + 16];
@@ -52,7 +53,7 @@ bool fetch_is_from_url(const fetch_file *f)
     return same;
 }
 
-/* Is a file there whose record is whole? Size and SHA-256 are filled in from it. */
+/* Is the file there and its record complete? Fills in size and SHA-256 from the record. */
 static bool take_record(fetch_file *f)
 {
     json_t *record = record_of(f);
@@ -69,7 +70,7 @@ static bool take_record(fetch_file *f)
 
 /* ---- what a repository has ---- */
 
-/* What snprintf returned for a text that has to be whole. */
+/* Checks what snprintf returned for a text that must not be cut. */
 static kvasir_status put_text(size_t room, const char *what, int n)
 {
     return n >= 0 && (size_t)n < room ? KVASIR_OK
@@ -82,7 +83,7 @@ static bool is_gguf(const char *path)
     return n > 5 && strcasecmp(path + n - 5, ".gguf") == 0;
 }
 
-/* A safe path as a URL has it. `to` has 3 * FETCH_NAME_BYTES. */
+/* Escapes a safe path for a URL. `to` has 3 * FETCH_NAME_BYTES. */
 static void escape(const char *path, char *to)
 {
     for (; *path; path++) {
@@ -137,7 +138,7 @@ static int by_path(const void *a, const void *b)
     return strcmp(((const fetch_file *)a)->path, ((const fetch_file *)b)->path);
 }
 
-/* One page of a listing; *url becomes the address of the next one, or "". */
+/* Adds one page of a listing; *url becomes the address of the next page, or "". */
 static kvasir_status add_page(const fetch_options *o, const fetch_name *name, char url[FETCH_URL_BYTES],
                               fetch_list *out)
 {
@@ -180,15 +181,15 @@ kvasir_status fetch_repository(const fetch_options *o, const fetch_name *name, f
     return KVASIR_OK;
 }
 
-/* ---- which one ---- */
+/* ---- which file ---- */
 
-/* Does the path have `word`, in any case, between separators? */
+/* Does the path have `word`, in upper or lower case, between separators? */
 static bool has_word(const char *path, const char *word)
 {
     size_t n = strlen(word);
     for (const char *p = path; *p; p++) {
         if (strncasecmp(p, word, n) != 0 || (p > path && !strchr("-._/", p[-1]))) continue;
-        if (p[n] == '\0' || strchr("-./", p[n])) return true; /* _ goes on: Q4_K is not Q4_K_M */
+        if (p[n] == '\0' || strchr("-./", p[n])) return true; /* _ is no separator: Q4_K is not Q4_K_M */
     }
     return false;
 }
@@ -221,8 +222,8 @@ static kvasir_status not_one(const fetch_name *name, const fetch_list *all, int 
                 found ? "more than one file" : "no file", name->what, text);
 }
 
-/* The file that is meant, by its index; of a split model its first part. Files for other parts of a model (a projector for
-   pictures) are not meant unless named. */
+/* The index of the file that is meant; of a split model, its first part. Files for other parts of a model (such as a
+   projector for pictures) are meant only when they are named. */
 static kvasir_status which(const fetch_name *name, const fetch_list *all, int *out)
 {
     static const char usual[] = "Q4_K_M";
@@ -246,7 +247,7 @@ static kvasir_status which(const fetch_name *name, const fetch_list *all, int *o
     return not_one(name, all, found);
 }
 
-/* All parts of the split file `first`, or it alone. */
+/* All parts of the split file `first`, or that file alone. */
 static kvasir_status with_parts(const fetch_list *all, int first, fetch_list *out)
 {
     int part, n = 1;
@@ -275,7 +276,7 @@ static kvasir_status with_parts(const fetch_list *all, int first, fetch_list *ou
 
 /* ---- URLs ---- */
 
-/* One file of a URL; of a split model's part all of them. */
+/* The file of a URL; if it is a part of a split model, all its parts. */
 static kvasir_status choose_url(const fetch_options *o, const char *url, fetch_list *out)
 {
     char folder[FETCH_SHA256_BYTES], plain[FETCH_URL_BYTES];
@@ -306,9 +307,10 @@ static kvasir_status choose_url(const fetch_options *o, const char *url, fetch_l
     return KVASIR_OK;
 }
 
-/* ---- choices made before ---- */
+/* ---- earlier choices ---- */
 
-/* Beside a repository's files: {"q4_k_m": ["path", ...], ...}, what a name stood for when the hub was asked. */
+/* The path of a file beside a repository's files: {"q4_k_m": ["path", ...], ...}, what each name stood for when the
+   hub was asked. */
 static void choices_path(const fetch_options *o, const fetch_name *name, char to[FETCH_PATH_BYTES])
 {
     (void)snprintf(to, FETCH_PATH_BYTES, "%s/hf/%s/%s/%s/.chosen.json", o->cache, name->owner, name->repo,
@@ -331,7 +333,7 @@ static json_t *load_choices(const char *path)
     return NULL;
 }
 
-/* All files of an earlier choice, if they are all there with their records; else false and an empty list. */
+/* All files of an earlier choice, if they are all there with their records; otherwise false and an empty list. */
 static bool same_as_before(const fetch_options *o, const fetch_name *name, fetch_list *out)
 {
     char path[FETCH_PATH_BYTES], key[FETCH_NAME_BYTES];
@@ -352,7 +354,7 @@ static bool same_as_before(const fetch_options *o, const fetch_name *name, fetch
     return good;
 }
 
-/* Failing is no harm: the hub is asked again the next time. */
+/* A failure does no harm: the hub is asked again the next time. */
 static void remember(const fetch_options *o, const fetch_name *name, const fetch_list *chosen)
 {
     char path[FETCH_PATH_BYTES], key[FETCH_NAME_BYTES];
@@ -363,6 +365,43 @@ static void remember(const fetch_options *o, const fetch_name *name, const fetch
     for (int i = 0; i < chosen->n; i++) (void)json_array_append_new(files, json_string(chosen->file[i].path));
     (void)json_object_set_new(all, key, files);
     (void)fetch_save_json(all, path);
+}
+
+static bool has_text(const json_t *list, const char *text)
+{
+    const json_t *item;
+    size_t i;
+    json_array_foreach(list, i, item)
+    {
+        const char *one = json_string_value(item);
+        if (one && strcmp(one, text) == 0) return true;
+    }
+    return false;
+}
+
+void fetch_forget_choices(const char *cache, const char *local)
+{
+    char path[FETCH_PATH_BYTES];
+    const char *file = local + strlen(cache), *key;
+    if (strncmp(file, "/hf/", 4) != 0) return;
+    for (int i = 0; i < 4 && file; i++) file = strchr(file + 1, '/'); /* behind hf, owner, repository, revision */
+    if (!file || snprintf(path, sizeof path, "%.*s/.chosen.json", (int)(file - local), local) >= (int)sizeof path)
+        return;
+    json_t *all = load_choices(path), *files;
+    void *next;
+    size_t before = json_object_size(all);
+    json_object_foreach_safe(all, next, key, files)
+    {
+        if (has_text(files, file + 1)) (void)json_object_del(all, key);
+    }
+    if (json_object_size(all) == 0 && all) {
+        (void)unlink(path);
+        json_decref(all);
+    } else if (json_object_size(all) != before) {
+        (void)fetch_save_json(all, path);
+    } else {
+        json_decref(all);
+    }
 }
 
 kvasir_status fetch_choose(const fetch_options *o, const fetch_name *name, fetch_list *out)

@@ -1,4 +1,4 @@
-/* Names of things to fetch. */
+/* The names of things to fetch. */
 #include "fetch/fetch.h"
 
 #include <ctype.h>
@@ -20,7 +20,7 @@ bool fetch_is_name(const char *text)
     return is_url(text) || strncmp(text, hub, strlen(hub)) == 0;
 }
 
-/* Letters, digits, and . _ - that do not begin it: no way out of a folder. */
+/* Letters, digits, and . _ - (but not at the beginning): nothing that leads out of a folder. */
 static bool plain(const char *s, size_t n)
 {
     if (n == 0 || n >= FETCH_NAME_BYTES || s[0] == '.' || s[0] == '-') return false;
@@ -31,6 +31,10 @@ static bool plain(const char *s, size_t n)
 
 static kvasir_status part(const char *whole, const char *what, const char *s, size_t n, char *to)
 {
+    if (n == 0)
+        return fail(KVASIR_E_ARGUMENT,
+                    "%s: the %s is missing; a name is hf:OWNER/REPO[@REVISION][:FILE or quantisation]",
+                    quoted(whole, strlen(whole)), what);
     if (!plain(s, n)) {
         return fail(
             KVASIR_E_ARGUMENT,
@@ -43,7 +47,8 @@ static kvasir_status part(const char *whole, const char *what, const char *s, si
     return KVASIR_OK;
 }
 
-/* A branch may have slashes in its name (refs/pr/1): they are kept escaped, as URLs want them, which makes one folder of it. */
+/* A branch may have slashes in its name (refs/pr/1). They are kept escaped, as URLs want them, so that the name
+   makes one folder. */
 static kvasir_status revision(const char *whole, const char *s, size_t n, char *to)
 {
     char piece[FETCH_NAME_BYTES];
@@ -84,13 +89,19 @@ kvasir_status fetch_parse(const char *text, fetch_name *out)
         return KVASIR_OK;
     }
     const char *owner = text + strlen(hub), *slash = strchr(owner, '/');
-    if (!slash) return part(text, "repository", "", 0, out->repo);
+    if (!slash)
+        return fail(KVASIR_E_ARGUMENT,
+                    "%s names no repository; a name is hf:OWNER/REPO[@REVISION][:FILE or quantisation]",
+                    quoted(text, strlen(text)));
     const char *repo = slash + 1, *end = repo + strcspn(repo, "@:"), *colon = strchr(repo, ':');
     TRY(part(text, "owner", owner, (size_t)(slash - owner), out->owner));
     TRY(part(text, "repository", repo, (size_t)(end - repo), out->repo));
     (void)snprintf(out->revision, sizeof out->revision, "main");
     if (*end == '@') TRY(revision(text, end + 1, strcspn(end + 1, ":"), out->revision));
     if (!colon) return KVASIR_OK;
+    if (!colon[1])
+        return fail(KVASIR_E_ARGUMENT, "%s: a file or a quantisation is missing behind the colon",
+                    quoted(text, strlen(text)));
     if (!fetch_safe_path(colon + 1))
         return fail(KVASIR_E_ARGUMENT, "%s: %s is no file of a repository and no quantisation",
                     quoted(text, strlen(text)), quoted(colon + 1, strlen(colon + 1)));
@@ -128,7 +139,7 @@ bool fetch_link_next(const char *text, char *to, size_t room)
         const char *from = text, *next = "rel=\"next\"";
         if (from[n] == '\0') return false;
         text += n + 1;
-        size_t about = strcspn(text, "<"); /* its parameters; a comma may stand in the next address, too */
+        size_t about = strcspn(text, "<"); /* the parameters of this address; the next address may have commas, too */
         for (size_t i = 0; i + strlen(next) <= about; i++)
             if (strncasecmp(text + i, next, strlen(next)) == 0 && n < room) {
                 memcpy(to, from, n);

@@ -12,7 +12,7 @@ static const char *const type_name[GGUF_VALUE_TYPES] = {
     [GGUF_U64] = "u64", [GGUF_I64] = "i64", [GGUF_F64] = "f64",
 };
 
-/* Absent: KVASIR_OK unless required. */
+/* The result for an absent key: KVASIR_OK unless it is required. */
 static kvasir_status absent(const char *path, const char *key, bool required)
 {
     if (!required) return KVASIR_OK;

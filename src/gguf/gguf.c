@@ -22,8 +22,8 @@ static int compare_names(const void *a, const void *b)
     return gguf_string_compare(&(*(const gguf_tensor *const *)a)->name, &(*(const gguf_tensor *const *)b)->name);
 }
 
-/* One list of the tensors of all parts, and the same sorted; a name is to be there once in all of them
- * together. */
+/* Lists the tensors of all parts in the files' order, and sorted by name. A name may occur only once in
+   all parts together. */
 static kvasir_status index_tensors(gguf *g)
 {
     size_t total = 0, n = 0;
@@ -40,7 +40,7 @@ static kvasir_status index_tensors(gguf *g)
         for (int k = 0; k < p->n_tensors; k++) {
             p->tensor[k].index = (int)n;
             g->tensor[n++] = &p->tensor[k];
-            /* Only a lie that header_only let pass can overflow. */
+            /* Only false sizes that header_only let pass can overflow. */
             if (!ck_add(g->tensor_bytes, p->tensor[k].bytes, &g->tensor_bytes))
                 return fail(KVASIR_E_FORMAT, "%s: the sizes of all tensors together overflow", gguf_path(g));
         }
@@ -63,7 +63,7 @@ static kvasir_status get_split(const gguf_part *p, const char *key, bool require
     return kv_get_u32(file_name(p->f), key, part_find(p, key), required, 0, max, out);
 }
 
-/* The number of files that the first part belongs to (0 and 1 both mean one), and which of them it is. */
+/* How many files the model of part `p` has (0 and 1 both mean one), and which of them this one is. */
 static kvasir_status read_split(const gguf_part *p, uint32_t *count, uint32_t *no)
 {
     *count = *no = 0;
@@ -83,7 +83,7 @@ static void split_suffix(char to[48], uint32_t no, uint32_t count)
     (void)snprintf(to, 48, "-%05" PRIu32 "-of-%05" PRIu32 ".gguf", no + 1, count);
 }
 
-/* The path of part `no` when `path` is named as part `own` of `count`; NULL otherwise. In `a`. */
+/* The path of part `no`, given that `path` is named as part `own` of `count`; NULL when it is not. Allocated in `a`. */
 static const char *sibling_path(arena *a, const char *path, uint32_t own, uint32_t count, uint32_t no)
 {
     char suffix[48];
@@ -116,7 +116,7 @@ static kvasir_status open_sibling(gguf *g, uint32_t no, uint32_t count, bool hea
     return KVASIR_OK;
 }
 
-/* Every part that says how many tensors there are in all has to be right. */
+/* Each part may say how many tensors all parts have together; those that do must be right. */
 static kvasir_status check_tensor_count(const gguf *g)
 {
     uint32_t total = 0;
@@ -131,7 +131,7 @@ static kvasir_status check_tensor_count(const gguf *g)
     return KVASIR_OK;
 }
 
-/* The parts beside the first, if there are any. `alone`: only one open file is to be used. */
+/* Opens the parts beside the first, if there are any. `alone`: no file may be used but the one that is open. */
 static kvasir_status open_siblings(gguf *g, bool header_only, bool alone)
 {
     uint32_t count, no;

@@ -63,24 +63,24 @@ typedef struct gguf_tensor {
 
 typedef struct gguf gguf;
 
-/* Opens a file, and when it is the first of a split set (split.count > 1) all the others beside it.
-   Everything is checked here: nothing in the result can point outside its file. KVASIR_E_FORMAT names the
-   key, tensor or byte; big-endian files are KVASIR_E_UNSUPPORTED; a header-only file (tensor data missing) is
-   refused unless `header_only` is set. */
+/* Opens a file; when it is the first of a split set (split.count > 1), also all the others beside it. Everything is
+   checked here: nothing in the result can point outside its file. KVASIR_E_FORMAT names the key, tensor or byte;
+   big-endian files are KVASIR_E_UNSUPPORTED; a header-only file (tensor data missing) is refused unless
+   `header_only` is set. */
 kvasir_status gguf_open(const char *path, bool header_only, gguf **out);
-/* The same over an open file (ownership passes to the result, also on failure). No splits. */
+/* The same for an open file, which belongs to the result from then on, and is closed on failure. No split sets. */
 kvasir_status gguf_open_file(file *f, bool header_only, gguf **out);
-void gguf_free(gguf *g);
+void gguf_free(gguf *g); /* closes the files, too; NULL is fine */
 
-const char *gguf_path(const gguf *g);
-uint32_t gguf_version(const gguf *g);
-uint64_t gguf_total_bytes(const gguf *g); /* all files */
-uint64_t gguf_tensor_bytes(const gguf *g);
-int gguf_n_files(const gguf *g);
+const char *gguf_path(const gguf *g);                      /* of the first file */
+uint32_t gguf_version(const gguf *g);                      /* of the format: 2 or 3 */
+uint64_t gguf_total_bytes(const gguf *g);                  /* all files */
+uint64_t gguf_tensor_bytes(const gguf *g);                 /* of all tensors, without headers and padding */
+int gguf_n_files(const gguf *g);                           /* how many: 1, or the parts of a split set */
 int gguf_tensor_file(const gguf *g, const gguf_tensor *t); /* which of the files holds it */
 
-int gguf_n_kv(const gguf *g);
-const gguf_kv *gguf_kv_at(const gguf *g, int i);
+int gguf_n_kv(const gguf *g);                             /* metadata keys of the first file */
+const gguf_kv *gguf_kv_at(const gguf *g, int i);          /* in the file's order */
 const gguf_kv *gguf_find(const gguf *g, const char *key); /* NULL when absent; binary search */
 
 /* From gguf_watch to gguf_unwatch it is remembered which keys were asked for (gguf_find and the functions below); one thread
@@ -89,8 +89,8 @@ kvasir_status gguf_watch(gguf *g);
 void gguf_unwatch(gguf *g);
 bool gguf_was_asked(const gguf *g, int i);
 
-int gguf_n_tensors(const gguf *g);
-const gguf_tensor *gguf_tensor_at(const gguf *g, int i);
+int gguf_n_tensors(const gguf *g);                                    /* of all files */
+const gguf_tensor *gguf_tensor_at(const gguf *g, int i);              /* in the files' order */
 const gguf_tensor *gguf_find_tensor(const gguf *g, const char *name); /* NULL when absent; binary search */
 
 /* Typed access. `required` false: an absent key leaves *out as it was. A present key of the wrong type or out

@@ -60,8 +60,8 @@ kvasir_status part_read_name(gguf_part *p, struct reader *r, const char *what, u
     return KVASIR_OK;
 }
 
-/* The texts of an array's strings with a NUL each, summed by walking over them: the memory for the array is
-   then asked for once and is never more than about twice what the strings take in the file. */
+/* Walks over the strings of an array and adds up their bytes, with a NUL for each. So the memory for the array is
+   allocated in one piece, and is never more than about twice what the strings take in the file. */
 static kvasir_status measure_strings(reader *r, size_t count, size_t *text_bytes)
 {
     size_t total = 0;
@@ -212,8 +212,8 @@ static kvasir_status read_alignment(gguf_part *p)
     return KVASIR_OK;
 }
 
-/* Magic and version. The magic is four letters whatever the byte order; a version in the upper half of its
-   word tells a big-endian file. */
+/* Magic and version. The magic is four letters in either byte order; a version in the upper half of its word shows that
+   the file is big-endian. */
 static kvasir_status read_version(gguf_part *p, reader *r)
 {
     char magic[MAGIC_BYTES];

@@ -39,7 +39,7 @@ kvasir_status reader_bytes(reader *r, void *to, size_t n)
     r->used += buffered;
     if (buffered == n) return KVASIR_OK;
 
-    /* The window is empty now. What would fill more than half of a full one does not pass through it. */
+    /* The window is empty now. What is longer than half of it is read straight to its place. */
     size_t rest = n - buffered;
     char *end = (char *)to + buffered;
     r->start += r->used;
@@ -51,7 +51,7 @@ kvasir_status reader_bytes(reader *r, void *to, size_t n)
     }
     uint64_t left = reader_left(r);
     size_t fill = left < r->room ? (size_t)left : r->room;
-    if (fill < rest) return file_read(r->f, r->start, end, rest); /* says where the file ends */
+    if (fill < rest) return file_read(r->f, r->start, end, rest); /* the error says where the file ends */
     TRY(file_read(r->f, r->start, r->window, fill));
     memcpy(end, r->window, rest);
     r->have = fill;

@@ -17,7 +17,7 @@ typedef struct reader {
     size_t room;       /* bytes of it: READER_WINDOW, or the whole file */
     uint64_t size;     /* of the file */
     uint64_t start;    /* file offset of window[0] */
-    size_t have, used; /* bytes in the window, bytes of them consumed */
+    size_t have, used; /* bytes in the window, and how many of them are consumed */
 } reader;
 
 /* Starts at byte 0. reader_close frees the window, not the file. */
@@ -43,7 +43,7 @@ static inline kvasir_status reader_u32(reader *r, uint32_t *out)
     return reader_bytes(r, out, sizeof *out);
 }
 
-/* Lengths of strings, a vocabulary of them: not worth a call while the window has them. */
+/* Inline, since a vocabulary has very many string lengths and nearly all of them lie in the window. */
 static inline kvasir_status reader_u64(reader *r, uint64_t *out)
 {
     if (r->have - r->used < sizeof *out) return reader_bytes(r, out, sizeof *out);

@@ -7,8 +7,7 @@
 
 enum { MIN_TENSOR_BYTES = 33 }; /* name length, one byte of name, dimension count, one dimension, type, offset */
 
-/* Name, shape, type and offset as the file has them; the offset counts from data_start, which is not known
- * yet. */
+/* Name, shape, type and offset as the file has them; the offset counts from data_start, which is not known yet. */
 static kvasir_status read_info(gguf_part *p, reader *r, int index)
 {
     gguf_tensor *t = &p->tensor[index];
@@ -37,8 +36,8 @@ static kvasir_status read_info(gguf_part *p, reader *r, int index)
     return reader_u64(r, &t->offset);
 }
 
-/* Row and total bytes. Elements and bytes both stay below 2^63, so that no reader of the result needs to
-   check a product of its own. */
+/* Row bytes and total bytes. Elements and bytes both stay below 2^63, so that nobody who uses the result needs to check
+   such a product again. */
 static kvasir_status measure(const gguf_part *p, gguf_tensor *t)
 {
     const quant_traits *q = quant_traits_of((uint32_t)t->type);
@@ -61,7 +60,7 @@ static kvasir_status measure(const gguf_part *p, gguf_tensor *t)
     return KVASIR_OK;
 }
 
-/* Turns the offset into one from the file's start and holds it against the file's end. */
+/* Makes the offset count from the start of the file, and checks the tensor's end against the end of the file. */
 static kvasir_status place(const gguf_part *p, gguf_tensor *t, bool header_only)
 {
     uint64_t end;
@@ -84,7 +83,7 @@ static int compare_offsets(const void *a, const void *b)
     return (x->offset > y->offset) - (x->offset < y->offset);
 }
 
-/* No two tensors share a byte. Writers put them in order; others are sorted. */
+/* No two tensors may share a byte. Most files have them in order; where not, they are sorted first. */
 static kvasir_status check_overlap(const gguf_part *p)
 {
     size_t n = (size_t)p->n_tensors;

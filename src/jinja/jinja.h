@@ -19,11 +19,11 @@ typedef struct jinja_limits {
 
 /* Parses a template. KVASIR_E_TEMPLATE with the line number on a syntax error. */
 kvasir_status jinja_parse(const char *text, size_t n, jinja **out);
-void jinja_free(jinja *j);
+void jinja_free(jinja *j); /* NULL is fine */
 
-/* Renders with the variables of the JSON object `context` (order of keys kept). `now` is what strftime_now
-   shows. *out is NUL-terminated and the caller's (mem_free). KVASIR_E_TEMPLATE: kvasir_message() is the exact
-   text given to raise_exception, or a sentence that names the construct and the line. */
+/* Renders with the variables of the JSON object `context` (the order of its keys is kept). `now` is the time that
+   strftime_now shows. *out is NUL-terminated and the caller's (mem_free). KVASIR_E_TEMPLATE: kvasir_message() is the
+   exact text given to raise_exception, or a sentence that names the construct and the line. */
 kvasir_status jinja_render(const jinja *j, const char *context, size_t n_context, const struct tm *now,
                            const jinja_limits *limits, char **out, size_t *n_out);
 

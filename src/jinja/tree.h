@@ -38,7 +38,7 @@ typedef enum jnode_type {
     N_IF,            /* items: test, body, test, body, ...; b: else */
     N_FOR,           /* a: target, b: iterable, c: filter */
     N_SET,           /* a: target, b: value */
-    N_NAMESPACE_SET, /* a target: name.attribute, the attribute in value */
+    N_NAMESPACE_SET, /* a: target, name.attribute, with the attribute in value */
     N_SET_BLOCK,     /* a: target, b: filter or NULL */
     N_WITH,          /* items: target, value, ... */
     N_MACRO,
@@ -48,7 +48,7 @@ typedef enum jnode_type {
     N_CONTINUE
 } jnode_type;
 
-/* Where a variable is: so many functions out, and there which slot. */
+/* Where a variable is: how many functions further out, and in which slot there. */
 typedef struct jref {
     uint32_t hops, slot;
 } jref;
@@ -66,11 +66,11 @@ typedef struct jscope {
     size_t n;
 } jscope;
 
-/* A unit with variables of its own while it runs: the template, a macro, a recursive loop. */
+/* A unit that has variables of its own while it runs: the template, a macro, a recursive loop. */
 typedef struct jfunc {
     uint32_t slots;
     uint32_t id;
-    bool keeps; /* functions inside may outlive a call of it */
+    bool keeps; /* functions inside may still use its variables after a call has ended */
 } jfunc;
 
 typedef struct jnode_args {
@@ -82,10 +82,10 @@ typedef struct jnode_args {
     jnode *rest, *named_rest; /* *x, **x */
 } jnode_args;
 
-/* The parts of statements that have a body. */
+/* What statements with a body have besides. */
 typedef struct jblock {
     jnode *body, *otherwise;
-    jnode *test_target; /* of for: the target once more, for the filter */
+    jnode *test_target; /* of for: the target again, for the filter */
     jscope scope, test_scope, else_scope;
     jfunc *func; /* macros and recursive loops */
     bool recursive;
@@ -99,7 +99,7 @@ typedef struct jblock {
 struct jnode {
     jnode_type type;
     uint32_t line;
-    uint32_t height; /* of the tree below; bounded, so that walking it is safe */
+    uint32_t height; /* of the tree below; limited, so that walking it is safe */
     jnode *a, *b, *c;
     jnode **items;
     size_t n;

@@ -47,8 +47,8 @@
                  lie within 0.53 of it; 0 for masked t; w = b * (1/255); U = sum u[t]
                  s = fma(s, a, U * w): what rounding takes from the outputs it takes from the sum as well
                  o[d] = fma(o[d], a, (float)(sum u[t] * v[t][d]) * (scale[d] * w))
-     V q4:       y[t] = 255 * exp(score[t] - mp) by the same steps, not rounded; 0 where score[t] - mp < -22 and for masked
-                 t; w = b * (1/255); s = fma(s, a, U * w) with U the lane sums of y, as sp is of p
+     V q4:       y[t] = 255 * exp(score[t] - mp) by the same steps, not rounded; 0 where score[t] - mp < -22 and for
+                 masked t; w = b * (1/255); s = fma(s, a, U * w) with U the lane sums of y, as sp is of p
                  for each block of 32 channels: X = max scale[t] of all 64 tokens; r[t] = scale[t] * (1/X), 0 where X is
                  below 1e-30; u[t] = y[t] * r[t] rounded to nearest even
                  o[d] = fma(o[d], a, (float)(sum u[t] * v[t][d]) * (X * w))
@@ -82,13 +82,13 @@ enum { ATTN_Q4_TRIES = 3, ATTN_TURN_FROM = 8 };
 
 typedef enum attn_format { ATTN_F32, ATTN_F16, ATTN_Q8, ATTN_Q4, ATTN_FORMATS } attn_format;
 
-/* Whether pages of this format are closed ones, in integers. */
+/* Whether pages of this format are closed ones, which hold integers. */
 static inline bool attn_is_packed(attn_format f)
 {
     return f == ATTN_Q8 || f == ATTN_Q4;
 }
 
-/* Blocks of 32 channels in a head, the last one perhaps half. */
+/* Blocks of 32 channels in a head; the last one may be half a block. */
 static inline int attn_blocks(int head_dim)
 {
     return (head_dim + ACT_BLOCK - 1) / ACT_BLOCK;
@@ -125,11 +125,11 @@ typedef struct attn_queries {
     size_t ldq;
     const act_block *qi;    /* n rows of attn_blocks(head_dim); used for K in q8 and q4 only */
     const uint8_t *lo, *hi; /* n each, 0..64 */
-    bool whole;             /* all lo are 0 and all hi 64; need not be said */
+    bool whole;             /* all lo are 0 and all hi 64; may be left false */
     float *m, *s;           /* n each */
     float *o;               /* n rows, ldo floats apart */
     size_t ldo;
-    const float *start; /* n: what K's mean gives to the scores, from attn_kernels.means; NULL: not known yet */
+    const float *start; /* n: what K's mean adds to the scores, from attn_kernels.means; NULL: not known yet */
 } attn_queries;
 
 /* Queries in whole sixteens. */
@@ -141,25 +141,26 @@ static inline int attn_sixteens(int n)
 typedef struct attn_page {
     attn_format k_format, v_format;
     const void *k, *v;
-    const void *next_k, *next_v; /* the page that the caller folds next, or NULL: fetched ahead, never looked at */
+    const void *next_k, *next_v; /* the page that the caller folds next, or NULL: only fetched ahead, never looked at */
 } attn_page;
 
 typedef struct attn_kernels {
     /* Folds the page into the queries' states. */
     void (*fold)(const attn_queries *q, const attn_page *page);
-    /* Folds another state in: M = max(m, m2), -0 as +0; o = fma(o, exp(m-M), o2 * exp(m2-M)), s likewise.
-       Spans are merged so, in order. An empty state on the right changes nothing; on the left, it is
-       replaced. */
+    /* Folds another state in: M = max(m, m2), -0 as +0; o = fma(o, exp(m-M), o2 * exp(m2-M)), s likewise. Spans are
+       merged like this, in order. An empty state on the right changes nothing; one on the left is replaced. */
     void (*merge)(float *m, float *s, float *o, float m2, float s2, const float *o2, int head_dim);
     /* out[d] = o[d] * (1 / s). With a sink (a logit in the denominator only) M = max(m, sink), a = exp(m - M)
        and out[d] = o[d] * (a * (1 / fma(s, a, exp(sink - M)))). sink NULL: none. out may be o. The empty
        state gives 0. */
     void (*finish)(float m, float s, const float *o, const float *sink, int head_dim, float *out);
-    /* Writes n rows of q, ld floats apart, as [sixteens of rows][head_dim][16 rows]; rows that are not there as 0. For
-       means(); worth it from ATTN_TURN_FROM rows on. NULL: no use here, and no means() either. */
+    /* Writes n rows of q, ld floats apart, as [sixteens of rows][head_dim][16 rows]; missing rows of the last sixteen
+       are 0. It prepares means() and is worth it from ATTN_TURN_FROM rows on. NULL where it is of no use; then means
+       is NULL, too. */
     void (*turn)(const float *q, size_t ld, int n, int head_dim, float *turned);
-    /* What the means of n_pages pages of K in q8 or q4 give to the scores of n queries, in the order of the contract:
-       start[p * attn_sixteens(n) + i]. For the pages of a span at once, since reading the queries takes longest. */
+    /* What the means of n_pages pages of K in q8 or q4 add to the scores of n queries, in the order of the
+       contract: start[p * attn_sixteens(n) + i]. It takes the pages of a span together, since reading the
+       queries takes longest. */
     void (*means)(const float *turned, int n, int head_dim, attn_format f, const void *const *k, int n_pages,
                   float *start);
     /* Writes n (1..64 - at) token rows, ld floats apart, into an open page (f16 or f32) from token `at` on. */
@@ -170,7 +171,7 @@ typedef struct attn_kernels {
     void (*close_v)(attn_format f, const uint16_t *open, int head_dim, void *closed);
 } attn_kernels;
 
-/* The table for a level; lower levels fill what a level does not override. */
+/* The table for a level. What a level does not override comes from the levels below it. */
 void attn_kernels_init(attn_kernels *t, cpu_level level);
 
 #endif

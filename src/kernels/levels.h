@@ -1,5 +1,5 @@
-/* Private to kernels/: what each level puts into the families' tables. _init_ref fills a table; the others
-   replace the entries that they make faster. Called in order of levels by the *_kernels_init functions. */
+/* Private to kernels/: what each level puts into the families' tables. _init_ref fills a table; the others replace the
+   entries for which they have something faster. The *_kernels_init functions call them in order of levels. */
 #ifndef KVASIR_KERNELS_LEVELS_H
 #define KVASIR_KERNELS_LEVELS_H
 

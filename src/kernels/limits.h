@@ -1,6 +1,6 @@
-/* What the machine can do at best: loops that do nothing but read memory, multiply integers or multiply
-   floats. Benchmarks set the kernels beside them. A loop returns something that depends on all of its work,
-   so that none of it can be left out; the value means nothing. */
+/* What the machine can do at best: loops that do nothing but read memory, multiply integers or multiply floats.
+   Benchmarks compare the kernels with them. Each loop returns something that depends on all of its work, so that the
+   compiler cannot leave any of it out; the value means nothing. */
 #ifndef KVASIR_KERNELS_LIMITS_H
 #define KVASIR_KERNELS_LIMITS_H
 

@@ -14,8 +14,7 @@
    steps are in kernels/ref/vec.c, which every level follows. */
 float vec_exp_ref(float x);
 
-/* tanh(x) within 3 ulp, from exp(2x) - 1 so that small x keep their relative accuracy; |x| above 15 counts
- * as 15. */
+/* tanh(x) within 3 ulp, from exp(2x) - 1 so that small x keep their relative accuracy; |x| above 15 counts as 15. */
 float vec_tanh_ref(float x);
 
 /* NaN in an input gives NaN or an unspecified number in the outputs that depend on it. n = 0 is allowed
@@ -37,8 +36,7 @@ typedef struct vec_kernels {
     void (*gelu_mul)(const float *gate, const float *up, float *out, int n);
     /* x[i] = cap * tanh(x[i] * (1 / cap)), cap > 0 */
     void (*softcap)(float *x, float cap, int n);
-    /* In place: e = exp(x - max), x = e * (1 / sum of e). -inf is allowed in x as long as one element is
-     * finite. */
+    /* In place: e = exp(x - max), x = e * (1 / sum of e). -inf is allowed in x as long as one element is finite. */
     void (*softmax)(float *x, int n);
     /* n >= 1. The zero of either sign comes back as +0. */
     float (*max)(const float *x, int n);
@@ -50,15 +48,15 @@ typedef struct vec_kernels {
     void (*rope_pairs)(float *x, int n_heads, int head_dim, int n_rot, const float *cs);
     /* The orthonormal Walsh-Hadamard transform in place, its own inverse: n (a multiple of 16) elements in pieces, each
        the largest power of two that is left (80 = 64 + 16). In a piece of p, for h = 1, 2, 4, ..., p/2: (a, b) at
-       distance h become (a + b, a - b); then all are multiplied by (float)(1 / sqrt(p)). Spreads what stands out in a
-       few channels over all of them: q4 rows are kept so. */
+       distance h become (a + b, a - b); then all are multiplied by (float)(1 / sqrt(p)). It spreads what stands out in
+       a few channels over all channels, which is why q4 rows are stored this way. */
     void (*hadamard)(float *x, int n);
     /* Round to nearest even, as in base/half.h. */
     void (*to_f16)(const float *x, uint16_t *out, int n);
     void (*from_f16)(const uint16_t *x, float *out, int n);
 } vec_kernels;
 
-/* The table for a level; lower levels fill what a level does not override. */
+/* The table for a level. What a level does not override comes from the levels below it. */
 void vec_kernels_init(vec_kernels *t, cpu_level level);
 
 #endif

@@ -17,8 +17,8 @@
 #define EXP_C5 0x1.123de0p-7f
 #define EXP_C6 0x1.6ac6b2p-10f
 
-/* attn's integer weights, 255 * 2^f: 255 + f*(C1 + f*(C2 + f*C3)) for 0 <= f < 1, minimax of the relative error with the
-   constant fixed (Lawson's weighted least squares); 8.6e-5, or 0.022 of a step. */
+/* attn's integer weights, 255 * 2^f: 255 + f*(C1 + f*(C2 + f*C3)) for 0 <= f < 1, minimax of the relative error with
+   the constant fixed (Lawson's weighted least squares); 8.6e-5, or 0.022 of a step. */
 #define WEIGHT_MIN -100.0f
 #define WEIGHT_C0  255.0f
 #define WEIGHT_C1  0x1.62828p+7f

@@ -1,5 +1,5 @@
-/* The invariant walker: recounts everything that pool.c, seq.c and snapshot.c keep up to date. Allocates
-   nothing, so it can run inside the decode trap. */
+/* Checks all invariants: recounts everything that pool.c, seq.c, cut.c and snapshot.c keep up to date. Allocates
+   nothing, so it may run while allocation is forbidden (mem_forbid). */
 #include "kv/kv_internal.h"
 #include "base/status.h"
 
@@ -9,7 +9,7 @@
 
 static const uint32_t ON_FREE_LIST = UINT32_MAX;
 
-/* Counts one reference to `block`, which must be a used slot of class c. */
+/* Counts one reference to `block`, which must be a slot in use of class c. */
 static kvasir_status see(const kv_class *c, const unsigned char *block, int page)
 {
     if (!block) WRONG("page %d is missing", page);
@@ -93,7 +93,7 @@ static kvasir_status see_free(const kv_class *c)
     return KVASIR_OK;
 }
 
-/* Reserved room is there to be written to: the block that holds its first row must be the sequence's own. */
+/* Reserved room will be written to, so the block that holds its first row must be the sequence's own. */
 static kvasir_status check_room(const kv_seq *s)
 {
     int tail = s->length / KV_PAGE_TOKENS;

@@ -1,14 +1,17 @@
 /* The KV cache: what is stored (layout, pure), where (pool of blocks with a hard budget), and for whom (sequences).
 
-   stream: the K or the V rows of one layer. page: 64 tokens of one stream and one kv-head. piece: the K page and the V page of
-   one head of one layer, side by side. block: the pieces of every layer of one group for the same 64 tokens; reference
-   counted, the unit of sharing. Blocks lie in memory in runs: of each piece, those of `run` blocks side by side, so that
-   attention over neighbouring pages reads one long stretch. group: the streams that are kept
-   for the same span of tokens: all (full attention) or the last `window` (sliding window); a model has one or two.
+     stream  the K or the V rows of one layer
+     page    64 tokens of one stream and one kv-head
+     piece   the K page and the V page of one head of one layer, side by side
+     block   the pieces of every layer of one group for the same 64 tokens; reference counted, the unit of sharing
+     run     several blocks in memory: for each piece, those of `run` blocks lie side by side, so that attention over
+             neighbouring pages reads one long stretch
+     group   the streams that are kept for the same span of tokens: all (full attention) or the last `window` (sliding
+             window); a model has one or two
 
-   Each stream has two page formats. An open page holds plain rows (f16, or f32 for the type f32); page 0 of a sequence and the page that
-   is being filled are open. A closed page holds the type's packed form (q8, q4); for f16 and f32 both are the same and
-   a block never changes format. */
+   Each stream has two page formats. An open page holds plain rows (f16, or f32 for the type f32); page 0 of a sequence
+   and the page that is being filled are open. A closed page holds the type's packed form (q8, q4). For f16 and f32 both
+   are the same, so a block never changes its format. */
 #ifndef KVASIR_KV_KV_H
 #define KVASIR_KV_KV_H
 
@@ -36,6 +39,7 @@ typedef enum kv_type {
 
 typedef enum kv_format { KV_OPEN, KV_CLOSED, KV_FORMATS } kv_format;
 
+/* "f16", "q8", ... */
 const char *kv_type_name(kv_type t);
 /* "f16", or "q8:q4" for K and V apart. KVASIR_E_ARGUMENT names the known ones. */
 kvasir_status kv_type_parse(const char *text, kv_type *k, kv_type *v);
@@ -75,50 +79,50 @@ typedef struct kv_layout {
     int *k_stream;     /* layer -> index of its K stream (V follows), -1 without */
 } kv_layout;
 
-/* Computes the layout; everything that allocates, plans or writes KV takes its numbers from here. KVASIR_E_ARGUMENT
-   when a type cannot hold a head size (the message says which types can), KVASIR_E_FORMAT for absurd sizes. Freed
-   by kv_layout_free. */
+/* Computes the layout; everything that allocates, plans or writes KV takes its numbers from here.
+   KVASIR_E_ARGUMENT when a type cannot hold a head size (the message says which types can), KVASIR_E_FORMAT for
+   absurd sizes. Freed by kv_layout_free. */
 kvasir_status kv_layout_make(const kv_layer *layers, int n_layers, kv_type k, kv_type v, kv_layout *out);
-void kv_layout_free(kv_layout *l);
+void kv_layout_free(kv_layout *l); /* frees what kv_layout_make allocated */
 
-bool kv_type_packs(kv_type t); /* closed pages are not as open ones */
+bool kv_type_packs(kv_type t); /* closed pages differ from open ones */
 
 /* Bytes that one page of one head takes. */
 size_t kv_page_bytes(kv_type type, kv_format format, bool is_v, int head_dim);
 /* Pool bytes of one sequence of n tokens that was filled in one go and holds no snapshot, to the byte. */
 uint64_t kv_layout_bytes(const kv_layout *l, int n_tokens);
-/* Bytes of those of its blocks that hold none but the first n_shared tokens: what forks at n_shared that have grown to
-   n tokens all refer to. */
+/* Of these bytes, those of the blocks that hold nothing but tokens below n_shared. Sequences that were forked at
+   n_shared and have grown to n tokens all refer to these blocks. */
 uint64_t kv_layout_shared_bytes(const kv_layout *l, int n_tokens, int n_shared);
-/* The same for one kind of pages, with bytes[format] each: those that a sequence of n tokens keeps of the tokens below
-   `below` (all of them when that is n or more). */
+/* Bytes of one kind of pages, which take bytes[format] each: the pages that a sequence of n tokens keeps of the tokens
+   below `below` (of all its tokens when that is n or more). */
 uint64_t kv_pages_bytes(bool packs, int window, int n_tokens, int below, const size_t bytes[KV_FORMATS]);
-/* Bytes of the pages that a query behind n tokens sees, in the formats that they have then: all of them without a
-   window, those that the window reaches with one. Without the rounding of blocks, which nobody reads. */
+/* Bytes of the pages that a query behind n tokens sees, in the formats that they then have: without a window all pages,
+   with one those that it reaches. Not rounded up to blocks, since nobody reads the padding. */
 uint64_t kv_layout_read_bytes(const kv_layout *l, int n_tokens);
 /* Bytes that one more token of an unbounded stream costs in closed pages, averaged over a page (without windows). */
 double kv_layout_bytes_per_token(const kv_layout *l);
-/* The longest context that a sequence can grow to with kv_layout_bytes within `budget` all the way; KV_MAX_CONTEXT
-   when there is no limit. */
+/* The longest context to which a sequence can grow so that kv_layout_bytes is within `budget` at every length on the
+   way; KV_MAX_CONTEXT when there is no limit. */
 int kv_layout_max_tokens(const kv_layout *l, uint64_t budget);
 
 /* ---- pool.c: blocks ------------------------------------------------------------------------------------------- */
 
 typedef struct kv_pool kv_pool;
 
-/* A pool that never holds more than `budget` bytes of blocks. Address space is reserved, memory is taken as blocks
-   are written and given back when all blocks of a run are free. Used from one thread. */
+/* A pool that never holds more than `budget` bytes of blocks. Address space is reserved. It becomes memory as blocks
+   are written, and goes back to the system when all blocks of a run are free. Used from one thread. */
 kvasir_status kv_pool_create(uint64_t budget, kv_pool **out);
-void kv_pool_free(kv_pool *p); /* all sequences and snapshots must be gone */
-uint64_t kv_pool_budget(const kv_pool *p);
-uint64_t kv_pool_used(const kv_pool *p);
-uint64_t kv_pool_peak(const kv_pool *p);
+void kv_pool_free(kv_pool *p);             /* all sequences and snapshots must be gone */
+uint64_t kv_pool_budget(const kv_pool *p); /* bytes, as created with */
+uint64_t kv_pool_used(const kv_pool *p);   /* bytes of the blocks in use */
+uint64_t kv_pool_peak(const kv_pool *p);   /* the most that have been in use */
 
-/* Walks every table, reference count and free list of the pool and its sequences: KVASIR_E_INTERNAL naming the first
+/* Checks every table, reference count and free list of the pool and its sequences. KVASIR_E_INTERNAL names the first
    thing that is wrong. Runs after every operation in debug builds (KVASIR_DEBUG) and in the fuzzers. */
 kvasir_status kv_check(const kv_pool *p);
 
-/* ---- seq.c: sequences and snapshots --------------------------------------------------------------------------- */
+/* ---- seq.c, cut.c and snapshot.c: sequences and snapshots ---------------------------------------------------- */
 
 typedef struct kv_seq kv_seq;
 typedef struct kv_snapshot kv_snapshot;
@@ -126,14 +130,14 @@ typedef struct kv_snapshot kv_snapshot;
 /* An empty sequence for at most max_tokens tokens. The layout stays alive as long as the sequence. Costs a few bytes
    per possible page until tokens come. */
 kvasir_status kv_seq_create(kv_pool *p, const kv_layout *l, int max_tokens, kv_seq **out);
-void kv_seq_free(kv_seq *s);
+void kv_seq_free(kv_seq *s); /* NULL is fine */
 
-int kv_seq_length(const kv_seq *s);
-int kv_seq_max_tokens(const kv_seq *s);
-uint64_t kv_seq_bytes(const kv_seq *s);        /* of the blocks it refers to, shared ones whole */
-uint64_t kv_seq_bytes_shared(const kv_seq *s); /* of those that others refer to as well */
-/* Of one stream of the layout, counted in the sequence's table: the bytes of its pages, without the rounding of blocks
-   and without snapshots. *n_pages: how many of each head. */
+int kv_seq_length(const kv_seq *s);            /* tokens that are committed */
+int kv_seq_max_tokens(const kv_seq *s);        /* as created with */
+uint64_t kv_seq_bytes(const kv_seq *s);        /* of the blocks that it refers to; shared ones count whole */
+uint64_t kv_seq_bytes_shared(const kv_seq *s); /* of those among them that others refer to as well */
+/* Bytes of the pages of one stream of the layout, counted in the sequence's table, without the rounding of blocks and
+   without snapshots. *n_pages: how many pages of each head. */
 uint64_t kv_seq_stream_bytes(const kv_seq *s, int stream, int *n_pages);
 
 /* Makes room for n tokens after the current length: takes blocks, and copies a block that is shared before it is
@@ -143,33 +147,34 @@ uint64_t kv_seq_stream_bytes(const kv_seq *s, int stream, int *n_pages);
    and its closed block waits beside it (kv_view.closing). */
 kvasir_status kv_seq_reserve(kv_seq *s, int n);
 /* The first n of the reserved tokens have been written, in the formats that kv_seq_view showed: moves the length, gives
-   back the room that is left over, and lets go of window blocks that no query to come can see and no snapshot holds.
-   Where the type packs, n is all that was reserved, or 0: how many tokens come decides what form their pages take.
-   Fails only with KVASIR_E_ARGUMENT, when n is another number. */
+   back the rest of the room, and lets go of window blocks that no later query can see and no snapshot holds. Where the
+   type packs, n must be all that was reserved, or 0, because the number of tokens decides which format their pages
+   have. KVASIR_E_ARGUMENT when n is another number; it fails for no other reason. */
 kvasir_status kv_seq_commit(kv_seq *s, int n);
 
-/* A new sequence with the first `at` tokens (at <= length, nothing reserved), and with the snapshots up to there.
-   Full blocks are shared; the block being filled is copied when one of the two writes to it. *at_kept as for
-   kv_seq_truncate. */
+/* A new sequence with the first `at` tokens (at <= length, nothing reserved) and the snapshots up to there.
+   Full blocks are shared; the block being filled is copied when one of the two writes to it. *at_kept as
+   *n_kept of kv_seq_truncate. */
 kvasir_status kv_seq_fork(const kv_seq *from, int at, kv_seq **out, int *at_kept);
 
-/* Cuts to n tokens; room that was reserved is given back. *n_kept is the length that the sequence then has: n, or
-   less where sliding-window rows before n are gone (or a packed page would have to be opened again): then the
-   nearest snapshot (or page boundary, where rows are not gone) at or before n, at worst 0, and the caller computes
-   the tokens from there again. */
+/* Cuts to n tokens; reserved room is given back. *n_kept is the length that the sequence then has. It is n, unless
+   sliding-window rows before n are gone, or a packed page would have to be opened again. Then it is the length of the
+   nearest snapshot at or before n (or the start of n's page, where its rows are still there), at worst 0, and the
+   caller computes the tokens from there again. */
 kvasir_status kv_seq_truncate(kv_seq *s, int n, int *n_kept);
 
-/* How many of `most` tokens behind the first n (n not less than the present length) may be appended so that cutting to
-   any length from n on will keep exactly that: no page is packed and no window block let go in between. */
+/* How many tokens, at most `most`, may be appended behind the first n so that a later cut to any length from n
+   on keeps exactly that length: no page is packed and no window block is let go of in between. n is at least
+   the present length. */
 int kv_seq_revocable(const kv_seq *s, int n, int most);
 
-/* Keeps what is needed to come back to the present length (window blocks) until the snapshot is freed or the
-   sequence is cut below it. At most `keep` snapshots are held by the sequence; the oldest goes first. With keep 0
-   none is taken and all are freed. */
+/* Keeps what is needed to come back to the present length (window blocks, and the open last page of a type that packs)
+   until the snapshot is freed or the sequence is cut below it. The sequence holds at most `keep` snapshots; the oldest
+   one goes first. With keep 0 none is taken and all are freed. */
 kvasir_status kv_seq_snapshot(kv_seq *s, int keep);
-int kv_seq_n_snapshots(const kv_seq *s);
+int kv_seq_n_snapshots(const kv_seq *s); /* that it holds now */
 
-/* What attention and append see of one layer: pages by absolute number. Valid until the next call that changes the
+/* What attention and append see of one layer: its pages by absolute number. Valid until the next call that changes the
    sequence. block[p] is NULL for window pages that are gone. */
 typedef struct kv_view {
     unsigned char *const *block; /* of the layer's group, by page number */
@@ -178,7 +183,7 @@ typedef struct kv_view {
                                     and becomes full; else NULL */
     const kv_stream *k, *v;
 } kv_view;
-kv_view kv_seq_view(const kv_seq *s, int layer);
+kv_view kv_seq_view(const kv_seq *s, int layer); /* all NULL for a layer without KV */
 
 /* The address of one head's page. */
 static inline void *kv_page(const kv_view *w, const kv_stream *s, int page, int head)

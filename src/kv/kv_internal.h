@@ -1,4 +1,4 @@
-/* What pool.c, seq.c, snapshot.c and check.c share.
+/* What pool.c, seq.c, cut.c, snapshot.c and check.c share.
 
    Rules that always hold between two public calls (kv_check verifies them):
    - A sequence of `length` tokens with room up to token `end` has blocks for exactly the pages from
@@ -18,15 +18,15 @@
 #include "base/checked.h"
 #include "kv/kv.h"
 
-/* All blocks of one size and shape: an address range cut into runs of slots, of which the first `high` have been in use at some
-   time. Within a run, piece by piece, those of its slots lie side by side. */
+/* All blocks of one size and shape: an address range that is cut into runs of slots. The first `high` slots have been
+   in use at some time. Within a run the pieces of its slots lie side by side, one kind of piece after the other. */
 typedef struct kv_class {
     size_t block_bytes, piece_bytes;
     uint32_t run; /* slots */
     uint32_t slots, high, n_free;
     unsigned char *base;
     uint32_t *refs; /* by slot; 0: free */
-    uint32_t *free; /* the free slots below `high`, a heap with the lowest first: so sequences stay together */
+    uint32_t *free; /* the free slots below `high`, a heap with the lowest on top: so sequences stay together */
     uint32_t *seen; /* scratch of kv_check, zero in between */
 } kv_class;
 
@@ -37,7 +37,7 @@ struct kv_pool {
     kv_seq *first; /* of all sequences, newest first */
 };
 
-/* The window blocks (and the open tail of a type that packs) as they were at `length`. */
+/* The window blocks, and the open last page of a type that packs, as they were at `length`. */
 struct kv_snapshot {
     kv_snapshot *older;
     int length;
@@ -87,13 +87,14 @@ static inline int kv_closing_page(bool packs, int n, int end)
 
 /* ---- pool.c */
 
-/* The class of a group's blocks, made when it is new. */
+/* The class of a group's blocks; it is made when it is new. */
 kvasir_status kv_pool_class(kv_pool *p, const kv_group *g, kv_format f, kv_class **out);
-/* Takes a block with one reference. The caller has checked the budget, which makes this infallible: a class
-   has as many slots as the whole budget pays for. The bytes of a block hold anything. */
+/* Takes a block with one reference. It cannot fail, because the caller has checked the budget and a class has as many
+   slots as the whole budget pays for. The contents of the block are undefined. */
 unsigned char *kv_block_take(kv_pool *p, kv_class *c);
-void kv_block_ref(kv_class *c, const unsigned char *block);
-/* Drops a reference; the last one gives the budget back, and the memory where no block of its run is in use. */
+void kv_block_ref(kv_class *c, const unsigned char *block); /* one reference more */
+/* Drops a reference. The last one gives the bytes back to the budget, and the memory to the system when no block of the
+   run is in use. */
 void kv_block_unref(kv_pool *p, kv_class *c, unsigned char *block);
 /* Copies what a block holds into another one of its class. */
 void kv_block_copy(const kv_class *c, unsigned char *to, const unsigned char *from);
@@ -113,14 +114,34 @@ static inline uint32_t kv_block_slot(const kv_class *c, const unsigned char *blo
     return (uint32_t)(at / run) * c->run + (uint32_t)(at % run / c->piece_bytes);
 }
 
+/* ---- seq.c */
+
+/* An empty sequence that the pool does not know of yet. */
+kvasir_status make_seq(kv_pool *p, const kv_layout *l, int max_tokens, kv_seq **out);
+/* Makes the sequence known to its pool; kv_check then looks at it. */
+void link_seq(kv_seq *s);
+/* Frees a sequence that holds no blocks and that the pool does not know of. */
+void free_tables(kv_seq *s);
+/* The class of the block that the table has as a page of group g. */
+static inline kv_class *page_class(const kv_seq *s, int g, int page)
+{
+    return s->class[g][s->closed[page]];
+}
+/* Takes the pages from..end-1 of group g out of the table; those that are not there are skipped. */
+void drop_pages(kv_seq *s, int g, int from, int end);
+/* Gives the pages from..end-1 the format that they have in a sequence of n tokens. */
+void set_formats(kv_seq *s, int from, int end, int n);
+/* Gives up the room that is reserved. */
+void drop_room(kv_seq *s);
+
 /* ---- snapshot.c */
 
 /* The newest snapshot at or before n, or NULL. */
 kv_snapshot *kv_snapshot_find(const kv_seq *s, int n);
-/* A copy of `from` for the sequence `s` (of the same layout and pool), with references of its own; NULL
- * without memory. */
+/* A copy of `from` for the sequence `s` (of the same layout and pool), with references of its own; NULL when
+   out of memory. */
 kv_snapshot *kv_snapshot_copy(const kv_seq *s, const kv_snapshot *from);
-/* Frees those beyond token n. */
+/* Frees the snapshots beyond token n. */
 void kv_snapshots_cut(kv_seq *s, int n);
 /* How many of the sequence's own snapshots hold this block as `page` of group g. */
 uint32_t kv_snapshot_refs(const kv_seq *s, int g, int page, const unsigned char *block);

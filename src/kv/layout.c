@@ -1,5 +1,4 @@
-/* The layout: from what a model says about its layers to bytes. Pure; every number about KV memory comes from
- * here. */
+/* The layout: from what a model says about its layers to bytes. Pure; every number about KV memory comes from here. */
 #include "kv/kv_internal.h"
 #include "base/mem.h"
 #include "base/status.h"
@@ -154,7 +153,8 @@ static kv_stream *add_stream(kv_layout *l, int layer, bool is_v, const kv_layer 
     return s;
 }
 
-/* A layer's streams, as they would lie in a block by itself. A group's piece_bytes become 0 where layers differ. */
+/* Adds a layer's streams, as they lie in a block outside of any run. A group's piece_bytes become 0 where
+   its layers differ. */
 static void add_layer(kv_layout *l, int layer, const kv_layer *in)
 {
     kv_stream *k = add_stream(l, layer, false, in), *v = add_stream(l, layer, true, in);
@@ -170,14 +170,15 @@ static void add_layer(kv_layout *l, int layer, const kv_layer *in)
     }
 }
 
-/* Few blocks are open where full pages are packed: a run would only be memory that nobody needs. */
+/* Where full pages are packed few blocks are open: a run of them would be memory that nobody needs. */
 static int run_of(const kv_layout *l, const kv_group *g, kv_format f)
 {
     if (g->piece_bytes[f] == 0 || (f == KV_OPEN && kv_packs(l))) return 1;
     return max_int(1, (int)min_size(MOST_RUN, RUN_BYTES / g->block_bytes[f]));
 }
 
-/* Rounds the blocks, and draws their pieces apart so that those of a whole run find room between them. */
+/* Rounds the blocks up, and moves their pieces apart: between two of them there must be room for the same piece of the
+   other blocks of a run. */
 static void settle_blocks(kv_layout *l)
 {
     for (int i = 0; i < l->n_groups; i++) {
@@ -274,8 +275,8 @@ double kv_layout_bytes_per_token(const kv_layout *l)
     return 0;
 }
 
-/* What a sequence needs to reach n tokens one by one: the token that fills a page needs its open and its closed block
-   at once. */
+/* The bytes that a sequence needs to reach n tokens one by one. The token that fills a page needs its open and its
+   closed block at once. */
 static uint64_t bytes_to_reach(const kv_layout *l, int n)
 {
     uint64_t bytes = kv_layout_bytes(l, n);
@@ -285,12 +286,11 @@ static uint64_t bytes_to_reach(const kv_layout *l, int n)
     return bytes;
 }
 
-/* The first of the lengths a..b (inclusive) that takes more than `budget`, or b + 1. Between a and b 64 more
-   tokens never take fewer bytes, so the largest of 64 neighbouring lengths grows and can be searched by
-   halving. */
+/* The first length in a..b (inclusive) that takes more than `budget`, or b + 1. Between a and b, 64 more tokens never
+   take fewer bytes. So the largest of 64 neighbouring lengths grows, and can be found by bisection. */
 static int first_over(const kv_layout *l, uint64_t budget, int a, int b)
 {
-    int low = 0, high = (b - a + 1) / KV_PAGE_TOKENS; /* whole runs of 64 lengths; in the end `low` is the first over */
+    int low = 0, high = (b - a + 1) / KV_PAGE_TOKENS; /* whole runs of 64 lengths; `low` ends as the first one over */
     while (low < high) {
         int middle = low + (high - low) / 2, from = a + middle * KV_PAGE_TOKENS;
         bool over = false;
@@ -305,9 +305,9 @@ static int first_over(const kv_layout *l, uint64_t budget, int a, int b)
     return n;
 }
 
-/* A sequence grows through all shorter lengths, so all of them have to fit. The bytes fall only where a
-   window leaves page 0 behind (it is open, its successors may be packed): the range is searched piece by
-   piece between these. */
+/* A sequence grows through all shorter lengths, so all of them have to fit. The bytes fall only where a window
+   leaves page 0 behind (it is open, the pages after it may be packed). Between these lengths the range is searched
+   piece by piece. */
 int kv_layout_max_tokens(const kv_layout *l, uint64_t budget)
 {
     int from = 0;
@@ -316,7 +316,7 @@ int kv_layout_max_tokens(const kv_layout *l, uint64_t budget)
         for (int g = 0; g < l->n_groups; g++) {
             int window = l->group[g].window;
             if (window == 0 || window > KV_MAX_CONTEXT - KV_PAGE_TOKENS) continue;
-            int first_without_page_0 = window + KV_PAGE_TOKENS - 1; /* but reached from where it still is there */
+            int first_without_page_0 = window + KV_PAGE_TOKENS - 1; /* reached from a length that still has it */
             if (first_without_page_0 >= from) to = min_int(to, first_without_page_0);
         }
         int over = first_over(l, budget, from, to);

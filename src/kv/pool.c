@@ -1,11 +1,12 @@
 /* The pool: blocks of a few sizes under one budget. */
 #include "kv/kv_internal.h"
+#include "base/format.h"
 #include "base/mem.h"
 #include "base/status.h"
 
 #include <string.h>
 
-enum { HUGE_FROM = 1 << 21 }; /* bytes of a run: smaller ones would keep much of a 2 MiB page for nothing */
+enum { HUGE_FROM = 1 << 21 }; /* bytes of a run: smaller ones would waste much of a 2 MiB page */
 
 kvasir_status kv_pool_create(uint64_t budget, kv_pool **out)
 {
@@ -54,14 +55,15 @@ uint64_t kv_pool_peak(const kv_pool *p)
     return p->peak;
 }
 
-/* Address space for as many blocks as the budget pays for. The counts are a region as well: for a large
-   budget only the part that is used becomes memory. */
+/* Address space for as many blocks as the budget pays for. The counts are a region as well, so that with a large budget
+   only the part in use becomes memory. */
 static kvasir_status class_create(const kv_pool *p, const kv_class *shape, kv_class **out)
 {
     uint64_t slots = p->budget / shape->block_bytes;
     if (slots > INT32_MAX || slots > SIZE_MAX / 2 / shape->block_bytes) {
-        return fail(KVASIR_E_ARGUMENT, "a KV budget of %llu bytes is too large for blocks of %zu bytes",
-                    (unsigned long long)p->budget, shape->block_bytes);
+        char budget[FORMAT_BYTES], block[FORMAT_BYTES];
+        return fail(KVASIR_E_ARGUMENT, "a KV budget of %s is too large for blocks of %s",
+                    format_size(p->budget, budget), format_size(shape->block_bytes, block));
     }
     kv_class *c = mem_alloc(1, sizeof *c);
     if (!c) return fail_memory(sizeof *c);

@@ -1,5 +1,7 @@
-/* Sequences: block tables over the pool. kv_internal.h has the rules that every function here keeps. */
+/* Sequences: block tables over the pool. How they come back to an earlier length is in cut.c. kv_internal.h has the
+   rules that every function here keeps. */
 #include "kv/kv_internal.h"
+#include "base/format.h"
 #include "base/mem.h"
 #include "base/status.h"
 
@@ -7,7 +9,7 @@
 
 /* ---- making and freeing */
 
-static void link_seq(kv_seq *s)
+void link_seq(kv_seq *s)
 {
     s->next = s->pool->first;
     if (s->next) s->next->prev = s;
@@ -35,15 +37,14 @@ static kvasir_status alloc_tables(kv_seq *s)
     return ok ? KVASIR_OK : fail_memory(pages * (1 + (size_t)s->layout->n_groups * sizeof *s->table[0]));
 }
 
-static void free_tables(kv_seq *s)
+void free_tables(kv_seq *s)
 {
     for (int g = 0; g < s->layout->n_groups; g++) mem_free(s->table[g]);
     mem_free(s->closed);
     mem_free(s);
 }
 
-/* An empty sequence that the pool does not know of yet. */
-static kvasir_status make_seq(kv_pool *p, const kv_layout *l, int max_tokens, kv_seq **out)
+kvasir_status make_seq(kv_pool *p, const kv_layout *l, int max_tokens, kv_seq **out)
 {
     kv_seq *s = mem_alloc(1, sizeof *s);
     if (!s) return fail_memory(sizeof *s);
@@ -75,13 +76,7 @@ kvasir_status kv_seq_create(kv_pool *p, const kv_layout *l, int max_tokens, kv_s
     return kv_done(p);
 }
 
-static kv_class *page_class(const kv_seq *s, int g, int page)
-{
-    return s->class[g][s->closed[page]];
-}
-
-/* Takes the table's pages from..end-1 of group g out; those that are not there are skipped. */
-static void drop_pages(kv_seq *s, int g, int from, int end)
+void drop_pages(kv_seq *s, int g, int from, int end)
 {
     unsigned char **table = s->table[g];
     for (int p = from; table && p < end; p++) {
@@ -121,16 +116,14 @@ int kv_seq_max_tokens(const kv_seq *s)
     return s->max_tokens;
 }
 
-/* Whether anybody but this sequence and its own snapshots refers to the block that it knows as `page` of
- * group g. */
+/* Whether anybody except this sequence and its own snapshots refers to the block that it knows as `page` of group g. */
 static bool foreign(const kv_seq *s, const kv_class *c, int g, int page, const unsigned char *block)
 {
     uint32_t own = kv_snapshot_refs(s, g, page, block) + (s->table[g][page] == block);
     return c->refs[kv_block_slot(c, block)] > own;
 }
 
-/* The bytes of the distinct blocks in the table and in snapshots: all, and those that others refer to as
- * well. */
+/* The bytes of the distinct blocks in the table and in snapshots: of all, and of those that others refer to as well. */
 static void count_bytes(const kv_seq *s, uint64_t *all, uint64_t *shared)
 {
     *all = *shared = 0;
@@ -217,14 +210,13 @@ static void copy_tail(kv_seq *s, int g)
     kv_block_unref(s->pool, c, shared);
 }
 
-/* Pages from..end-1 get the format that they have in a sequence of n tokens. */
-static void set_formats(kv_seq *s, int from, int end, int n)
+void set_formats(kv_seq *s, int from, int end, int n)
 {
     bool packs = kv_packs(s->layout);
     for (int p = from; p < end; p++) s->closed[p] = (unsigned char)kv_page_format(packs, p, n);
 }
 
-/* Bytes of the blocks that room up to `end` takes, nothing being reserved. */
+/* Bytes of the blocks that room up to `end` takes, when nothing is reserved. */
 static uint64_t room_bytes(const kv_seq *s, int g, int end)
 {
     const bool packs = kv_packs(s->layout);
@@ -235,7 +227,7 @@ static uint64_t room_bytes(const kv_seq *s, int g, int end)
     return bytes;
 }
 
-/* Bytes that giving up the reserved room brings. */
+/* Bytes that are freed when the reserved room is given up. */
 static uint64_t reserved_bytes(const kv_seq *s)
 {
     uint64_t bytes = 0;
@@ -246,7 +238,7 @@ static uint64_t reserved_bytes(const kv_seq *s)
     return bytes;
 }
 
-static void drop_room(kv_seq *s)
+void drop_room(kv_seq *s)
 {
     for (int g = 0; g < s->layout->n_groups; g++) {
         drop_closing(s, g);
@@ -282,11 +274,12 @@ kvasir_status kv_seq_reserve(kv_seq *s, int n)
     if (end <= s->end) return kv_done(pool);
     uint64_t need = 0, free;
     for (int g = 0; g < s->layout->n_groups; g++) need += room_bytes(s, g, end);
-    /* Room that was reserved before is taken anew: more tokens may change the form of its pages. */
+    /* Room that was reserved before is taken anew, since more tokens may change the format of its pages. */
     free = pool->budget - pool->used + reserved_bytes(s);
     if (need > free) {
-        return fail(KVASIR_E_MEMORY, "%d more tokens need %llu bytes of KV cache, and %llu of its %llu are free", n,
-                    (unsigned long long)need, (unsigned long long)free, (unsigned long long)pool->budget);
+        char a[FORMAT_BYTES], b[FORMAT_BYTES], c[FORMAT_BYTES];
+        return fail(KVASIR_E_MEMORY, "%d more tokens need %s of KV cache, and %s of its %s are free", n,
+                    format_size(need, a), format_size(free, b), format_size(pool->budget, c));
     }
     drop_room(s);
     take_room(s, end);
@@ -322,125 +315,5 @@ kvasir_status kv_seq_commit(kv_seq *s, int n)
         drop_pages(s, g, kv_pages(length), kv_pages(s->end));
     }
     s->length = s->end = length;
-    return kv_done(s->pool);
-}
-
-/* ---- coming back to an earlier length */
-
-/* Whether the table alone has what a sequence of n tokens (n <= length) holds. */
-static bool table_reaches(const kv_seq *s, int n)
-{
-    for (int g = 0; g < s->layout->n_groups; g++) {
-        int window = s->layout->group[g].window;
-        if (kv_first_page(n, window) != kv_first_page(s->length, window)) return false;
-    }
-    /* A packed page is not opened again, so n must not lie inside one. */
-    return n % KV_PAGE_TOKENS == 0 ||
-           s->closed[n / KV_PAGE_TOKENS] == kv_page_format(kv_packs(s->layout), n / KV_PAGE_TOKENS, n);
-}
-
-/* The length at or before n that can be had, and the snapshot that gives it (NULL: the table does). */
-static int reachable(const kv_seq *s, int n, kv_snapshot **snapshot)
-{
-    int start = n / KV_PAGE_TOKENS * KV_PAGE_TOKENS;
-    *snapshot = NULL;
-    if (table_reaches(s, n)) return n;
-    *snapshot = kv_snapshot_find(s, n);
-    int kept = *snapshot ? (*snapshot)->length : 0;
-    if (kept <= start && table_reaches(s, start)) { /* the start of n's page is at least as near */
-        *snapshot = NULL;
-        return start;
-    }
-    return kept;
-}
-
-int kv_seq_revocable(const kv_seq *s, int n, int most)
-{
-    for (; most > 0; most--) {
-        bool keeps = !kv_packs(s->layout) || n / KV_PAGE_TOKENS == (n + most) / KV_PAGE_TOKENS;
-        for (int g = 0; g < s->layout->n_groups; g++) {
-            int window = s->layout->group[g].window;
-            keeps = keeps && kv_first_page(n, window) == kv_first_page(n + most, window);
-        }
-        if (keeps) return most;
-    }
-    return 0;
-}
-
-static kvasir_status check_cut(const kv_seq *s, int n)
-{
-    if (n >= 0 && n <= s->length) return KVASIR_OK;
-    return fail(KVASIR_E_ARGUMENT, "a sequence of %d tokens cannot be cut to %d", s->length, n);
-}
-
-/* Puts the snapshot's blocks into the table. */
-static void install(kv_seq *s, const kv_snapshot *n)
-{
-    for (int g = 0; g < s->layout->n_groups; g++) {
-        for (int p = n->first[g]; p < n->end[g]; p++) {
-            unsigned char *block = n->block[g][p - n->first[g]];
-            kv_block_ref(kv_snapshot_class(s, n, g, p), block);
-            drop_pages(s, g, p, p + 1);
-            s->table[g][p] = block;
-        }
-    }
-}
-
-kvasir_status kv_seq_truncate(kv_seq *s, int n, int *n_kept)
-{
-    TRY(check_cut(s, n));
-    drop_room(s);
-    kv_snapshot *snapshot;
-    int kept = reachable(s, n, &snapshot), end = kv_pages(s->end);
-    for (int g = 0; g < s->layout->n_groups; g++) drop_pages(s, g, kv_pages(kept), end);
-    if (snapshot) install(s, snapshot);
-    s->length = s->end = kept;
-    set_formats(s, kept / KV_PAGE_TOKENS, end, kept);
-    kv_snapshots_cut(s, kept);
-    *n_kept = kept;
-    return kv_done(s->pool);
-}
-
-/* Refers to the blocks that `from` has for its first `s->length` tokens. */
-static void share_pages(kv_seq *s, const kv_seq *from, const kv_snapshot *snapshot)
-{
-    for (int g = 0; g < s->layout->n_groups; g++) {
-        for (int p = kv_first_page(s->length, s->layout->group[g].window); p < kv_pages(s->length); p++) {
-            bool kept = snapshot && p >= snapshot->first[g] && p < snapshot->end[g];
-            s->table[g][p] = kept ? snapshot->block[g][p - snapshot->first[g]] : from->table[g][p];
-            kv_block_ref(page_class(s, g, p), s->table[g][p]);
-        }
-    }
-}
-
-kvasir_status kv_seq_fork(const kv_seq *from, int at, kv_seq **out, int *at_kept)
-{
-    TRY(check_cut(from, at));
-    if (from->end > from->length) {
-        return fail(KVASIR_E_ARGUMENT, "a sequence with %d tokens reserved but not committed cannot be forked",
-                    from->end - from->length);
-    }
-    kv_snapshot *snapshot;
-    kv_seq *s;
-    int kept = reachable(from, at, &snapshot);
-    TRY(make_seq(from->pool, from->layout, from->max_tokens, &s));
-    kv_snapshot **link = &s->newest;
-    for (const kv_snapshot *n = from->newest; n; n = n->older) {
-        if (n->length > kept) continue;
-        *link = kv_snapshot_copy(s, n);
-        if (!*link) {
-            kv_snapshots_cut(s, -1);
-            free_tables(s);
-            return fail_memory(sizeof *n);
-        }
-        link = &(*link)->older;
-        s->n_snapshots++;
-    }
-    s->length = s->end = kept;
-    set_formats(s, 0, kv_pages(kept), kept);
-    share_pages(s, from, snapshot);
-    link_seq(s);
-    *out = s;
-    *at_kept = kept;
     return kv_done(s->pool);
 }

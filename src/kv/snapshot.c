@@ -1,4 +1,4 @@
-/* Snapshots of a sequence: references to the blocks that the sequence itself will let go of or pack. */
+/* Snapshots of a sequence: references to blocks that the sequence itself will let go of or pack. */
 #include "kv/kv_internal.h"
 #include "base/mem.h"
 #include "base/status.h"
@@ -90,8 +90,8 @@ static void drop_oldest(kv_seq *s, int keep)
     }
 }
 
-/* Window groups: all pages that the sequence holds now. A full group keeps its pages anyway, but one that
-   packs will replace the open page that the snapshot ends in. */
+/* Takes a snapshot. Of a window group it holds all pages that the sequence holds now. A full group keeps its pages
+   anyway; but if it packs, it will replace the open page in which the snapshot ends. */
 static kv_snapshot *take(const kv_seq *s)
 {
     const kv_layout *l = s->layout;

@@ -1,5 +1,5 @@
-/* Finding tensors and checking them against the hyperparameters. Nothing is read here; the list of bindings says what
-   load.c has to read and where it goes. */
+/* Finds tensors and checks them against the hyperparameters. Nothing is read here; the list of bindings tells load.c
+   what to read and where it goes. */
 #include "model/bind.h"
 
 #include "base/checked.h"
@@ -194,7 +194,7 @@ uint64_t weights_step_bytes(const weights *w)
         const binding *b = &w->bindings[i];
         if (b->matrix)
             bytes += (uint64_t)(b->n > 1 ? w->h.n_expert_used : 1) * matrix_bytes(b->matrix);
-        else if (b->vector != &w->rope_freqs) /* read when loading */
+        else if (b->vector != &w->rope_freqs) /* read when the weights are loaded */
             bytes += (uint64_t)b->tensor->shape[0] * sizeof(float);
     }
     return bytes;

@@ -32,7 +32,8 @@ void block_attend(const weights *w, int il, step *s, op *t)
         .k_norm = l->k_norm,
         .eps = h->eps,
     };
-    /* Here, because everybody has asked for the flag since, and before the next layer a barrier follows. */
+    /* The flag is set here because every thread has read it since it was last set, and a barrier follows before
+       the next layer. */
     if (t->tid == 0) s->stop = s->cancelled && s->cancelled(s->engine);
     step_trace(w, il, s, t);
     op_append(t, &sh, items, s->n_items, s->q, s->ld_q, s->k, s->v, s->ld_kv, &s->room);

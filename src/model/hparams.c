@@ -30,8 +30,8 @@ static kvasir_status read_float(const gguf *g, const hparams *h, const char *nam
     return gguf_get_f32(g, key_of(h, name, key), required, min, max, out);
 }
 
-/* A count that may be given once or per layer. Per-layer values must agree: layers of different widths belong to
-   families of their own. */
+/* A count that is given once or for each layer. The values of all layers must agree: layers of different widths belong
+   to families of their own. */
 static kvasir_status read_uniform(const gguf *g, const hparams *h, const char *name, bool required, int min, int max,
                                   int *out)
 {

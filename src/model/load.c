@@ -1,6 +1,6 @@
-/* Reading weights into their packed form. The unit of work is a piece: some panels of one matrix, about a quarter
-   MiB of file; each thread reads its piece into a buffer of its own and packs from there, so the memory needed is
-   one copy of the weights and a buffer per thread. */
+/* Reads weights into their packed form. The unit of work is a piece: some panels of one matrix, about a quarter MiB of
+   file. Each thread reads its piece into a buffer of its own and packs from there. So the memory needed is one copy of
+   the weights and a buffer for each thread. */
 #include "base/checked.h"
 #include "base/clock.h"
 #include "model/bind.h"
@@ -96,7 +96,7 @@ static kvasir_status load_vector(const binding *b, unsigned char *to, unsigned c
     return KVASIR_OK;
 }
 
-/* Gives every binding its place in the region; vectors, which are small, are read at once. */
+/* Gives every binding its place in the region. Vectors, which are small, are read at once. */
 static kvasir_status place(weights *w, unsigned char *buffer)
 {
     unsigned char *at = w->region;

@@ -1,5 +1,5 @@
-/* A model: hyperparameters from the header, weights bound to tensors and packed, and one forward function per
-   architecture family. */
+/* A model: hyperparameters from the header, weights bound to tensors and packed, and one forward function
+   per architecture family. */
 #ifndef KVASIR_MODEL_MODEL_H
 #define KVASIR_MODEL_MODEL_H
 
@@ -22,7 +22,7 @@ enum {
 typedef struct arch arch;
 typedef struct binder binder;
 
-/* How positions turn the heads: see rope.c. */
+/* How a head is rotated by its position: see rope.c. */
 typedef struct rope_params {
     int n_rot;
     bool pairs;         /* interleaved pairs instead of halves */
@@ -66,7 +66,7 @@ typedef struct weights {
     layer *layers;
     double *inv_freq, *inv_freq_window; /* n_rot/2 each */
     float rope_magnitude, rope_magnitude_window;
-    bool has_raw; /* some matrix is kept in its file's form */
+    bool has_raw; /* some matrix is kept in the form of the file */
     arena memory; /* layers, bindings, frequencies */
     struct binding *bindings;
     int n_bindings;
@@ -87,7 +87,7 @@ typedef struct step {
     size_t ld_logits;
     bool (*cancelled)(void *engine);
     void *engine;
-    /* drawn once by step_layout */
+    /* laid out once by step_layout */
     size_t ld_x, ld_q, ld_kv;
     float *x, *y, *q, *k, *v; /* y: rows like x */
     acts h, att, ff;
@@ -108,11 +108,11 @@ typedef struct step {
     long v_overflows;  /* values of V that are beyond f16's range, where pages hold f16 */
 } step;
 
-/* Draws the step's buffers: with base NULL returns the bytes needed, else sets the pointers into base (64-byte
-   aligned) . */
+/* Lays out the step's buffers. With base NULL returns the bytes needed, else sets the pointers into
+   base (64-byte aligned). */
 size_t step_layout(step *s, const weights *w, int max_rows, int n_threads, unsigned char *base);
 
-/* What op_limits a model needs. */
+/* The op_limits that a model needs. */
 op_limits model_limits(const weights *w, int max_rows);
 
 /* What an engine allocates for the steps of one model. */
@@ -122,6 +122,7 @@ typedef struct step_workspace {
     size_t bytes;                     /* step_bytes and all scratch */
     size_t logits_bytes, items;       /* items: attn_items */
 } step_workspace;
+/* Fills *out. */
 void step_workspace_of(const weights *w, int max_batch, int max_logits, int n_threads, step_workspace *out);
 
 /* ---- architectures ---------------------------------------------------------------------------------------------- */
@@ -138,38 +139,38 @@ struct arch {
 
 extern const arch arch_llama, arch_qwen2, arch_qwen3, arch_qwen3moe, arch_gemma3;
 
-/* NULL for a name without a row in the table. arch_names fills a text "gemma3, llama, ..." . */
+/* The row of the table with this name, or NULL. arch_names fills `to` with a text such as "gemma3, llama, ...". */
 const arch *arch_find(const char *name, size_t n);
 const char *arch_names(char *to, size_t room);
 
-/* ---- hparams.c, bind.c, load.c, rope.c, blocks.c ------------------------------------------------------------------- */
+/* ---- hparams.c, bind.c, load.c, rope.c, blocks.c ----------------------------------------------------------------- */
 
 /* Reads the keys that all families share, then the family's own. KVASIR_E_UNSUPPORTED names an unknown architecture
    and the known ones; KVASIR_E_FORMAT names the key that is missing or absurd. */
 kvasir_status hparams_read(const gguf *g, hparams *h);
-/* One KV row description per layer, for kv_layout_make. `out` has n_layer entries. */
+/* Describes each layer's KV for kv_layout_make. `out` has n_layer entries. */
 void hparams_kv(const hparams *h, kv_layer *out);
 
 /* Finds every tensor and checks type and shape; reads no tensor data. Freed by weights_free. */
 kvasir_status weights_bind(const gguf *g, const hparams *h, weights *w);
 /* Bytes that the packed weights will take. */
 size_t weights_bytes(const weights *w);
-/* Bytes of them that a step of one token reads: all matrices (of routed experts those that one token uses), the
+/* Of these, the bytes that a step of one token reads: all matrices (of routed experts those that one token uses), the
    vectors, and one row of the embedding. */
 uint64_t weights_step_bytes(const weights *w);
 /* Reads and packs everything with the team. `progress` is called on the calling thread and may cancel. */
 kvasir_status weights_load(weights *w, team *t, kvasir_progress_fn progress, void *user);
-void weights_free(weights *w);
-/* The type of the first matrix that is kept in its file's form, NULL where there is none. */
+void weights_free(weights *w); /* frees what weights_bind and weights_load allocated */
+/* The type of the first matrix that is kept in the form of the file; NULL where there is none. */
 const char *weights_raw_type(const weights *w);
 
-/* Used by the families' bind functions. The name is a format with the layer number. Optional tensors that are
+/* Used by the families' bind functions. The name is a format that takes the layer number. Optional tensors that are
    absent leave NULL, or rows == 0. */
 kvasir_status bind_vector(binder *b, const float **to, int n, bool required, const char *name, int il);
 kvasir_status bind_matrix(binder *b, matrix *to, int rows, int k, bool required, const char *name, int il);
 kvasir_status bind_experts(binder *b, matrix_stack *to, int n, int rows, int k, const char *name, int il);
-/* attn_norm, q, k, v (with optional biases), output, ffn_norm and the dense feed-forward, as most families name
-   them. */
+/* attn_norm, q, k, v (with optional biases), output, ffn_norm and the dense feed-forward, as most
+   families name them. */
 kvasir_status bind_attention(binder *b, weights *w, int il);
 kvasir_status bind_dense(binder *b, weights *w, int il);
 /* RMS norms of q's and k's heads; ffn_norm, router and expert stacks (softmax over all, chosen ones normalised). */
@@ -192,7 +193,7 @@ void step_trace_attention(const weights *w, int il, step *s, op *t);
 
 /* Pieces of forward functions, which end when s->stop is set. */
 /* q, k, v = W h (+ b) */
-void block_qkv(const layer *l, step *s, op *t);
+void block_qkv(const layer *l, step *s, op *t); /* q, k, v = W h (+ b) */
 /* Rotates, appends to the KV cache, attends: s->att. */
 void block_attend(const weights *w, int il, step *s, op *t);
 /* x += W att, or y = W att for families with a norm behind the sublayer. */

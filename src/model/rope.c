@@ -1,11 +1,11 @@
 /* Rotary position embedding: the angle of pair i at position p is p * inv_freq[i].
    Linear scaling and NTK-by-parts (YaRN, Peng et al. 2023, section 3.2 and appendix A) are linear in the position, so
-   they are settled once per frequency, in double. */
+   they are computed once for each frequency, in double. */
 #include "model/model.h"
 
 #include <math.h>
 
-/* The pair whose wavelength makes `turns` turns over the original context. */
+/* The pair whose wave makes `turns` turns over the original context. */
 static double turning_pair(const rope_params *p, double turns)
 {
     return p->n_rot * log(p->n_ctx_orig / (turns * 2 * M_PI)) / (2 * log((double)p->base));

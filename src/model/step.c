@@ -4,7 +4,7 @@
 
 enum { LOGIT_PARTS = 16 };
 
-/* Reads the rows of the embedding that the step's tokens name, and makes the rope tables. */
+/* Reads the embedding rows of the step's tokens, and makes the rope tables. */
 static void embed(const weights *w, step *s, op *t)
 {
     const gguf_tensor *e = w->embedding;
@@ -23,7 +23,7 @@ static void embed(const weights *w, step *s, op *t)
     for (int i = t->tid; i < s->n_rows; i += t->n_threads) {
         kvasir_status status =
             file_read(e->file, e->offset + (uint64_t)s->ids[i] * e->row_bytes, raw, (size_t)e->row_bytes);
-        if (status != KVASIR_OK) { /* whichever thread comes last is heard; any of them is true */
+        if (status != KVASIR_OK) { /* the last failure is kept; any of them will do */
             __atomic_store_n(&s->status, status, __ATOMIC_RELAXED);
             continue;
         }

@@ -1,10 +1,11 @@
-/* The buffers of a step: drawn first, filled later, so that their size is known before anything is loaded. */
+/* The buffers of a step. They are laid out before they are allocated, so that their size is known before
+   anything is loaded. */
 #include "base/checked.h"
 #include "model/model.h"
 
 enum { BUFFER_ALIGN = 64, LD_UNIT = ACT_BLOCK, PARTIAL_TOKENS = 1 << 17, PARTIAL_ROWS = 4, PAGE_BYTES = 4096 };
 
-/* Draws first, fills later: with base NULL only the size grows. */
+/* Lays buffers out one behind the other. With base NULL only the size grows. */
 typedef struct drawing {
     unsigned char *base;
     size_t used;

@@ -1,17 +1,16 @@
 /* Attention over KV pages. Two ways to share the work, one order of summation (kernels/attn.h):
-   - prefill: a unit is one kv-head and a block of query rows; it walks the pages span by span and merges as
-   it goes;
-   - decoding at depth: a unit is one kv-head and one span of pages; the partial states are merged in order
-   afterwards. */
+   - prefill: a unit is one kv-head and a block of query rows; it walks the pages span by span and merges as it goes;
+   - decoding at depth: a unit is one kv-head and one span of pages; the partial states are merged
+     in order afterwards. */
+#include "ops/attention.h"
 #include "base/checked.h"
-#include "base/finite.h"
 #include "ops/linear.h"
 #include "ops/ops.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { PAGE = KV_PAGE, SPAN_TOKENS = OPS_SPAN_PAGES * KV_PAGE, FEW_ROWS = 16, SCRATCH_ALIGN = 64 };
+enum { SPAN_TOKENS = OPS_SPAN_PAGES * KV_PAGE, FEW_ROWS = 16, SCRATCH_ALIGN = 64 };
 
 /* A set of queries with their states: rows of one kv-head's group, one behind the other. */
 typedef struct queries {
@@ -46,28 +45,6 @@ static void *take(unsigned char **at, size_t bytes)
     void *p = *at;
     *at += align_up(bytes, SCRATCH_ALIGN);
     return p;
-}
-
-static bool packs(const op_stream *s)
-{
-    return attn_is_packed(s->format[OP_CLOSED]);
-}
-
-static bool rotates(const op_stream *s)
-{
-    return s->format[OP_CLOSED] == ATTN_Q4;
-}
-
-/* Pages 0 and a query's own are open: only queries behind them meet closed ones, and need integers. */
-static bool meets_closed(const op_stream *k, int pos)
-{
-    return packs(k) && pos / PAGE > 1;
-}
-
-/* A row's query heads as integers. */
-static act_block *query_blocks(const attn_shape *sh, const attn_room *room, int row, int head)
-{
-    return room->qi + ((size_t)row * (size_t)sh->n_head + (size_t)head) * (size_t)attn_blocks(sh->head_dim);
 }
 
 /* Lays the arrays out in the thread's scratch and copies rows row..row+n_rows-1 of the item. */
@@ -129,9 +106,7 @@ static void *step_page(const attn_shape *sh, const attn_item *it, const attn_roo
     return room->open + ((index * (size_t)sh->n_head_kv + (size_t)head_kv) * 2 + is_v) * bytes;
 }
 
-/* A page as the queries in it see it (own), or those that come later. */
-static attn_page page_of(const attn_shape *sh, const attn_item *it, const attn_room *room, int page, int head_kv,
-                         bool own)
+attn_page page_of(const attn_shape *sh, const attn_item *it, const attn_room *room, int page, int head_kv, bool own)
 {
     const op_pages *p = &it->pages;
     const bool closes = p->closing && page == it->pos0 / PAGE;
@@ -148,7 +123,8 @@ static attn_page page_of(const attn_shape *sh, const attn_item *it, const attn_r
     return out;
 }
 
-/* Sets what the queries see of a page: those in it (own), those after it, or both. Whether any sees anything. */
+/* Sets what the queries see of a page: those that lie in it (own), those after it (later), or both. Returns whether any
+   of them sees anything. */
 static bool look(const attn_shape *sh, const queries *u, int page, bool own, bool later, attn_queries *a)
 {
     const int last = u->first_pos + u->n / u->group - 1;
@@ -192,8 +168,8 @@ static int span_start(const attn_shape *sh, int span, int pos)
     return max_int(span * OPS_SPAN_PAGES, first_visible(sh, pos) / PAGE);
 }
 
-/* Names, for fetching, what comes after a page: the next one of its head, or where the thread is through with its span
-   the first one of the unit that it will most likely take. A page that nobody has fetched costs more than three. */
+/* Says which page to fetch next. This is the next page of the head; or, at the end of a span, the first page of the
+   unit that this thread will most likely take. A page that was not fetched takes more than three times as long. */
 static void name_next(const op *t, const attn_shape *sh, const attn_item *it, const attn_room *room, const cut *c,
                       const queries *u, int head_kv, int page, attn_page *p)
 {
@@ -211,7 +187,7 @@ static void name_next(const op *t, const attn_shape *sh, const attn_item *it, co
     p->next_v = n.v;
 }
 
-/* What the means of pages from..to-1, all closed and within a span, give to the scores. */
+/* What the means of the pages from..to-1 add to the scores. All of them are closed and within one span. */
 static void span_means(const op *t, const attn_shape *sh, const attn_item *it, const attn_room *room, int head_kv,
                        const queries *u, int from, int to)
 {
@@ -257,13 +233,13 @@ static void fold_span(const op *t, const attn_shape *sh, const attn_item *it, co
     }
 }
 
-/* Heads of whole blocks are quantised as they are finished. */
+/* Whether heads are quantised as soon as they are finished: those of whole blocks are. */
 static bool by_head(const attn_shape *sh, const acts *out)
 {
     return out->q && sh->head_dim % ACT_BLOCK == 0;
 }
 
-/* n heads from `head` on of some rows. */
+/* Quantises n heads from `head` on, of some rows. */
 static void quantise_heads(const op *t, const attn_shape *sh, int row, int rows, int head, int n, acts *out)
 {
     const size_t at = (size_t)row * out->ld + (size_t)head * (size_t)sh->head_dim, ldq = out->ld / ACT_BLOCK;
@@ -271,7 +247,7 @@ static void quantise_heads(const op *t, const attn_shape *sh, int row, int rows,
         t->kernels->linear.quantise(out->x + at, out->ld, rows, n * sh->head_dim, out->q + at / ACT_BLOCK, ldq);
 }
 
-/* n heads of a row from `head` on, whose states are in a row. */
+/* Finishes n heads of a row from `head` on, whose states lie one behind the other. */
 static void write_heads(const op *t, const attn_shape *sh, const float *m, const float *s, const float *o, bool rotated,
                         int row, int head, int n, acts *out)
 {
@@ -304,7 +280,8 @@ static void attend_block(const op *t, const attn_shape *sh, const attn_item *it,
     quantise_heads(t, sh, it->row0 + row, n_rows, head_kv * u.group, u.group, out);
 }
 
-/* One span for all rows of an item, into the partial results from entry `at` on: [row][head of the group]. */
+/* One span for all rows of an item. Its states go into the partial results from entry `at` on: [row][head
+   of the group]. */
 static void attend_span(const op *t, const attn_shape *sh, const attn_item *it, const cut *c, int head_kv, int span,
                         const float *q, size_t ld, const attn_room *p, int at)
 {
@@ -365,8 +342,8 @@ static void merge_spans(const op *t, const attn_shape *sh, const attn_item *it, 
     write_heads(t, sh, &m, &s, o, rotates(&it->pages.v), it->row0 + row, head, 1, out);
 }
 
-/* Merges every item that was cut by span; the cuts come out as they did when the work was shared out. Each thread has a run
-   of heads, the next row's after one row's. */
+/* Merges every item that was cut by span. The cuts are computed again, and come out as they did when the work was
+   shared out. Each thread has one run of heads; the heads of a row follow those of the row before it. */
 static void merge_items(const op *t, const attn_shape *sh, const attn_item *items, int n_items, const attn_room *p,
                         acts *out)
 {
@@ -403,115 +380,4 @@ void op_attend(op *t, const attn_shape *sh, const attn_item *items, int n_items,
         team_barrier(t->team);
     }
     if (!by_head(sh, out)) op_quantise(t, out, n_items ? items[n_items - 1].row0 + items[n_items - 1].n : 0);
-}
-
-/* Norm, rope and scale of one row's query heads of a group. */
-static void prepare_queries(const op *t, const attn_shape *sh, const attn_item *it, float *q, const float *cs)
-{
-    const vec_kernels *vec = &t->kernels->vec;
-    const int d = sh->head_dim, group = sh->n_head / sh->n_head_kv;
-    for (int g = 0; sh->q_norm && g < group; g++) vec->rmsnorm(q + g * d, sh->q_norm, sh->eps, d, q + g * d);
-    if (sh->n_rot > 0) (sh->rope_pairs ? vec->rope_pairs : vec->rope_half)(q, group, d, sh->n_rot, cs);
-    vec->scale(q, sh->scale, group * d);
-    for (int g = 0; rotates(&it->pages.k) && g < group; g++) vec->hadamard(q + g * d, d);
-}
-
-/* n rows' query heads of a group as integers; a head that is not whole blocks is padded with zeros. */
-static void quantise_queries(const op *t, const attn_shape *sh, int row, int n, int head, const float *q, size_t ld,
-                             const attn_room *room)
-{
-    const int d = sh->head_dim, group = sh->n_head / sh->n_head_kv, blocks = attn_blocks(d);
-    const linear_kernels *linear = &t->kernels->linear;
-    float padded[ATTN_MAX_DIM];
-    if (d % ACT_BLOCK == 0) {
-        linear->quantise(q, ld, n, group * d, query_blocks(sh, room, row, head), (size_t)(sh->n_head * blocks));
-        return;
-    }
-    for (int i = 0; i < n * group; i++) {
-        memset(padded, 0, sizeof padded);
-        memcpy(padded, q + (size_t)(i / group) * ld + i % group * d, (size_t)d * sizeof *q);
-        linear->quantise(padded, 0, 1, blocks * ACT_BLOCK, query_blocks(sh, room, row + i / group, head + i % group),
-                         0);
-    }
-}
-
-static void prepare_key(const op *t, const attn_shape *sh, const attn_item *it, float *k, const float *cs)
-{
-    const vec_kernels *vec = &t->kernels->vec;
-    if (sh->k_norm) vec->rmsnorm(k, sh->k_norm, sh->eps, sh->head_dim, k);
-    if (sh->n_rot > 0) (sh->rope_pairs ? vec->rope_pairs : vec->rope_half)(k, 1, sh->head_dim, sh->n_rot, cs);
-    if (rotates(&it->pages.k)) vec->hadamard(k, sh->head_dim);
-}
-
-/* One stream's full open page in its closed form; where only the other stream packs, the form is the same. */
-static void close_page(const op_stream *s, void (*pack)(attn_format, const uint16_t *, int, void *), const void *open,
-                       int head_dim, void *closed)
-{
-    if (packs(s))
-        pack(s->format[OP_CLOSED], open, head_dim, closed);
-    else
-        memcpy(closed, open, s->page_bytes[OP_CLOSED]);
-}
-
-/* Scores against NaN, and rounding to integers, hide what is not a number: here it would be seen last. */
-static void watch_numbers(const attn_shape *sh, const attn_room *room, attn_format v_format, int n, const float *q,
-                          size_t ld_q, const float *k, const float *v, size_t ld_kv)
-{
-    const int d = sh->head_dim, group = sh->n_head / sh->n_head_kv;
-    bool finite = true;
-    int beyond = 0;
-    for (int i = 0; i < n; i++, q += ld_q, k += ld_kv, v += ld_kv) {
-        finite = is_finite(q, group * d) && is_finite(k, d) && is_finite(v, d) && finite;
-        if (v_format == ATTN_F16) beyond += beyond_f16(v, d);
-    }
-    if (!finite && room->not_finite) __atomic_store_n(room->not_finite, true, __ATOMIC_RELAXED);
-    if (beyond && room->v_overflows) __atomic_fetch_add(room->v_overflows, beyond, __ATOMIC_RELAXED);
-}
-
-/* Rows row..row+n-1 of an item, which lie in one page, for one kv-head and its group of query heads. */
-static void append_piece(const op *t, const attn_shape *sh, const attn_item *it, int head_kv, int row, int n, float *q,
-                         size_t ld_q, float *k, float *v, size_t ld_kv, const attn_room *room)
-{
-    const attn_kernels *attn = &t->kernels->attn;
-    const int d = sh->head_dim, group = sh->n_head / sh->n_head_kv, pos = it->pos0 + row, first = it->row0 + row;
-    const int page = pos / PAGE;
-    const op_pages *p = &it->pages;
-    float *qh = q + (size_t)first * ld_q + (size_t)(head_kv * group) * (size_t)d;
-    float *kh = k + (size_t)first * ld_kv + (size_t)head_kv * (size_t)d;
-    float *vh = v + (size_t)first * ld_kv + (size_t)head_kv * (size_t)d;
-    for (int i = 0; i < n; i++) {
-        const float *cs = sh->rope + (size_t)(first + i) * (size_t)sh->n_rot;
-        prepare_queries(t, sh, it, qh + (size_t)i * ld_q, cs);
-        prepare_key(t, sh, it, kh + (size_t)i * ld_kv, cs);
-        if (rotates(&p->v)) t->kernels->vec.hadamard(vh + (size_t)i * ld_kv, d);
-    }
-    if (meets_closed(&p->k, pos)) quantise_queries(t, sh, first, n, head_kv * group, qh, ld_q, room);
-    attn_page open = page_of(sh, it, room, page, head_kv, true);
-    watch_numbers(sh, room, open.v_format, n, qh, ld_q, kh, vh, ld_kv);
-    attn->append_k(open.k_format, kh, ld_kv, n, pos % PAGE, d, (void *)open.k);
-    attn->append_v(open.v_format, vh, ld_kv, n, pos % PAGE, d, (void *)open.v);
-    if (p->closed[page] || (p->closing && page == it->pos0 / PAGE && (pos + n) % PAGE == 0)) {
-        attn_page closed = page_of(sh, it, room, page, head_kv, false);
-        close_page(&p->k, attn->close_k, open.k, d, (void *)closed.k);
-        close_page(&p->v, attn->close_v, open.v, d, (void *)closed.v);
-    }
-}
-
-void op_append(op *t, const attn_shape *sh, const attn_item *items, int n_items, float *q, size_t ld_q, float *k,
-               float *v, size_t ld_kv, const attn_room *room)
-{
-    int base = 0, unit = team_next(t->team);
-    for (int i = 0; i < n_items; i++) {
-        const attn_item *it = &items[i];
-        int first_page = it->pos0 / PAGE, pages = (it->pos0 + it->n - 1) / PAGE - first_page + 1;
-        int units = pages * sh->n_head_kv;
-        for (; unit < base + units; unit = team_next(t->team)) {
-            int page = first_page + (unit - base) / sh->n_head_kv;
-            int from = max_int(page * PAGE, it->pos0), to = min_int((page + 1) * PAGE, it->pos0 + it->n);
-            append_piece(t, sh, it, (unit - base) % sh->n_head_kv, from - it->pos0, to - from, q, ld_q, k, v, ld_kv,
-                         room);
-        }
-        base += units;
-    }
-    team_barrier(t->team);
 }

@@ -1,4 +1,4 @@
-/* The machine's limits and the kernels beside them. Here is how it is measured, and the limits. */
+/* Measures the machine's limits, and the kernels beside them. This file has the way of measuring and the limits. */
 #include "ops/bench_internal.h"
 
 #include "base/checked.h"
@@ -17,7 +17,7 @@ enum {
     FILL = 0x3a,           /* 0x3a3a is 0.78 as f16: valid scales, keys and values */
     ALIGN = 4096
 };
-/* A batch is long beside the waking of the team's threads and short beside the scheduler's slices. */
+/* A batch is long compared with waking the team's threads, and short compared with the scheduler's time slices. */
 static const double batch_seconds = 3e-4, team_batch_seconds = 2e-3;
 static const size_t least_memory = (size_t)64 << 20, most_memory = (size_t)1 << 30;
 
@@ -29,9 +29,9 @@ static void take_tiles(void *arg, int tid)
     for (int i = team_next(t->team); i < t->count; i = team_next(t->team)) t->run(t, t->first + (size_t)i, tid);
 }
 
-/* Best seconds for one of t->count, where region(t) does all of them. `one` is about what one takes alone:
-   from it comes the length of a batch, which waiting for a thread that another program has pushed aside must
-   not decide. */
+/* The best seconds for one of t->count tiles, where region(t) does all of them. `one` is roughly what a tile takes
+   alone; it gives the length of a batch. A time that the team took must not give it, since the team may have waited for
+   a thread that another program had pushed aside. */
 static double best_seconds(tiles *t, void (*region)(void *arg, int tid), double one)
 {
     int n = team_size(t->team);

@@ -10,8 +10,8 @@
    of kernels. Every row goes to on_row as soon as it is known, the limits first. */
 kvasir_status bench_run(team *all, cpu_level level, double seconds, kvasir_bench_fn on_row, void *user);
 
-/* Bytes per second that the team, or one of its threads where others use the machine too, reads from memory at best;
-   measured for about `seconds`. */
+/* The best rate, in bytes per second, at which the team reads from memory, or one of its threads where that is faster
+   because others use the machine, too. Measured for about `seconds`. */
 kvasir_status bench_read(team *all, cpu_level level, double seconds, double *bytes_per_s);
 
 #endif

@@ -1,4 +1,4 @@
-/* Each kernel beside the limit that bounds it. */
+/* Measures each kernel beside the limit that bounds it. */
 #include "ops/bench_internal.h"
 
 #include <stdio.h>
@@ -12,7 +12,7 @@ enum {
     FEW_QUERIES = 64,
     MEANS = 16, /* pages whose means are looked at together */
     DECODE_PAGES = 16,
-    CACHED_PAGES = 4 /* K and V of them stay in the second cache */
+    CACHED_PAGES = 4 /* pages whose K and V stay in the second cache */
 };
 
 static float *out_of(const tiles *t, int tid)
@@ -117,7 +117,7 @@ static bool is_turned(const tiles *t)
     return t->b->kernels.attn.turn && t->queries >= ATTN_TURN_FROM && attn_is_packed(t->format);
 }
 
-/* What the means of n_pages pages give to the scores. */
+/* What the means of n_pages pages add to the scores. */
 static void find_means(const tiles *t, const unsigned char *pages, int n_pages, int tid, float *start)
 {
     const void *k[MEANS];
@@ -125,8 +125,7 @@ static void find_means(const tiles *t, const unsigned char *pages, int n_pages, 
     t->b->kernels.attn.means(turned_of(t, tid), t->queries, t->dim, t->format, k, n_pages, start);
 }
 
-/* The queries over a run of pages. The state that they leave is the next tile's start: it only has to be
- * finite. */
+/* The queries over a run of pages. The state that they leave is the next tile's start: it only has to be finite. */
 static void attend(const tiles *t, const unsigned char *pages, int n_pages, int tid)
 {
     static const uint8_t lo[QUERIES];
@@ -285,8 +284,7 @@ static void run_rope(const tiles *t, size_t i, int tid)
         t->b->kernels.vec.rope_half(out_row(t, r), BENCH_K / HEAD_DIM, HEAD_DIM, HEAD_DIM, table);
 }
 
-/* Bytes that must be read, once each (what is written goes the other way); all of them are in the second
- * cache. */
+/* Bytes that must be read, once each (what is written goes the other way); all of them are in the second cache. */
 static void bench_small(bench *b)
 {
     static const struct {

@@ -1,6 +1,5 @@
-/* Matrix products. The unit of work is a tile: a few panels (16 weight rows each) times all activation rows.
-   Every output is computed by one kernel call in one order of summation, so tiles and threads do not show in
-   the result. */
+/* Matrix products. The unit of work is a tile: a few panels (16 weight rows each) times all activation rows. Every
+   output is computed by one kernel call in one order of summation, so tiles and threads do not show in the result. */
 #include "ops/linear.h"
 #include "base/checked.h"
 #include "ops/ops.h"
@@ -26,8 +25,8 @@ size_t linear_scratch_bytes(const op_limits *l)
     return align_up(max_size(product, (size_t)l->max_k * sizeof(float)) + decoded, SCRATCH_ALIGN);
 }
 
-/* Product of `n_panels` panels with n rows; with `add` what is in out and the product. Raw rows are decoded to a float panel
-   in the scratch first. */
+/* The product of `n_panels` panels with n rows; with `add` it is added to what is in out. Raw rows are first decoded to
+   a float panel in the scratch. */
 static void multiply(const op *t, const matrix *w, int panel, int n_panels, const acts *a, int row, int n, float *out,
                      size_t ld, bool add)
 {
@@ -60,8 +59,8 @@ static void multiply(const op *t, const matrix *w, int panel, int n_panels, cons
     }
 }
 
-/* Whoever has computed a tile quantises it, a few rows at a time while they are in the first cache: nobody waits for one
-   thread to do a whole row. */
+/* Whoever has computed a tile also quantises it, a few rows at a time while they are in the first cache. So nobody
+   waits for one thread to do a whole row. */
 static void leave_blocks(const op *t, const linear_job *j, int panel, int width, int row, int n)
 {
     int first = panel * PANEL_ROWS, valid = min_int(width, j->w->rows - first);
@@ -75,8 +74,8 @@ static void copy_rows(float *to, size_t ld_to, const float *from, size_t ld_from
     for (int i = 0; i < n; i++) memcpy(to + (size_t)i * ld_to, from + (size_t)i * ld_from, (size_t)width * sizeof *to);
 }
 
-/* Sums that come and go for every part of k would push each other out of the caches where rows lie far apart: those of many
-   long rows are made in the scratch, where they are close together. */
+/* Where rows lie far apart, sums that come and go for every part of k would push each other out of the caches. So the
+   sums of many long rows are made in the scratch, where they lie close together. */
 static void multiply_into(const op *t, const acts *a, int n, const linear_job *j, int panel, int n_panels)
 {
     float *out = j->out + panel * PANEL_ROWS;
@@ -106,7 +105,7 @@ static void plain_tile(const op *t, const acts *a, int n, const linear_job *j, i
     }
 }
 
-/* Rows from..to-1, at most FINISH_ROWS, of a gated job, of which both products are there. */
+/* Finishes rows from..to-1 (at most FINISH_ROWS) of a gated job, both of whose products are there. */
 static void gate_rows(const op *t, const linear_job *j, int panel, int width, int from, int to, float *gate, float *up)
 {
     const vec_kernels *v = &t->kernels->vec;
@@ -144,7 +143,7 @@ int linear_tile_panels(int total, int n, int n_threads)
     return size < 2 ? 2 : min_int(size & ~1, most);
 }
 
-/* Panels from..to-1 of all jobs' in a row. */
+/* Panels from..to-1, counted over all jobs in a row. */
 static void multiply_run(const op *t, const acts *a, int n, const linear_job *jobs, int from, int to)
 {
     int base = 0;
@@ -161,9 +160,9 @@ static int even_part(int n, int parts)
     return (n + 2 * parts - 1) / (2 * parts) * 2;
 }
 
-/* With few rows the weights' memory is all that counts. It is read fastest in long runs (tiles that alternate between
-   the threads take twice the time in a small model: each starts where nothing has been fetched), so each thread has a
-   part of the panels to itself, and takes what is left of another's when it is through. */
+/* With few rows, only reading the weights counts. Memory is read fastest in long runs: tiles that alternate between the
+   threads take twice the time in a small model, since each starts where nothing has been fetched. So each thread has a
+   part of the panels to itself, and when it is done takes what is left of another's. */
 static void stream(const op *t, const acts *a, int n, const linear_job *jobs, int total)
 {
     const int part = even_part(total, t->n_threads), size = even_part(part, RUNS), tiles = (part + size - 1) / size;

@@ -4,6 +4,7 @@
 
 #include "ops/ops.h"
 
+/* Bytes of scratch that each thread needs for these limits. */
 size_t linear_scratch_bytes(const op_limits *l);
 
 /* One tile of a job: panels panel .. panel+n_panels-1 of its matrix times n rows. */

@@ -29,7 +29,7 @@ static inline int matrix_panels(const matrix *m)
 }
 /* Bytes of `data`, a multiple of 64. */
 size_t matrix_bytes(const matrix *m);
-matrix matrix_at(const matrix_stack *s, int i);
+matrix matrix_at(const matrix_stack *s, int i); /* matrix i of the stack */
 
 /* Converts file rows (row_bytes apart) to panel number `panel` of the matrix. */
 void matrix_pack(matrix *m, int panel, const void *rows, size_t row_bytes);

@@ -62,8 +62,8 @@ static void gather(op *t, const acts *a, int n, const moe_room *r)
     team_barrier(t->team);
 }
 
-/* For every expert with rows: out = W rows, or with `up`, out = silu(W rows) * (up rows). Tiles are counted
-   over the experts in order. */
+/* For every expert with rows: out = W rows, or with `up`: out = silu(W rows) * (up rows). Tiles are counted over the
+   experts in order. */
 static void multiply(op *t, const moe_weights *w, const int *first, const acts *a, const matrix_stack *stack,
                      const matrix_stack *up, float *out, act_block *q, size_t ld)
 {

@@ -1,7 +1,6 @@
-/* What a transformer is written in: operations over row-major float matrices, each called by every thread of
-   the team with the same arguments (one program, many threads). An operation splits its work over the threads
-   and ends in a barrier, so the next one may read what it wrote. How the work is split never changes a bit of
-   the result. */
+/* What a transformer is written in: operations over row-major float matrices, each called by every thread of the team
+   with the same arguments (one program, many threads). An operation splits its work over the threads and ends in a
+   barrier, so the next one may read what it wrote. How the work is split never changes a bit of the result. */
 #ifndef KVASIR_OPS_OPS_H
 #define KVASIR_OPS_OPS_H
 
@@ -21,7 +20,7 @@ typedef struct kernels {
     attn_kernels attn;
 } kernels;
 
-/* Each thread's own room, drawn before it is filled: see op_scratch_bytes. */
+/* What the scratch of each thread must suffice for: see op_scratch_bytes. */
 typedef struct op_limits {
     int max_rows;  /* token rows of one step */
     int max_k;     /* longest weight row */
@@ -29,6 +28,7 @@ typedef struct op_limits {
     int max_head_dim;
     bool raw; /* some matrix is kept as raw rows */
 } op_limits;
+/* Bytes of scratch that each thread needs. */
 size_t op_scratch_bytes(const op_limits *l);
 
 /* A thread inside a parallel region. */
@@ -40,8 +40,8 @@ typedef struct op {
     const op_limits *limits;
 } op;
 
-/* Activations that a linear operation reads: float rows and, when some weight multiplies in integers, the
-   same rows as int8 blocks. */
+/* Activations that a linear operation reads: float rows, and the same rows as int8 blocks where some weight
+   multiplies in integers. */
 typedef struct acts {
     float *x;     /* n rows, ld floats apart */
     act_block *q; /* n rows, ld/32 blocks apart; NULL where only floats are needed */
@@ -57,7 +57,7 @@ void op_norm(op *t, const float *x, size_t ld, const float *w, float eps, int n,
 void op_norm_add(op *t, float *x, const float *y, size_t ld, const float *w, float eps, int k, int n);
 /* Quantises rows that were written as floats. */
 void op_quantise(op *t, acts *a, int n);
-void op_scale(op *t, float *x, size_t ld, float s, int k, int n);
+void op_scale(op *t, float *x, size_t ld, float s, int k, int n); /* x *= s */
 /* x = cap * tanh(x / cap), n rows of k */
 void op_softcap(op *t, float *x, size_t ld, float cap, int k, int n);
 /* out row i = x row index[i], for i < n. */
@@ -101,13 +101,13 @@ typedef struct moe_weights {
 } moe_weights;
 
 /* x += sum over the chosen experts of weight * down(silu(gate a) * up a). Rows are grouped by expert, so that
-   each expert's weights are read once. Weights are softmax probabilities over all experts. The sum runs in
-   order of decreasing probability. */
+   each expert's weights are read once. Weights are softmax probabilities over all experts. The sum runs in order
+   of decreasing probability. */
 void op_moe(op *t, const acts *a, int n, const moe_weights *w, const moe_room *room, float *x, size_t ld);
 
-/* ---- attention.c ---- */
+/* ---- append.c and attention.c ---- */
 
-/* Where one stream's pages lie in a block, and what they are, in either form. */
+/* Where the pages of one stream lie in a block, and what they are, in either form. */
 typedef enum op_form { OP_OPEN, OP_CLOSED, OP_FORMS } op_form;
 typedef struct op_stream {
     size_t offset[OP_FORMS];      /* of head 0's page in a block */
@@ -144,15 +144,14 @@ typedef struct attn_shape {
     const float *sinks; /* n_head, NULL: none */
 } attn_shape;
 
-/* What attention needs beside its inputs and outputs, for one layer at a time. */
+/* What attention needs besides its inputs and outputs, for one layer at a time. */
 typedef struct attn_room {
     act_block *qi; /* the step's query heads as integers: rows of n_head * attn_blocks(head_dim) */
-    /* The open form of pages that are begun and filled within the step, [page][kv-head], K and then V: their blocks have
-       the closed form already. */
+    /* The open form of pages that are begun and filled within the step, [page][kv-head], K and then V: their blocks
+       have the closed form already. */
     unsigned char *open;
-    bool *
-        not_finite; /* set where a row of q, k or v is not finite, which attention would hide; NULL: nobody wants to know */
-    long *v_overflows; /* counts values of V that are beyond f16's range; NULL: nobody wants to know */
+    bool *not_finite;  /* set where a row of q, k or v is not finite, which attention would hide; may be NULL */
+    long *v_overflows; /* counts values of V that are beyond f16's range; may be NULL */
     /* Partial results of decoding rows, one per (row, head, span). */
     float *m, *s, *o;
     int entries; /* how many of head_dim floats fit */
@@ -167,10 +166,10 @@ size_t attn_open_bytes(int max_rows, int n_head_kv, int head_dim);
 void op_append(op *t, const attn_shape *sh, const attn_item *items, int n_items, float *q, size_t ld_q, float *k,
                float *v, size_t ld_kv, const attn_room *room);
 
-/* out row = attention of the row's query (as op_append left it) over everything it may see: the pages before its own as
-   they are stored, its own page's rows as f16 (or f32). The order of summation is kernels/attn.h's per page, pages in
-   order within a span of 16, spans merged in order; so the result does not depend on the threads, on the other rows,
-   or on whether the row was decoded or prefilled. */
+/* out row = attention of the row's query (as op_append left it) over everything that it may see: the pages before its
+   own as they are stored, the rows of its own page as f16 (or f32). Within a page the order of summation is that of
+   kernels/attn.h; pages are folded in order within a span of 16, and spans are merged in order. So the result does not
+   depend on the threads, on the other rows, or on whether the row was decoded or prefilled. */
 void op_attend(op *t, const attn_shape *sh, const attn_item *items, int n_items, const float *q, size_t ld_q,
                const attn_room *room, acts *out);
 

@@ -1,7 +1,6 @@
-/* A machine's profile: the limits of several teams and levels, and the kernels of one level, from bench*.c.
-
-   Everything is measured in two rounds, a while apart, and the better one counts: what disturbs a measurement on a
-   computer that others use too often lasts longer than one row of it takes. */
+/* A machine's profile: the limits of several teams and levels, and the kernels of one level, from bench*.c. Everything
+   is measured in two rounds, some time apart, and the better one counts. On a computer that others use, too, a
+   disturbance often lasts longer than the measuring of one row. */
 #include "ops/probe.h"
 #include "ops/bench_internal.h"
 #include "base/clock.h"
@@ -54,7 +53,7 @@ int probe_steps(int n_threads, cpu_level level)
     return ROUNDS * rows_of_round(n_threads, level);
 }
 
-/* Says what comes next, and notes that nothing more is wanted. */
+/* Reports what is measured next, and notes when the caller wants no more. */
 static void begin_row(probe *p, const char *what)
 {
     if (p->on_step && !p->cancelled && p->on_step(p->user, what, p->done, p->all)) p->cancelled = true;

@@ -1,4 +1,4 @@
-/* Operations that treat each row by itself: rows, or parts of a few, are dealt out to the threads. */
+/* Operations that treat each row by itself. Rows, or parts of a few, are dealt out to the threads. */
 #include "base/checked.h"
 #include "ops/ops.h"
 
@@ -6,8 +6,8 @@
 
 enum { NORM_ELEMENTS = 8192 }; /* normed before they are quantised */
 
-/* One thread's share of the rows: whole ones in turn, or a part of one where there are fewer rows than threads, since
-   then the others would wait for it. Parts are whole blocks. */
+/* One thread's share of the rows: whole rows in turn; or a part of one where there are fewer rows than threads, since
+   the others would have to wait for it. Parts are whole blocks. */
 typedef struct share {
     int row, step; /* first row, and how far the next one is */
     int first, n;  /* elements of each row */

@@ -3,6 +3,7 @@
 #include "plan/planning.h"
 
 #include "base/checked.h"
+#include "base/format.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -24,16 +25,6 @@ kvasir_status plan_say(planning *p, const char **list, int *n, const char *forma
     if (!list[*n]) return fail_memory(strlen(text));
     (*n)++;
     return KVASIR_OK;
-}
-
-const char *plan_size_text(uint64_t bytes, char *to)
-{
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
-    double value = (double)bytes;
-    int unit = 0;
-    for (; value >= 1024 && unit < 5; unit++) value /= 1024;
-    (void)snprintf(to, PLAN_SIZE_TEXT, "%.*f %s", unit == 0 ? 0 : 2, value, units[unit]);
-    return to;
 }
 
 uint64_t plan_add(uint64_t a, uint64_t b)
@@ -75,16 +66,16 @@ static uint64_t fixed_bytes(const planning *p)
 static kvasir_status draw_boundary(planning *p)
 {
     kvasir_plan *plan = p->plan;
-    char a[PLAN_SIZE_TEXT], b[PLAN_SIZE_TEXT], c[PLAN_SIZE_TEXT], d[PLAN_SIZE_TEXT];
+    char a[FORMAT_BYTES], b[FORMAT_BYTES], c[FORMAT_BYTES], d[FORMAT_BYTES];
     uint64_t fixed = fixed_bytes(p), share = plan->budget / MARGIN_SHARE;
     plan->margin = share > margin_least ? share : margin_least;
     p->room = less(less(plan->budget, plan->reserve), plan->margin);
     p->kv_room = less(p->room, fixed);
     TRY(plan_say(p, p->why, &plan->n_why, "%s %s, less %s for other programs, less a margin of %s: %s to use",
-                 p->o->budget ? "a budget of" : "free memory is", plan_size_text(plan->budget, a),
-                 plan_size_text(plan->reserve, b), plan_size_text(plan->margin, c), plan_size_text(p->room, d)));
-    return plan_say(p, p->why, &plan->n_why, "weights, buffers and the program take %s: %s %s",
-                    plan_size_text(fixed, a), plan_size_text(fixed > p->room ? fixed - p->room : p->kv_room, b),
+                 p->o->budget ? "a budget of" : "free memory is", format_size(plan->budget, a),
+                 format_size(plan->reserve, b), format_size(plan->margin, c), format_size(p->room, d)));
+    return plan_say(p, p->why, &plan->n_why, "weights, buffers and the program take %s: %s %s", format_size(fixed, a),
+                    format_size(fixed > p->room ? fixed - p->room : p->kv_room, b),
                     fixed > p->room ? "too much before any KV" : "are left for KV");
 }
 
@@ -177,7 +168,7 @@ static void take(planning *p, int level, int cap)
 /* Tries the levels in their order; *last is the smallest that can hold the rows, -1 without one. */
 static kvasir_status try_levels(planning *p, int *last, bool *found)
 {
-    char type[16], a[PLAN_SIZE_TEXT], b[PLAN_SIZE_TEXT];
+    char type[16], a[FORMAT_BYTES], b[FORMAT_BYTES];
     kvasir_plan *plan = p->plan;
     int most = longest_target(p);
     *last = -1;
@@ -196,8 +187,8 @@ static kvasir_status try_levels(planning *p, int *last, bool *found)
         uint64_t bytes = need(p, level, INT32_MAX);
         *found = level_fits(p, level, INT32_MAX);
         TRY(plan_say(p, p->why, &plan->n_why, "KV in %s %s %d tokens takes %s: %s%s", type,
-                     p->n_models > 1 ? "at up to" : "at", most, plan_size_text(bytes, a),
-                     *found ? "fits" : plan_size_text(bytes > p->kv_room ? bytes - p->kv_room : 1, b),
+                     p->n_models > 1 ? "at up to" : "at", most, format_size(bytes, a),
+                     *found ? "fits" : format_size(bytes > p->kv_room ? bytes - p->kv_room : 1, b),
                      *found ? "" : " too much"));
         if (*found) take(p, level, INT32_MAX);
     }
@@ -266,22 +257,25 @@ static kvasir_status say_shorter(planning *p)
 
 static kvasir_status judge(planning *p)
 {
-    char a[PLAN_SIZE_TEXT];
+    char a[FORMAT_BYTES];
     kvasir_plan *plan = p->plan;
     uint64_t fixed = fixed_bytes(p), total = fixed;
+    bool all_known = true;
     for (int i = 0; i < p->n_models; i++) {
         const planned *m = &p->model[i];
+        all_known = all_known && m->known;
         if (m->known) total = plan_add(total, plan_kv_total(&m->kv[p->chosen], m->ctx, plan->users, plan->prefix));
     }
     plan->total_bytes = total;
-    plan->fits = plan->total_bytes <= p->room;
+    plan->fits = plan->total_bytes <= p->room && all_known;
     plan->missing_bytes = less(plan->total_bytes, p->room);
-    if (plan->fits) return KVASIR_OK;
+    if (plan->missing_bytes == 0) return KVASIR_OK;
     if (fixed < p->room) TRY(say_shorter(p));
     uint64_t enough = plan_add(total, plan->reserve); /* and a margin, which grows with the budget */
     uint64_t share = enough / (MARGIN_SHARE - 1) + 1;
     enough = plan_add(enough, share > margin_least ? share : margin_least);
-    return plan_say(p, p->remedies, &plan->n_remedies, "a budget of %s", plan_size_text(enough, a));
+    return plan_say(p, p->remedies, &plan->n_remedies, "a budget of %s%s", all_known ? "" : "more than ",
+                    format_size_up(enough, a));
 }
 
 kvasir_status plan_choose(planning *p)

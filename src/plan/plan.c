@@ -3,7 +3,8 @@
 #include "plan/planning.h"
 
 #include "base/checked.h"
-#include "base/cpu.h"
+#include "base/cores.h"
+#include "base/format.h"
 #include "engine/engine.h"
 
 #include <stdio.h>
@@ -37,11 +38,23 @@ static uint64_t header_bytes(const gguf *g)
     return first;
 }
 
+/* NULL: nothing was assumed. */
+static const char *assumption(const plan_shape *s)
+{
+    if (!s->assumed) return NULL;
+    return s->counts_all
+               ? "assumed: plain attention in every layer, as the header's keys say; it has a window, and in which "
+                 "layers is not said, so all tokens count"
+               : "assumed: plain attention in every layer, as the header's keys say";
+}
+
 static kvasir_status read_shape(planning *p, planned *m)
 {
     kvasir_status status = m->model->has_hparams ? plan_shape_of(&m->model->hparams, p->memory, &m->shape)
                                                  : plan_shape_read(m->model->gguf, p->memory, &m->shape);
+    const char *says = status == KVASIR_OK ? assumption(&m->shape) : kvasir_message();
     m->known = status == KVASIR_OK;
+    if (says && !(m->says = arena_text(p->memory, says, strlen(says)))) return fail_memory(strlen(says));
     bool asked = p->o->ctx || p->o->want_ctx || p->o->kv || p->o->peer;
     return status == KVASIR_E_UNSUPPORTED && !asked ? KVASIR_OK : status;
 }
@@ -50,9 +63,10 @@ static kvasir_status read_weights(planning *p, planned *m, kvasir_plan_model *ou
 {
     const gguf *g = m->model->gguf;
     plan_weights_row rows[PLAN_WEIGHTS_ROWS] = {0};
-    if (gguf_tensor_bytes(g) >> MAX_TENSOR_BITS)
-        return fail(KVASIR_E_FORMAT, "%s claims %llu bytes of tensors", gguf_path(g),
-                    (unsigned long long)gguf_tensor_bytes(g));
+    if (gguf_tensor_bytes(g) >> MAX_TENSOR_BITS) {
+        char size[FORMAT_BYTES];
+        return fail(KVASIR_E_FORMAT, "%s claims %s of tensors", gguf_path(g), format_size(gguf_tensor_bytes(g), size));
+    }
     if (m->model->has_hparams) {
         kvasir_status status = weights_bind(g, &m->model->hparams, &m->weights);
         if (status == KVASIR_E_MEMORY) return status;
@@ -234,14 +248,30 @@ static kvasir_status fill_kv(planning *p, const planned *m, int i, kvasir_plan_m
     return p->o->peer ? plan_fill_peer(p, m, out) : KVASIR_OK;
 }
 
+static kvasir_status note_beyond(planning *p, const planned *m)
+{
+    const char *path = gguf_path(m->model->gguf);
+    return plan_say(p, p->notes, &p->plan->n_notes,
+                    "%s: a context of %d tokens is longer than the %d that the model was trained for: expect poor "
+                    "answers beyond them",
+                    quoted(path, strlen(path)), m->ctx, m->shape.n_ctx);
+}
+
 static kvasir_status fill_model(planning *p, const planned *m, int i, kvasir_plan_model *out)
 {
     out->model = m->model;
     out->runs = m->model->runs;
+    out->kv_says = m->says;
+    out->kv_assumed = m->known && m->shape.assumed;
+    out->ctx_train = m->known ? m->shape.n_ctx : m->model->info.n_ctx_train;
     out->weights_bytes = m->weights_bytes;
     out->workspace_bytes = m->workspace.bytes;
     out->buffer_bytes = m->buffer_bytes;
-    if (m->known) TRY(fill_kv(p, m, i, out));
+    if (m->known)
+        TRY(fill_kv(p, m, i, out));
+    else
+        p->plan->n_unknown++;
+    if (m->known && m->ctx > m->shape.n_ctx) TRY(note_beyond(p, m));
     out->total_bytes =
         plan_add(plan_add(out->weights_bytes, out->kv_bytes), plan_add(out->state_bytes, out->buffer_bytes));
     return KVASIR_OK;
@@ -280,11 +310,13 @@ static kvasir_status begin(plan_object *object, int n, const kvasir_plan_options
     p->why = arena_alloc(p->memory, PLAN_MAX_TEXTS, sizeof *p->why);
     p->remedies = arena_alloc(p->memory, PLAN_MAX_TEXTS, sizeof *p->remedies);
     *out = arena_alloc(p->memory, (size_t)n, sizeof **out);
-    if (!p->model || !p->why || !p->remedies || !*out) return fail_memory((size_t)n * sizeof *p->model);
+    p->notes = arena_alloc(p->memory, PLAN_MAX_TEXTS, sizeof *p->notes);
+    if (!p->model || !p->why || !p->remedies || !p->notes || !*out) return fail_memory((size_t)n * sizeof *p->model);
     plan->n_models = n;
     plan->models = *out;
     plan->why = p->why;
     plan->remedies = p->remedies;
+    plan->notes = p->notes;
     plan->users = o->users ? o->users : 1;
     plan->prefix = o->prefix;
     plan->n_threads = o->n_threads ? o->n_threads : cpu_count();

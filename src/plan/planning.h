@@ -14,6 +14,7 @@ typedef struct planned {
     plan_shape shape; /* of a known model */
     weights weights;  /* of a bound one: tensors found, nothing loaded */
     bool known, bound;
+    const char *says; /* why it is not known, or what was assumed */
     step_workspace workspace;
     uint64_t weights_bytes, buffer_bytes, state_bytes, header_bytes; /* state_bytes: of one sequence */
     plan_kv kv[PLAN_LEVELS];                                         /* for each level that can hold the model's rows */
@@ -27,19 +28,16 @@ typedef struct planning {
     const kvasir_plan_options *o;
     planned *model;
     int n_models;
-    const peer_type *peer_k, *peer_v; /* types named in the options for a peer */
-    kv_type level[PLAN_LEVELS][2];    /* K and V types in the order in which they are tried */
-    int n_levels, chosen;             /* chosen: level, -1 when no KV is known */
-    uint64_t room, kv_room;           /* bytes for everything; of them for KV */
-    const char **why, **remedies;     /* PLAN_MAX_TEXTS each */
+    const peer_type *peer_k, *peer_v;      /* types named in the options for a peer */
+    kv_type level[PLAN_LEVELS][2];         /* K and V types in the order in which they are tried */
+    int n_levels, chosen;                  /* chosen: level, -1 when no KV is known */
+    uint64_t room, kv_room;                /* bytes for everything; of them for KV */
+    const char **why, **remedies, **notes; /* PLAN_MAX_TEXTS each */
 } planning;
 
-/* Appends a sentence to the plan's reasons or remedies. */
+/* Appends a sentence to the plan's reasons, remedies or notes. */
 kvasir_status plan_say(planning *p, const char **list, int *n, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-/* "1.50 GiB"; `to` has PLAN_SIZE_TEXT bytes. */
-enum { PLAN_SIZE_TEXT = 24 };
-const char *plan_size_text(uint64_t bytes, char *to);
 /* a + b, or the largest number. */
 uint64_t plan_add(uint64_t a, uint64_t b);
 

@@ -1,4 +1,4 @@
-/* The decoders behind quant_traits.decode, one per type. */
+/* The decoders behind quant_traits.decode, one for each type; quant.h says what they do. */
 #ifndef KVASIR_QUANT_DECODE_H
 #define KVASIR_QUANT_DECODE_H
 

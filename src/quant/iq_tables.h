@@ -1,5 +1,4 @@
-/* The constants of the IQ types and of the four-bit floats: part of the formats, published in ggml's
- * ggml-common.h. */
+/* The constants of the IQ types and of the four-bit floats: part of the formats, published in ggml's ggml-common.h. */
 #ifndef KVASIR_QUANT_IQ_TABLES_H
 #define KVASIR_QUANT_IQ_TABLES_H
 

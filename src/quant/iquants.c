@@ -4,7 +4,7 @@
 #include "quant/decode.h"
 #include "quant/iq_tables.h"
 
-/* Eight elements: magnitudes from the grid, bit i of `signs` for element i. */
+/* Eight elements: their magnitudes from the grid, and the sign of element i from bit i of `signs`. */
 static void put8(float *out, float scale, uint64_t grid, unsigned signs)
 {
     for (int i = 0; i < 8; i++) {
@@ -93,7 +93,7 @@ void decode_IQ3_S(const void *raw, float *out, size_t n)
     }
 }
 
-/* Eight elements of -1, 0 or 1, all moved by an eighth up or down. */
+/* Eight elements of -1, 0 or 1, all moved up or down by an eighth. */
 static void put_ternary(float *out, float scale, uint64_t grid, bool down)
 {
     float delta = down ? -0.125f : 0.125f;
@@ -115,7 +115,7 @@ void decode_IQ1_S(const void *raw, float *out, size_t n)
 void decode_IQ1_M(const void *raw, float *out, size_t n)
 {
     for (const block_IQ1_M *b = raw; n >= 256; b++, n -= 256) {
-        /* Four words of 4 x 3 bits of scale; their top nibbles together are the f16 scale of the block. */
+        /* Four words of 4 x 3 bits of scale. Their top nibbles together are the block's f16 scale. */
         unsigned half = 0;
         for (int i = 0; i < 4; i++) half |= (unsigned)(load_u16(b->scales + 2 * i) >> 12) << 4 * i;
         float d = f32_from_f16((uint16_t)half);

@@ -1,5 +1,4 @@
-/* The K types: 256 elements, groups of 16 or 32 whose scales (and minima) are small integers under one f16.
- */
+/* The K types: 256 elements, groups of 16 or 32 whose scales (and minima) are small integers under one f16. */
 #include "base/half.h"
 #include "quant/blocks.h"
 #include "quant/decode.h"
@@ -8,7 +7,7 @@ void decode_Q2_K(const void *raw, float *out, size_t n)
 {
     for (const block_Q2_K *b = raw; n >= 256; b++, n -= 256) {
         float d = f32_from_f16(b->d), m = f32_from_f16(b->m);
-        /* Groups of 16 in pairs: two bits of 32 bytes; after four pairs the next 32 bytes. */
+        /* Groups of 16 in pairs: each pair is two bits of 32 bytes. After four pairs come the next 32 bytes. */
         for (int group = 0; group < 16; group++) {
             const uint8_t *q = b->qs + 32 * (group / 8) + 16 * (group % 2);
             int shift = 2 * (group / 2 % 4);
@@ -35,9 +34,8 @@ void decode_Q3_K(const void *raw, float *out, size_t n)
     }
 }
 
-/* Scale and minimum of group 0 to 7 (six bits each) of Q4_K and Q5_K: the first four lie in the low bits of
-   bytes 0 to 7, the others have their low nibbles in bytes 8 to 11 and their high two bits on top of bytes 0
-   to 7. */
+/* Scale and minimum of group 0 to 7 (six bits each) of Q4_K and Q5_K: the first four lie in the low bits of bytes 0 to
+   7, the others have their low nibbles in bytes 8 to 11 and their high two bits on top of bytes 0 to 7. */
 static void scale_min(const uint8_t scales[12], int group, int *scale, int *min)
 {
     if (group < 4) {
@@ -82,8 +80,7 @@ void decode_Q6_K(const void *raw, float *out, size_t n)
 {
     for (const block_Q6_K *b = raw; n >= 256; b++, n -= 256) {
         float d = f32_from_f16(b->d);
-        /* Groups of 16; a half block of 128 is four runs of 32: low nibbles of 64 bytes, then their high
-         * nibbles. */
+        /* Groups of 16; a half block of 128 is four runs of 32: low nibbles of 64 bytes, then their high nibbles. */
         for (int group = 0; group < 16; group++) {
             int half = group / 8, run = group / 2 % 4, side = 16 * (group % 2);
             const uint8_t *low = b->ql + 64 * half + 32 * (run % 2) + side, *high = b->qh + 32 * half + side;

@@ -1,6 +1,5 @@
-/* ggml's tensor types: block sizes, and the exact scalar decode of each (equal bit for bit to gguf-py and to
-   ggml's own to_float; products in ggml's order, no contraction). Formats: ggml's ggml-common.h and
-   ggml-quants.c. */
+/* ggml's tensor types: block sizes, and the exact scalar decode of each (equal bit for bit to gguf-py and to ggml's own
+   to_float; products in ggml's order, no contraction). Formats: ggml's ggml-common.h and ggml-quants.c. */
 #ifndef KVASIR_QUANT_QUANT_H
 #define KVASIR_QUANT_QUANT_H
 
@@ -54,8 +53,7 @@ typedef enum quant_type {
 typedef struct quant_traits {
     const char *name; /* "Q4_K" */
     int block_elements, block_bytes;
-    /* Decodes n elements (a multiple of block_elements) of the blocks at `raw` into `out`. NULL for integer
-     * types. */
+    /* Decodes n elements (a multiple of block_elements) of the blocks at `raw` into `out`. NULL for integer types. */
     void (*decode)(const void *raw, float *out, size_t n);
 } quant_traits;
 

@@ -4,8 +4,8 @@
 #include "quant/decode.h"
 #include "quant/iq_tables.h"
 
-/* A byte holds five ternary digits as a fraction of 256: times a power of three modulo 256, the leading digit
-   is what three times the byte carries out. */
+/* A byte holds five ternary digits as a fraction of 256. Multiplied by a power of three modulo 256, it begins with the
+   digit that is wanted; three times that value, divided by 256, is this digit. */
 static float *put_digits(float *out, const uint8_t *q, int bytes, int digits, float d)
 {
     static const uint8_t power[5] = {1, 3, 9, 27, 81};
@@ -48,8 +48,8 @@ void decode_MXFP4(const void *raw, float *out, size_t n)
     }
 }
 
-/* Half of an unsigned e4m3 (four bits of exponent, three of fraction, bias 7). Zero for 0x7f, the format's
-   NaN; the top bit is not looked at otherwise. */
+/* Half of an unsigned e4m3 (four bits of exponent, three of fraction, bias 7). Zero for 0x7f, the format's NaN;
+   otherwise the top bit is ignored. */
 static float ue4m3_half(uint8_t v)
 {
     int exponent = v >> 3 & 15, fraction = v & 7;

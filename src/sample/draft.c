@@ -1,6 +1,6 @@
-/* The index is that of LZ77 compressors (as zlib's deflate.c has it): a table from the hash of n tokens to the place
-   behind their newest occurrence, and from each place a chain to the one before. Two chains: one finds short
-   repetitions, the other goes straight to long ones, however many short ones came later. */
+/* The index is that of LZ77 compressors (as in zlib's deflate.c): a table leads from the hash of n tokens to the place
+   behind their newest occurrence, and a chain leads from each place to the one before it. There are two chains: one
+   finds short repetitions; the other goes straight to long ones, however many short ones have come later. */
 #include "sample/draft.h"
 
 #include "base/checked.h"
@@ -8,7 +8,7 @@
 
 enum {
     CHAINS = 2,
-    SHORT = 2, /* tokens that a chain's places have in common */
+    SHORT = 2, /* tokens that the places of a chain have in common */
     LONG = 6,
     HASH_BITS = 15,
     TRIES = 32,      /* places looked at in a chain */
@@ -19,7 +19,7 @@ enum {
 struct draft {
     int n, room, need; /* need: the shortest repetition that is worth a proposal */
     int32_t *ids;
-    int32_t *head[CHAINS];   /* by hash: the place, 0: none */
+    int32_t *head[CHAINS];   /* by hash: the newest place, 0: none */
     int32_t *before[CHAINS]; /* by place - 1: the place before it in the chain */
     size_t bytes;
 };
@@ -31,7 +31,7 @@ kvasir_status draft_create(int n, draft **out)
     *out = NULL;
     if (!d) return fail_memory(sizeof *d);
     d->bytes = ((1 + CHAINS) * room + CHAINS * heads) * sizeof *d->ids;
-    d->ids = region_reserve(d->bytes, false); /* a long context costs nothing until it fills */
+    d->ids = region_reserve(d->bytes, false); /* a long context takes no memory until it fills */
     if (!d->ids) {
         size_t bytes = d->bytes;
         mem_free(d);
@@ -89,14 +89,14 @@ int draft_propose(const draft *d, int most, int32_t *to)
         int at = d->before[c][d->n - 1];
         for (int i = 0; i < TRIES && at > 0 && best < MATCH_MOST; i++, at = d->before[c][at - 1]) {
             int n = match(d, at);
-            if (n <= best) continue; /* of equals the newest */
+            if (n <= best) continue; /* of equally long ones the newest counts */
             best = n;
             place = at;
         }
     }
     if (best < d->need) return 0;
     int n = min_int(min_int(best + best / 2, DRAFT_MOST), most);
-    /* Where the earlier occurrence reaches into the end, it goes on with what it proposes. */
+    /* Where the earlier occurrence runs into the end of the text, it continues with what it proposes. */
     for (int i = 0; i < n; i++) to[i] = place + i < d->n ? d->ids[place + i] : to[place + i - d->n];
     return max_int(n, 0);
 }

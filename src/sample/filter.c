@@ -1,5 +1,5 @@
-/* Filters over candidates and the draw. Probabilities are double sums in array order: the result depends on
-   nothing but the logits, on any CPU level (exp and log are the C library's, hence equal on one machine). */
+/* Filters over candidates, and the draw. Probabilities are sums of doubles in array order: the result depends on
+   nothing but the logits, at any CPU level (exp and log are the C library's, hence the same on one machine). */
 #include "sample/sample.h"
 
 /* Largest key first, smallest id among equals. */
@@ -15,7 +15,7 @@ static void swap(candidate *a, candidate *b)
     *b = t;
 }
 
-/* Restores the heap below c[i]. The root is the first in order, or with `worst` the last. */
+/* Restores the heap below c[i]. Its root is the first in order, or with `worst` the last. */
 static void sift(candidate *c, int n, int i, bool worst)
 {
     for (;;) {
@@ -38,7 +38,7 @@ static int keep_head(candidate *c, int n, double mass, double max, double sum)
     while (kept < n && (kept == 0 || have < mass)) {
         have += exp((double)c[0].x - max) / sum;
         kept++;
-        swap(&c[0], &c[n - kept]); /* taken ones gather at the end, the first of them last */
+        swap(&c[0], &c[n - kept]); /* those taken gather at the end, with the first of them last */
         sift(c, n - kept, 0, false);
     }
     for (int i = 0; i < n / 2; i++) swap(&c[i], &c[n - 1 - i]);
@@ -135,7 +135,7 @@ int32_t draw(candidate *c, int n, double temperature, double u)
         sum += c[i].key;
     }
     double left = u * sum;
-    int chosen = 0; /* of nonzero weight, for when rounding leaves something at the end */
+    int chosen = 0; /* the last one with a weight: chosen if rounding leaves a rest */
     for (int i = 0; i < n; i++) {
         if (c[i].key <= 0) continue;
         chosen = i;

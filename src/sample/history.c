@@ -1,4 +1,4 @@
-/* What the sampler remembers, and the penalties on logits that follow from it. */
+/* What the sampler remembers, and the penalties on logits that follow from that. */
 #include "sample/sample.h"
 
 #include "base/checked.h"
@@ -80,7 +80,7 @@ static int32_t recent(const kvasir_sampler *s, uint64_t back)
     return s->ring[(s->n_accepted - 1 - back) & s->mask];
 }
 
-/* Runs the bytes of a token through the breakers' automata; true when one of them ended in it. */
+/* Runs the bytes of a token through the automata of the breakers. True when one of them ended in it. */
 static bool breaks(kvasir_sampler *s, int32_t id)
 {
     char piece[TOK_MAX_PIECE];
@@ -148,8 +148,7 @@ static void match_suffixes(kvasir_sampler *s, int n, int most)
     }
 }
 
-/* DRY (p-e-w 2024): a token that would lengthen a repetition of L tokens loses multiplier * base^(L -
- * allowed). */
+/* DRY (p-e-w 2024): a token that would lengthen a repetition of L tokens loses multiplier * base^(L - allowed). */
 void penalize_sequences(kvasir_sampler *s)
 {
     if (!s->match) return;

@@ -1,6 +1,5 @@
-/* The sampler's insides: a history of accepted tokens, penalties that work on logits, filters that work on a
-   shrinking list of candidates, and a random generator. One choice walks through them once, without
-   allocating. */
+/* The sampler's insides: a history of accepted tokens, penalties that work on logits, filters that work on a shrinking
+   list of candidates, and a random generator. One choice walks through them once, without allocating. */
 #ifndef KVASIR_SAMPLE_SAMPLE_H
 #define KVASIR_SAMPLE_SAMPLE_H
 
@@ -18,19 +17,18 @@ enum {
 typedef struct rng {
     uint64_t s[4];
 } rng;
-void rng_seed(rng *r, uint64_t seed);
-double rng_uniform(rng *r); /* [0, 1), 53 bits */
+void rng_seed(rng *r, uint64_t seed); /* any seed will do */
+double rng_uniform(rng *r);           /* [0, 1), 53 bits */
 
-/* A token that may still be chosen. Filters order candidates by key, then by id, so that there are no ties.
- */
+/* A token that may still be chosen. Filters order candidates by key, then by id, so that there are no ties. */
 typedef struct candidate {
     double key;
     float x; /* the logit after bias and penalties */
     int32_t id;
 } candidate;
 
-/* A text that ends DRY's matches, with its Knuth-Morris-Pratt table: it is looked for in the stream of
-   accepted bytes, so it may span tokens. */
+/* A text that ends DRY's matches, with its Knuth-Morris-Pratt table. It is searched in the stream of accepted bytes, so
+   it may span tokens. */
 typedef struct breaker {
     unsigned char text[SAMPLER_MAX_BREAKER];
     uint8_t back[SAMPLER_MAX_BREAKER]; /* the length to fall back to after a mismatch behind text[0..i] */
@@ -66,29 +64,28 @@ struct kvasir_sampler {
     uint64_t since_break; /* tokens accepted after the newest breaker */
 };
 
-/* The sampler over n_vocab logits; t may be NULL. kvasir_sampler_create is this with the model's vocabulary.
- */
+/* The sampler over n_vocab logits; t may be NULL. kvasir_sampler_create calls it with the model's vocabulary. */
 kvasir_status sampler_create(const tok *t, int n_vocab, const kvasir_sampler_options *o, kvasir_sampler **out);
 
 /* ---- history.c: what was accepted, and the penalties that follow from it ---- */
 
-/* Allocates what the options need of the above. */
+/* Allocates what the options need of the members above. */
 kvasir_status history_create(kvasir_sampler *s, const kvasir_sampler_options *o);
-void history_free(kvasir_sampler *s);
-void history_accept(kvasir_sampler *s, int32_t id);
-/* Change s->logits. */
+void history_free(kvasir_sampler *s);               /* frees what history_create made */
+void history_accept(kvasir_sampler *s, int32_t id); /* remembers a token */
+/* Both change s->logits. */
 void penalize_repetition(kvasir_sampler *s);
 void penalize_sequences(kvasir_sampler *s); /* DRY */
 
-/* ---- filter.c: each filter keeps some of c[0..n) and returns how many (n >= 1 gives at least 1) ----
- */
+/* ---- filter.c: each filter keeps some of c[0..n) and returns how many (n >= 1 gives at least 1) ---- */
 
 /* Fills c with the k largest logits above -inf (k 0: all of them). Returns 0 when every logit is -inf. */
 int filter_top_k(const float *logits, int n_vocab, int k, candidate *c);
+/* Those whose surprise is nearest to the entropy, until they reach p. */
 int filter_typical(candidate *c, int n, double p);
-int filter_top_p(candidate *c, int n, double p);
-int filter_min_p(candidate *c, int n, double p);
-int filter_xtc(candidate *c, int n, double threshold);
+int filter_top_p(candidate *c, int n, double p);       /* the most probable ones, until they reach p */
+int filter_min_p(candidate *c, int n, double p);       /* those at least p times as probable as the best */
+int filter_xtc(candidate *c, int n, double threshold); /* of those at or above the threshold only the least */
 /* Draws from softmax(x / temperature) with u in [0, 1). */
 int32_t draw(candidate *c, int n, double temperature, double u);
 

@@ -1,4 +1,4 @@
-/* What the server counts, and how Prometheus reads it. */
+/* What the server counts, and the text in which Prometheus reads it. */
 #ifndef KVASIR_SERVER_METRICS_H
 #define KVASIR_SERVER_METRICS_H
 
@@ -23,16 +23,17 @@ typedef struct metrics {
     double started;
 } metrics;
 
-/* What is so now, and not counted. */
+/* The state at this moment, which is not counted up. */
 typedef struct metrics_state {
     int running, queued, kept;
     uint64_t kv_used, kv_kept, kv_budget;
     double now;
 } metrics_state;
 
+/* Counts a request that was answered with this status, and a time in its histogram. */
 void metrics_request(metrics *m, int code);
 void metrics_time(histogram *h, double seconds);
-/* Appends all of it in Prometheus' text format. */
+/* Appends all of it in Prometheus's text format. */
 void metrics_write(const metrics *m, const metrics_state *now, struct evbuffer *to);
 
 #endif

@@ -1,6 +1,7 @@
 /* The server's one thread: what clients send, a step of the engine, what clients get, and again. */
-#include "server/job.h"
 #include "server/server.h"
+#include "server/http/routes.h"
+#include "server/schedule/schedule.h"
 #include "base/clock.h"
 #include "base/mem.h"
 
@@ -23,10 +24,10 @@
 enum {
     HEADER_BYTES = 32 << 10,
     BODY_BYTES = 64 << 20,
-    IDLE_S = 120,           /* a connection without a request, or whose client does not take its answer */
-    CONNECTIONS_MOST = 512, /* and a few more: they are counted now and then */
+    IDLE_S = 120,           /* for a connection without a request, or whose client does not take its answer */
+    CONNECTIONS_MOST = 512, /* a few more are possible: they are counted only now and then */
     COUNT_AFTER = 16,
-    FLUSH_MS = 5000 /* what has been said still goes out when the server stops */
+    FLUSH_MS = 5000 /* when the server stops, buffers are still written for this long */
 };
 
 int server_is_loopback(const char *host)
@@ -84,7 +85,7 @@ static void on_end(void *user, const exchange *x)
 
 /* ---- connections -------------------------------------------------------------------------------------- */
 
-/* Open files of the process: what is beyond its own few are connections. evhttp tells of new connections only. */
+/* The open files of the process: all but a few of its own are connections. evhttp only tells of new connections. */
 static int open_files(void)
 {
     DIR *d = opendir("/proc/self/fd");
@@ -109,7 +110,7 @@ static struct bufferevent *on_connection(struct event_base *base, void *user)
 {
     server *s = user;
     if (++s->n_seen >= COUNT_AFTER) limit_connections(s);
-    return NULL; /* evhttp makes its own */
+    return NULL; /* evhttp then makes one itself */
 }
 
 /* ---- signals and time --------------------------------------------------------------------------------- */
@@ -128,7 +129,7 @@ static void on_signal(evutil_socket_t number, short what, void *user)
     }
     if (++s->signals > 1) return;
     say(s, "stopping: what has been begun is finished; a second signal ends at once");
-    schedule_refuse_queue(s); /* and those that still come (routes.c) */
+    schedule_refuse_queue(s); /* also those that still come (openai/endpoints.c) */
 }
 
 static void on_second(evutil_socket_t fd, short what, void *user)
@@ -142,7 +143,7 @@ static void on_second(evutil_socket_t fd, short what, void *user)
 
 /* ---- beginning ---------------------------------------------------------------------------------------- */
 
-/* The context of every sequence: what was asked for or the model has, and fits the budget at the KV type. */
+/* Sets the context of every sequence: what was asked for or the model has, if it fits the budget at the KV type. */
 static kvasir_status find_context(server *s)
 {
     kvasir_seq *seq = NULL;
@@ -208,7 +209,8 @@ static kvasir_status watch_events(server *s, struct event *to[N_EVENTS])
 
 /* ---- the loop ----------------------------------------------------------------------------------------- */
 
-/* What was said last lies in buffers that only the loop empties: until no connection has any, or for a while. */
+/* What was said last is still in buffers, which only the loop writes out. Runs it until no connection has any left, or
+   for a while. */
 static void flush(server *s)
 {
     double until = clock_now() + FLUSH_MS / 1000.0;

@@ -1,6 +1,6 @@
-/* The HTTP server: one model, many clients, one thread. Between two steps of the engine it reads what clients have sent and
-   writes what they are to get, so nothing here needs a lock. It speaks to the engine through the public header alone, prints
-   nothing, and is left by a signal. */
+/* The HTTP server: one model, many clients, one thread. Between two steps of the engine it reads what clients have sent
+   and writes their answers, so nothing here needs a lock. It speaks to the engine through the public header alone,
+   prints nothing, and ends on a signal. */
 #ifndef KVASIR_SERVER_SERVER_H
 #define KVASIR_SERVER_SERVER_H
 
@@ -15,7 +15,7 @@ typedef struct server_options {
     const char *name;     /* what requests call the model */
     const char *key_file; /* NULL: everybody may ask */
     const char *const *origins;
-    int n_origins;         /* of web pages that may ask, besides those of this computer */
+    int n_origins;         /* that web pages may have, besides those of this computer */
     int n_slots, n_queue;  /* answers at the same time; requests that may wait */
     int max_tokens;        /* of a request that names none; 0: until the context is full */
     int n_batch;           /* rows of a step: the engine's max_batch */
@@ -23,8 +23,8 @@ typedef struct server_options {
     const kvasir_model *model;
     kvasir_seq_options seq;
     const char *template_text;       /* NULL: the model's own */
-    kvasir_sampler_options sampling; /* of what requests do not say */
-    int has_seed;                    /* sampling.seed holds for all requests; else each has one of its own */
+    kvasir_sampler_options sampling; /* for what requests do not say */
+    int has_seed;                    /* sampling.seed is used for all requests; else each has a seed of its own */
     /* Callbacks; on_access may be NULL. */
     void (*on_ready)(void *user, const char *url);
     void (*on_note)(void *user, const char *text);
@@ -34,11 +34,11 @@ typedef struct server_options {
     void *user;
 } server_options;
 
-/* Is this numeric address loopback's? -1: it is no numeric address. */
+/* Is this numeric address a loopback one? -1: it is not a numeric address. */
 int server_is_loopback(const char *host);
 
-/* Serves until SIGTERM or SIGINT, then finishes the answers that it has begun. SIGHUP reads the key file anew. KVASIR_E_IO: the
-   address cannot be had; KVASIR_E_CANCELLED: a second signal came. SIGPIPE must be ignored. */
+/* Serves until SIGTERM or SIGINT, then finishes the answers that have begun. SIGHUP reads the key file again.
+   KVASIR_E_IO: the address is not available; KVASIR_E_CANCELLED: a second signal came. SIGPIPE must be ignored. */
 kvasir_status server_run(const server_options *o);
 
 #endif

@@ -15,11 +15,12 @@
 
 enum {
     PIECE = 8 << 20,     /* bytes of one read: large enough that the system keeps several requests in flight */
-    FREE_SHARE = 8,      /* no more than this part of what is free is written */
-    CACHED_SAMPLES = 64, /* pages that are looked for in the page cache */
+    FREE_SHARE = 8,      /* at most one part in FREE_SHARE of the free space is written */
+    CACHED_SAMPLES = 64, /* pages that are looked up in the page cache */
     PAGE = 4096
 };
-/* Shares of the time: writing what is then read, reading it from the page cache; the rest reads the disk. */
+/* Shares of the time: for writing the file, and for reading it from the page cache. The rest is for reading
+   from the disk. */
 static const double write_share = 0.5, cache_share = 0.15;
 
 typedef struct disk {
@@ -41,7 +42,8 @@ static kvasir_status check_stop(const disk *d)
     return d->stop && d->stop(d->user) ? fail(KVASIR_E_CANCELLED, "stopped") : KVASIR_OK;
 }
 
-/* A file without a name, or with one that is gone at once where the file system wants one. */
+/* Opens a file without a name. Where the file system cannot do that, it opens one with a name and removes
+   that at once. */
 static kvasir_status open_unnamed(disk *d)
 {
     char name[1024];
@@ -56,7 +58,7 @@ static kvasir_status open_unnamed(disk *d)
     return KVASIR_OK;
 }
 
-/* Numbers that no file system compresses or finds twice (xorshift64). */
+/* Fills the piece with random numbers (xorshift64), which no file system can compress or find to be duplicates. */
 static void fill_piece(disk *d, uint64_t *state)
 {
     for (size_t i = 0; i < PIECE; i += sizeof *state) {
@@ -79,7 +81,8 @@ static kvasir_status write_piece(disk *d)
     return KVASIR_OK;
 }
 
-/* Each piece goes to the disk before the next, so that a slow one ends this in time and not at the end. */
+/* Each piece is brought to the disk before the next one is written. So a slow disk ends the writing in time, instead of
+   leaving all of its work to the end. */
 static kvasir_status write_all(disk *d, uint64_t most, double seconds)
 {
     struct statvfs s;
@@ -110,8 +113,8 @@ static kvasir_status read_piece(disk *d, uint64_t at)
     return KVASIR_OK;
 }
 
-/* Mean bytes per second of reading pieces from the start for about `seconds`, one at least: each at most once, or round
-   and round with `again`. */
+/* Mean bytes per second of reading pieces from the start of the file for about `seconds`, but at least one. Each is
+   read at most once, or with `again` round and round. */
 static kvasir_status read_rate(disk *d, double seconds, bool again, double *out)
 {
     double start = clock_now(), now;
@@ -126,7 +129,7 @@ static kvasir_status read_rate(disk *d, double seconds, bool again, double *out)
     return KVASIR_OK;
 }
 
-/* Is any of some pages in the page cache? Also when the file system cannot say. */
+/* Whether one of some sampled pages is in the page cache; true also where the file system cannot say. */
 static bool is_cached(const disk *d)
 {
     for (int i = 0; i < CACHED_SAMPLES; i++) {
@@ -137,8 +140,8 @@ static bool is_cached(const disk *d)
     return false;
 }
 
-/* From here on reads go past the page cache: always, or, where the file system does not allow that, because the file
-   is no longer in it. NULL, or why not. */
+/* From here on reads bypass the page cache. Where the file system does not allow that, the file is dropped from the
+   cache instead. Returns NULL, or why neither works. */
 static const char *leave_cache(disk *d)
 {
     struct statfs s;
@@ -160,7 +163,7 @@ static kvasir_status measure(disk *d, uint64_t most, double seconds, disk_speed 
     TRY(write_all(d, most, seconds * write_share));
     TRY(read_rate(d, seconds * cache_share, true, &out->page_cache));
     out->why = leave_cache(d);
-    /* However long the rest took, one piece at least is read. */
+    /* At least one piece is read, however long the rest took. */
     return out->why ? KVASIR_OK : read_rate(d, end - clock_now(), false, &out->disk);
 }
 

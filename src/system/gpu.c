@@ -64,7 +64,7 @@ static bool nvml_open(const char *path, nvml_api *n)
     *n = (nvml_api){.library = dlopen(path ? path : "libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL)};
     if (!n->library) return false;
     bool complete = true;
-    /* dlsym gives a function as an object pointer; POSIX has both of one size. */
+    /* dlsym returns a function as an object pointer; POSIX guarantees that both have one size. */
 #define X(name, arguments)                                                                                             \
     {                                                                                                                  \
         void *symbol = dlsym(n->library, #name);                                                                       \
@@ -95,7 +95,7 @@ static void nvml_memory_of(const nvml_api *n, nvml_device d, kvasir_machine_gpu 
     if (out->free_bytes > out->memory_bytes) out->free_bytes = 0;
 }
 
-/* The memory's clock counts both edges once: GDDR6X at 10501 MHz on 384 bits moves 1008 GB/s. */
+/* The memory transfers data on both edges of its clock: GDDR6X at 10501 MHz on 384 bits moves 1008 GB/s. */
 static double nvml_bandwidth(const nvml_api *n, nvml_device d)
 {
     enum { MAX_MHZ = 100000, MAX_BITS = 65536 };
@@ -188,7 +188,7 @@ static bool read_amd(const char *root, int card, kvasir_machine_gpu *g)
     return true;
 }
 
-/* The N of "cardN"; -1 for everything else, like the connectors ("card0-DP-1"). */
+/* The N of "cardN"; -1 for everything else, such as the connectors ("card0-DP-1"). */
 static int card_of(const char *name)
 {
     if (strncmp(name, "card", 4) != 0 || !isdigit((unsigned char)name[4])) return -1;

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A whole number of decimal digits that a space or the line's end follows. */
+/* Reads a whole decimal number that ends at a space or at the end of the line. */
 static bool number(const char *s, uint64_t *out)
 {
     uint64_t value = 0;
@@ -18,7 +18,7 @@ static bool number(const char *s, uint64_t *out)
     return true;
 }
 
-/* What follows `word` at the start of a line; NULL where no line starts so. */
+/* The text behind `word` in the first line that begins with it; NULL where no line does. */
 static const char *line_after(const char *text, const char *word)
 {
     size_t n = strlen(word);
@@ -29,7 +29,7 @@ static const char *line_after(const char *text, const char *word)
 
 bool pressure_major_faults(const char *stat, uint64_t *out)
 {
-    enum { FIELDS_BEHIND_NAME = 10 }; /* the state is field 3 */
+    enum { FIELDS_BEHIND_NAME = 10 }; /* the name is field 2, the faults are field 12 */
     const char *s = strrchr(stat, ')');
     for (int i = 0; s && i < FIELDS_BEHIND_NAME; i++) {
         s = strchr(s, ' ');

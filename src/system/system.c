@@ -52,7 +52,7 @@ bool system_number(const char *root, const char *path, uint64_t *out)
     return system_text(root, path, text, sizeof text) && take_number(&s, out);
 }
 
-/* The number behind `name` where it begins a line; spaces may stand between. */
+/* The number behind `name` in the line that begins with it; spaces may stand between. */
 static bool line_number(const char *text, const char *name, uint64_t *out)
 {
     size_t length = strlen(name);
@@ -92,9 +92,9 @@ void system_meminfo_parse(const char *text, system_memory *out)
     out->swap_free = least(out->swap_free, out->swap);
 }
 
-/* How a version of control groups names things. */
+/* The file names of one version of control groups. */
 typedef struct group_files {
-    const char *mount, *limit, *usage, *cache; /* cache: in memory.stat, what is given back when memory is short */
+    const char *mount, *limit, *usage, *cache; /* cache: memory that memory.stat says can be given back */
 } group_files;
 static const group_files version2 = {"/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file "};
 static const group_files version2_beside_1 = {"/sys/fs/cgroup/unified", "memory.max", "memory.current",
@@ -109,7 +109,7 @@ static bool group_number(const char *root, const char *folder, const char *name,
     return length > 0 && (size_t)length < sizeof path && system_number(root, path, out);
 }
 
-/* The limit of one group, and the room that is left in it. */
+/* Lowers `m` to the limit of one group, and to the room that is left in it. */
 static void apply_group(const char *root, const char *folder, const group_files *f, system_memory *m)
 {
     char path[PATH_BYTES], stat[TEXT_BYTES];
@@ -124,13 +124,13 @@ static void apply_group(const char *root, const char *folder, const group_files 
     m->available = least(m->available, limit - least(limit, used));
 }
 
-/* All groups from `group` up to the mount. In a container the path may be one of the host that cannot be seen here:
-   what is missing is passed over, and the mount itself then is the container's own group. */
+/* Applies all groups from `group` up to the mount. In a container the path may be the host's, and not be visible here:
+   missing folders are skipped, and then the mount itself is the container's own group. */
 static void apply_groups(const char *root, const char *group, const group_files *f, system_memory *m)
 {
     char folder[PATH_BYTES];
     const size_t mount = strlen(f->mount);
-    if (strstr(group, "..")) group = ""; /* outside of what this namespace shows */
+    if (strstr(group, "..")) group = ""; /* not visible in this namespace */
     int length = snprintf(folder, sizeof folder, "%s%s", f->mount, group);
     if (length < 0 || (size_t)length >= sizeof folder) return;
     for (;;) {
@@ -184,7 +184,7 @@ uint64_t system_available(void)
 
 /* ---- the processor ---- */
 
-/* "0-3,7": how many numbers; 0 when it is no such list. */
+/* How many numbers a list such as "0-3,7" has; 0 when it is not such a list. */
 static int count_list(const char *s)
 {
     int count = 0;
@@ -224,4 +224,19 @@ uint64_t system_last_cache(const char *root)
         if (ck_mul(size, unit, &size) && size > largest && size < no_limit) largest = size;
     }
     return largest;
+}
+
+void cpu_model_name(char *to, size_t n)
+{
+    char line[256];
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    (void)snprintf(to, n, "unknown");
+    while (f && fgets(line, sizeof line, f)) {
+        char *colon = strchr(line, ':');
+        if (strncmp(line, "model name", 10) || !colon || !colon[1]) continue;
+        line[strcspn(line, "\n")] = 0;
+        (void)snprintf(to, n, "%s", colon + 2);
+        break;
+    }
+    if (f) (void)fclose(f);
 }

@@ -1,6 +1,6 @@
-/* What the operating system says about the computer: memory and its limits, caches, NUMA nodes. Everything is read
-   from files below `root`, which is "" for the real ones; tests make up others. What a file does not say, or says in a
-   way that cannot be, is 0: not known. */
+/* What the operating system says about the computer: memory and its limits, caches, NUMA nodes, the processor's name.
+   Where a function has a `root`, it reads files below it: "" for the real ones; tests pass a tree of their own. A value
+   that a file lacks, or that is impossible, is 0: not known. */
 #ifndef KVASIR_SYSTEM_SYSTEM_H
 #define KVASIR_SYSTEM_SYSTEM_H
 
@@ -10,16 +10,15 @@
 
 typedef struct system_memory {
     uint64_t total;
-    uint64_t
-        available;  /* what could still be taken: the system's estimate, or a control group's room if that is less */
-    uint64_t limit; /* the least of the control groups that the process is in; 0: none */
+    uint64_t available; /* could still be allocated: the system's estimate, or a control group's room if less */
+    uint64_t limit;     /* the least of the control groups that the process is in; 0: none */
     uint64_t swap, swap_free;
 } system_memory;
 
-/* Reads /proc/meminfo and, of the control groups on the way from the process's own to the root, their limits and use
-   (version 2, version 1 and both side by side). */
+/* Reads /proc/meminfo, and the limits and use of the control groups from the process's own up to the root (version 2,
+   version 1, or both side by side). */
 void system_memory_read(const char *root, system_memory *out);
-/* What could still be taken on this computer; 0: not known. */
+/* What could still be allocated on this computer; 0: not known. */
 uint64_t system_available(void);
 
 /* The text of /proc/meminfo alone: total, available (MemFree and Cached where the kernel has no estimate), swap. */
@@ -30,6 +29,9 @@ int system_numa_nodes(const char *root);
 
 /* Bytes of the largest cache that the first processor has. */
 uint64_t system_last_cache(const char *root);
+
+/* The processor's model name as the system gives it, or "unknown". `to` holds n bytes. */
+void cpu_model_name(char *to, size_t n);
 
 /* Reads a small text file below root: at most n-1 bytes, NUL-terminated. False when it cannot be read. */
 bool system_text(const char *root, const char *path, char *to, size_t n);

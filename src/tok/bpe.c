@@ -76,7 +76,7 @@ static int32_t find_joined(const tok *t, const tok_text *a, const tok_text *b, i
     return vocab_find_plain(t, joined, a->n + b->n);
 }
 
-/* The two halves of a merge. The space between them is never the first byte, which may be one. */
+/* Splits a merge into its two halves. The first byte may itself be a space, so it is never taken for the separator. */
 static bool split_merge(const tok_text *m, tok_text *a, tok_text *b)
 {
     const char *gap = m->n > 1 ? memchr(m->s + 1, ' ', m->n - 1) : NULL;
@@ -130,7 +130,7 @@ kvasir_status bpe_build(tok *t, const tok_source *source)
     return add_merges(t, source->merges, source->n_merges);
 }
 
-/* The token that a word as a whole is, or -1. */
+/* The token whose text is the whole word, or -1. */
 static int32_t find_word(const tok *t, const char *word, size_t n)
 {
     char mapped[TOK_MAX_PIECE + 4];
@@ -175,8 +175,8 @@ static kvasir_status encode_word(void *arg, size_t begin, size_t end)
             TRY(encoder_push(e, s->id));
             continue;
         }
-        /* A character that the vocabulary lacks: its bytes, and what even those lack is left out, as the
-           reference does. */
+        /* A character that the vocabulary lacks becomes the tokens of its bytes. Bytes without a token are left out, as
+           the reference does. */
         for (uint32_t j = 0; t->kind == TOK_RAW_BPE && j < s->len; j++) {
             int32_t id = t->byte_id[(unsigned char)word[s->start + j]];
             if (id >= 0) TRY(encoder_push(e, id));
@@ -185,8 +185,8 @@ static kvasir_status encode_word(void *arg, size_t begin, size_t end)
     return KVASIR_OK;
 }
 
-/* How the reference reads UTF-8: overlong forms and surrogates are characters, everything else that is wrong
-   is not, and then 0 is returned. */
+/* Reads a character as the reference does: overlong forms and surrogates count as characters; for everything else that
+   is not valid, 0 is returned. */
 static size_t loose_char(const unsigned char *s, size_t n, uint32_t *cp)
 {
     const size_t need = s[0] < 0x80 ? 1 : s[0] < 0xc0 || s[0] > 0xf7 ? 0 : utf8_lead(s[0]);
@@ -216,9 +216,9 @@ static size_t valid_prefix(const char *text, size_t n)
     return i;
 }
 
-/* Text that is not UTF-8, made so: overlong forms become the shortest, each other bad byte U+FFFD. `text`
-   keeps surrogates, `shadow` of the same length has U+E000 for them, because the pattern matcher must not see
-   any and no pattern tells the two apart. */
+/* Makes valid UTF-8 of text that is not: overlong forms become the shortest, each other bad byte becomes U+FFFD. `text`
+   keeps surrogates. `shadow`, of the same length, has U+E000 in their place: the pattern matcher must not see any, and
+   no pattern treats the two differently. */
 static kvasir_status clean(const char *text, size_t n, char **out, char **shadow, size_t *n_out)
 {
     uint64_t room;

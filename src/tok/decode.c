@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-/* Byte-level: every character of the text is a byte's. A text with a character outside the alphabet (an added
-   token) is taken as it is. */
+/* Byte-level BPE: each character of the stored text stands for one byte. A text with a character outside the alphabet
+   (an added token) is copied as it is. */
 static size_t decode_bytes(const tok_text *text, char *to)
 {
     size_t used = 0;
@@ -46,7 +46,7 @@ static int hex_digit(char c)
     return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;
 }
 
-/* The bytes of a token in `to`, which has TOK_MAX_PIECE bytes. */
+/* Writes the bytes of a token to `to`, which has TOK_MAX_PIECE bytes. */
 static size_t piece(const tok *t, int32_t id, bool special, char *to)
 {
     if (id < 0 || id >= t->n) return 0;
@@ -73,7 +73,7 @@ size_t tok_piece(const tok *t, int32_t id, bool special, char *to, size_t room)
     return n;
 }
 
-/* A piece without the space that SentencePiece puts before the first text. Returns where it starts. */
+/* Skips the space that SentencePiece puts before the first text. Returns where the piece then starts. */
 static size_t skip_prefix(const tok *t, int32_t id, const char *bytes, size_t n, bool *started)
 {
     if (*started || n == 0 || tok_is_control(t, id)) return 0;

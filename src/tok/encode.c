@@ -54,8 +54,8 @@ kvasir_status escape_spaces(const char *text, size_t n, bool prefix, char **out,
     return KVASIR_OK;
 }
 
-/* A stretch of text at the start or after a special token; SentencePiece puts its space before it in both
- * cases. */
+/* Encodes a stretch of text at the start or after a special token. SentencePiece puts its space before it
+   in both cases. */
 static kvasir_status encode_plain(encoder *e, const char *text, size_t n)
 {
     char *escaped;

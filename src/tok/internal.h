@@ -19,7 +19,7 @@ typedef enum tok_kind {
     TOK_SPM       /* SentencePiece's BPE: the pair whose union scores highest; spaces and bytes likewise */
 } tok_kind;
 
-/* What the program has to know of a token, one byte each. */
+/* What the program has to know about a token, one byte for each. */
 enum {
     FLAG_CONTROL = 1,
     FLAG_USER = 2,
@@ -88,29 +88,31 @@ typedef struct encoder {
     tok_work work;
 } encoder;
 
-/* vocab.c: the token with this text that text may become (no control, unknown or byte token), or -1. */
+/* vocab.c: the token with this text, among those that plain text may become (no control, unknown or byte
+   token), or -1. */
 int32_t vocab_find_plain(const tok *t, const char *text, size_t n);
 /* The same for up to VOCAB_BATCH texts at once: their cache misses overlap, which halves the time to load. */
 enum { VOCAB_BATCH = 32 };
 void vocab_find_batch(const tok *t, const tok_text *text, int n, int32_t *id);
 
-/* bpe.c. bpe_build reads the merges; those that name no token of the vocabulary are left out, as is the
-   second of two equal ones. bpe_encode appends the ids of a text without special tokens. */
+/* bpe.c. bpe_build reads the merges. It leaves out those that do not name tokens of the vocabulary, and the second of
+   two equal ones. bpe_encode appends the ids of a text without special tokens. */
 kvasir_status bpe_build(tok *t, const tok_source *source);
 kvasir_status bpe_encode(encoder *e, const char *text, size_t n);
-/* The printable character of a byte in GPT-2's alphabet, and back (-1: not of the alphabet). */
+/* The printable character of a byte in GPT-2's alphabet, and back (-1: not in the alphabet). */
 uint32_t bpe_char_of_byte(unsigned char byte);
 int bpe_byte_of_char(uint32_t cp);
 
-/* spm.c: the same for SentencePiece; `text` has its spaces as U+2581 already. */
+/* spm.c: bpe_encode for SentencePiece. `text` has its spaces as U+2581 already. */
 kvasir_status spm_encode(encoder *e, const char *text, size_t n);
 
-/* encode.c */
+/* encode.c: appends an id to the result. */
 kvasir_status encoder_push(encoder *e, int32_t id);
+/* Makes room for the symbols and the merge queue of a word of n_symbols symbols. */
 kvasir_status encoder_reserve(encoder *e, size_t n_symbols);
-/* A copy of the text with every space as U+2581, mem_free. */
+/* A copy of the text with every space as U+2581, and with `prefix` one more before it. Freed by mem_free. */
 kvasir_status escape_spaces(const char *text, size_t n, bool prefix, char **out, size_t *n_out);
-/* tok_encode, adding to *work what it cost. */
+/* tok_encode that adds its cost to *work. */
 kvasir_status tok_encode_counted(const tok *t, const char *text, size_t n, bool add_special, bool parse_special,
                                  int32_t **out, size_t *n_out, tok_work *work);
 

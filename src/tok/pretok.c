@@ -240,7 +240,7 @@ static kvasir_status compile(pretok *p)
     p->match = p->general ? pcre2_match_context_create(p->general) : NULL;
     pcre2_compile_context *context = p->match ? pcre2_compile_context_create(p->general) : NULL;
     if (!context) return fail_memory(sizeof *p);
-    /* Every attempt is linear in its run (see above), so these cannot be reached by time spent in vain. */
+    /* Every attempt is linear in its run (see above), so these limits are not needed against wasted time. */
     (void)pcre2_set_match_limit(p->match, UINT32_MAX);
     (void)pcre2_set_heap_limit(p->match, UINT32_MAX);
     kvasir_status status = KVASIR_OK;

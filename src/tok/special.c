@@ -51,7 +51,7 @@ kvasir_status special_add(special_set *s, const char *text, size_t n, int32_t to
     return KVASIR_OK;
 }
 
-/* Where the automaton goes from `at` on a byte. */
+/* The node that the automaton reaches from `at` with a byte. */
 static int32_t step(const special_set *s, int32_t at, unsigned char byte)
 {
     for (;;) {
@@ -87,7 +87,7 @@ static kvasir_status collect_lengths(special_set *s)
 kvasir_status special_finish(special_set *s)
 {
     if (s->n == 0) return KVASIR_OK;
-    /* Breadth first, so that a node's links point to finished ones. */
+    /* Breadth first, so that a node's links lead to nodes that are finished. */
     int32_t *queue = mem_alloc((size_t)s->n, sizeof *queue), head = 0, tail = 0;
     if (!queue) return fail_memory((size_t)s->n * sizeof *queue);
     for (int b = 0; b < 256; b++) {
@@ -113,7 +113,7 @@ void special_free(special_set *s)
     *s = (special_set){0};
 }
 
-/* A position where tokens start: `node` is the longest that is still in question. */
+/* A position where tokens start. `node` is the longest of them that has not been ruled out. */
 typedef struct candidate {
     size_t start;
     int32_t node; /* 0: none is left */
@@ -156,8 +156,8 @@ static bool bit(const unsigned char *bits, size_t i)
     return bits[i >> 3] >> (i & 7) & 1;
 }
 
-/* Decides the candidates; `covered` has a bit for each byte of the text. Everything taken before is at least
-   as long as what is looked at now, so a token is free when its first and last byte are. */
+/* Decides about the candidates; `covered` has a bit for each byte of the text. All tokens taken before are at least as
+   long as the one looked at now, so this one is free when its first and last byte are. */
 static size_t decide(const special_set *s, candidates *c, unsigned char *covered)
 {
     size_t n_taken = 0, open = c->n;

@@ -1,6 +1,5 @@
-/* Finding special tokens in text: an Aho-Corasick automaton over the reversed texts, read from the end, so
-   that each position knows the longest special token that starts there, and the shorter ones by following
-   links. */
+/* Finding special tokens in text: an Aho-Corasick automaton over the reversed texts, read from the end, so that each
+   position knows the longest special token that starts there, and the shorter ones by following links. */
 #ifndef KVASIR_TOK_SPECIAL_H
 #define KVASIR_TOK_SPECIAL_H
 
@@ -33,12 +32,12 @@ typedef struct special_hit {
 
 /* Adds a token before special_finish; empty texts are ignored. */
 kvasir_status special_add(special_set *s, const char *text, size_t n, int32_t token);
-kvasir_status special_finish(special_set *s);
-void special_free(special_set *s);
+kvasir_status special_finish(special_set *s); /* builds the links; then special_find may be called */
+void special_free(special_set *s);            /* frees what it holds */
 
-/* The tokens in a text: longer tokens are taken before shorter ones wherever they are, equally long ones from
-   left to right, and none overlaps another (the order of the reference engine). *out is ascending, mem_free;
-   NULL when *n is 0. Time and memory are linear in n for a given set. */
+/* Finds the special tokens in a text. Longer ones are taken before shorter ones wherever they are, equally long ones
+   from left to right, and none overlaps another (the order of the reference engine). *out is in ascending order and
+   freed by mem_free; it is NULL when *n is 0. Time and memory are linear in n for a given set. */
 kvasir_status special_find(const special_set *s, const char *text, size_t n, special_hit **out, size_t *n_out);
 
 #endif

@@ -7,8 +7,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Scores as ranks: the highest score is the smallest number. The order of floats is the order of their bits
-   with the sign turned round. */
+/* Scores as ranks: the highest score gets the smallest number. The order of floats is the order of their bits with the
+   sign bit flipped, or with all bits flipped where the number is negative. */
 static uint32_t rank_of_score(float score)
 {
     uint32_t bits;

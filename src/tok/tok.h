@@ -49,15 +49,15 @@ typedef struct tok_source {
    tokens that make the vocabulary unusable. Special ids out of range are dropped, and of tokens with one text the first is
    found: both get a note. */
 kvasir_status tok_create(const tok_source *source, tok **out);
-void tok_free(tok *t);
+void tok_free(tok *t); /* NULL is fine */
 
-int32_t tok_size(const tok *t);
-int32_t tok_bos(const tok *t); /* -1 when there is none */
+int32_t tok_size(const tok *t); /* tokens in the vocabulary */
+int32_t tok_bos(const tok *t);  /* -1 when there is none */
 int32_t tok_eos(const tok *t);
 bool tok_is_eog(const tok *t, int32_t id); /* ends generation: eos, eot, eom, and control tokens known by name */
 bool tok_is_control(const tok *t, int32_t id);
-bool tok_adds_bos(const tok *t);
-bool tok_adds_eos(const tok *t);
+bool tok_adds_bos(const tok *t);                            /* whether the vocabulary wants BOS before a text */
+bool tok_adds_eos(const tok *t);                            /* whether it wants EOS behind one */
 const char *tok_model_name(const tok *t);                   /* "bpe", "spm" */
 const char *tok_pre_name(const tok *t);                     /* the split pattern in use, "" for SentencePiece */
 int32_t tok_find(const tok *t, const char *text, size_t n); /* the token whose stored text this is, or -1 */
@@ -67,21 +67,21 @@ const char *tok_raw(const tok *t, int32_t id, size_t *n);
    most `room` bytes. Call with room 0 for the length. */
 size_t tok_piece(const tok *t, int32_t id, bool special, char *to, size_t room);
 
-/* Encodes `n` bytes, valid UTF-8 or not. add_special: BOS/EOS as the vocabulary asks. parse_special: control tokens
-   written in the text become that token; without it text never yields one. *out is allocated with mem_alloc and is
-   the caller's (mem_free); linear time in n, also for one long line. */
+/* Encodes `n` bytes, valid UTF-8 or not. add_special: adds BOS/EOS as the vocabulary asks. parse_special: a control
+   token that is written in the text becomes that token; without it, text never yields one. *out is the caller's
+   (mem_free). The time is linear in n, also for one long line. */
 kvasir_status tok_encode(const tok *t, const char *text, size_t n, bool add_special, bool parse_special, int32_t **out,
                          size_t *n_out);
 
-/* The bytes of n ids put together, the space that add_space_prefix put before the first text left out: what was
-   encoded, if it was UTF-8, the vocabulary can say it, and for SentencePiece no U+2581 was in it (which is a space
-   then). *out is NUL-terminated, the caller's (mem_free). */
+/* The bytes of n ids put together, without the space that add_space_prefix put before the first text. This is the text
+   that was encoded, if it was UTF-8, the vocabulary can express it, and (for SentencePiece) it had no U+2581, which
+   becomes a space. *out is NUL-terminated and the caller's (mem_free). */
 kvasir_status tok_decode(const tok *t, const int32_t *ids, size_t n, bool special, char **out, size_t *n_out);
 
-/* Streaming: feeds one id and gets the bytes that are now complete characters; an unfinished UTF-8 sequence waits for
-   the next id (at most 3 bytes). What comes out is valid UTF-8 always: each byte that belongs to no character is
+/* Streaming: takes one id and gives the bytes that are now complete characters; an unfinished UTF-8 sequence (at most 3
+   bytes) waits for the next id. The result is always valid UTF-8: each byte that belongs to no character becomes
    U+FFFD. tok_stream_end gives what is left in the same way. `to` has TOK_STREAM_ROOM bytes; pieces longer than
-   TOK_MAX_PIECE do not exist (checked at load). Starts from {0}; a stream that continues a text sets `started`. */
+   TOK_MAX_PIECE do not exist (checked at load). A stream starts from {0}; one that continues a text sets `started`. */
 enum { TOK_MAX_PIECE = 4096, TOK_STREAM_ROOM = 3 * TOK_MAX_PIECE + 16 };
 typedef struct tok_stream {
     unsigned char held[4];

@@ -5,9 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The length of the character at s (n > 0 bytes are there): 1 to 4; 0 when no character starts so; -1 when
-   the bytes are the start of one that goes on beyond n. Strict: no overlong forms, no surrogates, nothing
-   above U+10FFFF. */
+/* The length of the character at s (n > 0 bytes are there): 1 to 4. 0 when no character begins like this; -1 when the
+   bytes begin one that goes on beyond n. Strict: no overlong forms, no surrogates, nothing above U+10FFFF. */
 static inline int utf8_char(const unsigned char *s, size_t n)
 {
     unsigned char c = s[0], low = 0x80, high = 0xbf;
@@ -28,7 +27,7 @@ static inline int utf8_char(const unsigned char *s, size_t n)
     return need;
 }
 
-/* What a lead byte says about the length, nothing else looked at: the step of the reference engine. */
+/* The length that a lead byte announces, with nothing else checked: the step of the reference engine. */
 static inline size_t utf8_lead(unsigned char c)
 {
     return c < 0xc0 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;

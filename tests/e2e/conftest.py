@@ -18,7 +18,7 @@ BIN = os.environ.get("KVASIR_BIN", str(SOURCE / "build/src/cli/kvasir"))
 MODELS = Path(os.environ.get("KVASIR_MODELS", "~/.cache/kvasir/models")).expanduser()
 SHORT = bool(os.environ.get("KVASIR_TEST_SHORT"))  # with sanitizers, or counting lines: what takes long is left out
 TEMPLATE = str(Path(__file__).parent / "chat.jinja")
-COMMANDS = ["run", "inspect", "tokenize", "template", "eval", "plan", "probe", "tune", "verify", "sweep", "serve", "bench", "pull"]
+COMMANDS = ["run", "inspect", "tokenize", "template", "eval", "plan", "probe", "tune", "verify", "sweep", "serve", "bench", "pull", "list", "rm"]
 SETTINGS = tempfile.mkdtemp(prefix="kvasir-settings-")
 atexit.register(shutil.rmtree, SETTINGS, ignore_errors=True)
 

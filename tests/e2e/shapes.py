@@ -2,6 +2,8 @@
 
 NUMBER = (int, float)
 OPTIONAL_NUMBER = (int, float, type(None))
+OPTIONAL_INT = (int, type(None))
+OPTIONAL_TEXT = (str, type(None))
 MEMORY = {"rss_bytes": int, "peak_rss_bytes": int, "weights_bytes": int, "workspace_bytes": int}
 KV = {"type_k": str, "type_v": str, "bytes_used": int, "bytes_budget": int}
 
@@ -14,13 +16,14 @@ RUN = {
 }
 INSPECT = {
     "schema": str, "path": str, "architecture": str, "name": str, "gguf_version": int, "files": int, "parameters": int,
-    "file_bytes": int, "tensor_bytes": int, "layers": int, "embd": int, "heads": int, "heads_kv": int, "head_dim": int,
-    "ff": int, "ctx_train": int, "experts": int, "experts_used": int, "window": int,
-    "tokenizer": {"model": str, "pre": str, "size": int, "bos": int, "eos": int, "adds_bos": bool, "adds_eos": bool},
+    "file_bytes": int, "tensor_bytes": int, "layers": OPTIONAL_INT, "embd": OPTIONAL_INT, "heads": OPTIONAL_INT,
+    "heads_kv": OPTIONAL_INT, "head_dim": OPTIONAL_INT, "ff": OPTIONAL_INT, "ctx_train": OPTIONAL_INT, "experts": OPTIONAL_INT,
+    "experts_used": OPTIONAL_INT, "window": OPTIONAL_INT,
+    "tokenizer": {"model": str, "pre": str, "size": OPTIONAL_INT, "bos": int, "eos": int, "adds_bos": bool, "adds_eos": bool},
     "chat_template": (str, type(None)),
     "kv_streams": [{"layer": int, "name": str, "type": str, "rows_per_token": int, "row_bytes": NUMBER, "page_bytes": int,
                     "head_dim": int, "window": int}],
-    "kv_bytes_per_token": {"f16": OPTIONAL_NUMBER, "q8": OPTIONAL_NUMBER, "q4": OPTIONAL_NUMBER}, "ctx": int,
+    "kv_bytes_per_token": {"f16": OPTIONAL_NUMBER, "q8": OPTIONAL_NUMBER, "q4": OPTIONAL_NUMBER}, "ctx": OPTIONAL_INT,
     "kv_bytes_at_ctx": {"f16": OPTIONAL_NUMBER, "q8": OPTIONAL_NUMBER, "q4": OPTIONAL_NUMBER},
     "problems": [str], "metadata": dict,
     "tensors": [{"name": str, "type": str, "shape": [int], "bytes": int, "offset": int, "file": int}],
@@ -45,7 +48,6 @@ BENCH = {
     "schema": str,
     "rows": [{"name": str, "unit": str, "value": NUMBER, "limit": OPTIONAL_NUMBER, "share": OPTIONAL_NUMBER, "threads": int}],
 }
-OPTIONAL_INT = (int, type(None))
 PROBE = {
     "schema": str, "name": str, "cpu": str, "date": str, "cores": int, "numa_nodes": OPTIONAL_INT, "cache_bytes": OPTIONAL_INT,
     "memory_bytes": int, "available_bytes": OPTIONAL_INT, "limit_bytes": OPTIONAL_INT, "swap_bytes": int, "swap_free_bytes": int,
@@ -78,8 +80,6 @@ SWEEP_COMPARE = {
     "rows": [{"kv_k": str, "kv_v": str, "depth": int, "prefill_tps": RATIO, "decode_tps": RATIO, "ttft_ms": RATIO,
               "kv_bytes": RATIO}],
 }
-OPTIONAL_INT = (int, type(None))
-OPTIONAL_TEXT = (str, type(None))
 ESTIMATE = {"est": NUMBER, "lo": NUMBER, "hi": NUMBER, "basis": str}
 QUALITY_TYPE = {
     "kv": str, "date": str, "holds": bool, "kld": OPTIONAL_NUMBER, "same_top": OPTIONAL_NUMBER, "ppl": OPTIONAL_NUMBER,
@@ -93,7 +93,7 @@ QUALITY = {
 PLAN_MODEL = {
     "quality": [{**QUALITY_TYPE, "shipped": bool}],
     "speed": [{"depth": int, "kv": str, "decode_tps": ESTIMATE, "prefill_s": ESTIMATE, "batch_tps": ESTIMATE, "floor_ms": NUMBER}],
-    "model": str, "architecture": str, "name": str, "runs": bool, "ctx_train": int, "weights_bytes": int, "kv_bytes": OPTIONAL_INT,
+    "model": str, "architecture": str, "name": str, "runs": bool, "ctx_train": OPTIONAL_INT, "kv_assumed": bool, "kv_note": OPTIONAL_TEXT, "weights_bytes": int, "kv_bytes": OPTIONAL_INT,
     "kv_shared_bytes": OPTIONAL_INT, "kv_sequence_bytes": OPTIONAL_INT, "state_bytes": OPTIONAL_INT,
     "workspace_bytes": OPTIONAL_INT, "buffer_bytes": OPTIONAL_INT, "total_bytes": int,
     "weights": [{"type": str, "place": str, "tensors": int, "file_bytes": int, "bytes": int}],
@@ -105,8 +105,8 @@ PLAN_MODEL = {
     "peer": (dict, type(None)),
 }
 PLAN_TOTALS = {
-    "total_bytes": int, "fits": bool, "missing_bytes": int, "program_bytes": int, "budget_bytes": int, "reserve_bytes": int,
-    "margin_bytes": int, "users": int, "prefix": int, "would_fit": [str],
+    "total_bytes": int, "total_is_least": bool, "fits": (bool, type(None)), "missing_bytes": OPTIONAL_INT, "program_bytes": int, "budget_bytes": int, "reserve_bytes": int,
+    "margin_bytes": int, "users": int, "prefix": int, "would_fit": [str], "notes": [str],
 }
 PLAN = {"schema": str, **PLAN_MODEL, **PLAN_TOTALS}
 PLAN_MANY = {"schema": str, "models": [PLAN_MODEL], "totals": PLAN_TOTALS}
@@ -141,6 +141,14 @@ CONFIG = {
                   "error": OPTIONAL_TEXT}],
 }
 TUNE = {"schema": str, "out": str, "seconds": NUMBER, "config": CONFIG, "memory": MEMORY}
+LIST = {
+    "schema": str, "cache": str,
+    "models": [{"name": str, "call": str, "path": str, "files": [str], "bytes": int, "architecture": OPTIONAL_TEXT,
+                "parameters": OPTIONAL_INT, "type": OPTIONAL_TEXT, "date": str, "fetched": bool, "url": OPTIONAL_TEXT,
+                "problem": OPTIONAL_TEXT}],
+    "unfinished": [{"name": str, "path": str, "bytes": int}],
+}
+RM = {"schema": str, "removed": [{"name": str, "path": str, "files": [str], "bytes": int}], "bytes": int}
 TOKENIZE = {"schema": str, "ids": [int], "n": int}
 DECODE = {"schema": str, "ids": [int], "text": str}
 TEMPLATE = {"schema": str, "prompt": str}

@@ -13,7 +13,7 @@ import pytest
 
 from conftest import BIN, SHORT, TEMPLATE, environment, kvasir, tiny
 
-CTRL_C, CTRL_D = "\x03", "\x04"
+CTRL_C, CTRL_D, CTRL_U = "\x03", "\x04", "\x15"
 
 
 class Terminal:
@@ -25,7 +25,7 @@ class Terminal:
         self.out = open(out, "wb") if out else None
         self.seen, self.read_to = "", 0
         self.process = subprocess.Popen([BIN, *map(str, args)], stdin=slave, stdout=self.out or slave, stderr=slave,
-                                        env=environment(TERM="xterm", **env), preexec_fn=self.own_terminal)
+                                        env=environment(**{"TERM": "xterm", **env}), preexec_fn=self.own_terminal)
         os.close(slave)
 
     @staticmethod
@@ -45,7 +45,7 @@ class Terminal:
         self.seen += data.decode(errors="replace")
         return bool(data)
 
-    def expect(self, text, timeout=60):
+    def expect(self, text, timeout=30):
         """Waits for a text after what was expected before, and returns what lies between."""
         end = time.monotonic() + timeout
         while text not in self.seen[self.read_to:]:
@@ -117,8 +117,8 @@ def ask(terminal, text):
 
 def stats(terminal):
     terminal.line("/stats")
-    terminal.expect("\nbranch ")
-    terminal.expect("messages, ")
+    terminal.expect("messages, KV ")
+    terminal.expect("depth ")
     tokens = int(terminal.expect(" of "))
     terminal.prompt()
     return tokens
@@ -208,7 +208,8 @@ def test_save_and_load(chat, tmp_path):
     assert messages_of(again, tmp_path / "again.json") == two
     (tmp_path / "bad.json").write_text('{"messages": [{"role": 1}]}')
     again.line(f"/load {tmp_path / 'bad.json'}")
-    again.expect("no list of messages")
+    again.expect("bad.json: message 1 has no role")
+    again.expect("nothing was loaded")
     again.line(f"/load {tmp_path / 'absent.json'}")
     again.expect("absent.json: No such file")
     assert messages_of(again, tmp_path / "kept.json") == two
@@ -228,7 +229,7 @@ def test_file_goes_before_the_message(chat, tmp_path):
 def test_lines_and_commands(chat, tmp_path):
     terminal = chat()
     terminal.line("/help")
-    for name in ("/undo", "/fork", "/file", "/save", "/load", "/stats", "/quit"):
+    for name in ("/undo", "/regen", "/clear", "/system", "/set", "/file", "/fork", "/branch", "/save", "/load", "/stats", "/exit", "/quit"):
         terminal.expect(name)
     terminal.line("/nonsense")
     terminal.expect("no command")
@@ -291,7 +292,7 @@ def test_interrupted_answer(chat, tmp_path, smollm):
 
 
 def test_interrupted_prompt(chat, tmp_path):
-    """Ctrl-C while a long message is read: it is taken back."""
+    """Ctrl-C while a long message is read: it is put back with its file, and sending it again reads the rest alone."""
     (tmp_path / "long.txt").write_text("".join(f"{i} is a number; " for i in range(60_000)))
     terminal = chat("--ctx", "2M", "--kv-memory", "8G")
     ask(terminal, "Hello.")
@@ -302,18 +303,99 @@ def test_interrupted_prompt(chat, tmp_path):
     terminal.expect("reading the prompt:")  # the progress line of a terminal
     terminal.expect("left")
     terminal.type(CTRL_C)
-    terminal.expect("taken back", timeout=20)
+    terminal.expect("put back, with its files", timeout=20)
     terminal.prompt()
+    terminal.expect("And?")
+    terminal.type(CTRL_U)
     assert len(messages_of(terminal, tmp_path / "c.json")) == 2
+    held = stats(terminal)
+    assert held > depth  # what has been read of it is still there
+    terminal.line("/file")
+    terminal.expect("there is 1 now")
+    terminal.prompt()
+    terminal.line("/file none")
+    terminal.expect("no file goes before")
+    terminal.prompt()
     ask(terminal, "Hello again.")
+    assert messages_of(terminal, tmp_path / "d.json")[2]["content"] == "Hello again."
     assert stats(terminal) > depth
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_interrupted_file_is_sent_again(chat, tmp_path, edited):
+    """After Ctrl-C while a message is read, Enter (or an edited message) sends it again, with its file; what was read already
+    is not read again."""
+    text = "".join(f"{i} is a number; " for i in range(500 if SHORT else 900))
+    (tmp_path / "long.txt").write_text(text)
+    terminal = chat("--ctx", "1M", "--kv-memory", "8G", "-b", "64")
+    terminal.line(f"/file {tmp_path / 'long.txt'}")
+    terminal.expect("before your next message")
+    terminal.line("And?")
+    terminal.expect("reading the prompt:")
+    terminal.type(CTRL_C)
+    terminal.expect("stopped before the answer; your message is put back, with its files", timeout=20)
+    terminal.prompt()
+    terminal.expect("And?")
+    read, depth = ask(terminal, " Why?" if edited else "")
+    assert 0 < read < depth - 60
+    messages = messages_of(terminal, tmp_path / "c.json")
+    assert messages[0]["content"] == text + "\n\nAnd?" + (" Why?" if edited else "")
+    ask(terminal, "More.")  # the file has gone with its message
+    assert messages_of(terminal, tmp_path / "d.json")[2]["content"] == "More."
+
+
+def test_interrupted_long_message(tmp_path):
+    """Too long for a line: it is kept, and an empty line sends it again. Lines that were typed ahead are forgotten."""
+    text = "".join(f"{i} is a number; " for i in range(900))
+    (tmp_path / "long.txt").write_text(text)
+    terminal = Terminal("run", tiny("llama-tied"), "--template", TEMPLATE, "--temp", "0", "--ignore-eos", "-n", "8", "-t", "1",
+                        "--ctx", "1M", "--kv-memory", "8G", "-b", "32", "--chat", "-f", tmp_path / "long.txt", out=tmp_path / "answers")
+    terminal.expect("reading the prompt:")
+    terminal.type(CTRL_C)
+    terminal.expect("your message is kept; an empty line sends it again", timeout=20)
+    terminal.prompt()
+    terminal.line("\nnever sent")  # in one piece
+    terminal.expect("reading the prompt:")
+    terminal.type(CTRL_C)
+    terminal.expect("your message is kept", timeout=20)
+    terminal.prompt()
+    terminal.line("")
+    terminal.expect("generated 8 tokens", timeout=120)
+    terminal.prompt()
+    assert [m["content"] for m in messages_of(terminal, tmp_path / "c.json")][::2] == [text]
+
+
+def test_interrupted_without_an_editor(tmp_path):
+    """Where lines cannot be edited the message is kept, and an empty line sends it again."""
+    (tmp_path / "long.txt").write_text("".join(f"{i} is a number; " for i in range(500 if SHORT else 900)))
+    terminal = Terminal("run", tiny("llama-tied"), "--template", TEMPLATE, "--temp", "0", "--ignore-eos", "-n", "8", "-t", "1",
+                        "--ctx", "1M", "--kv-memory", "8G", "-b", "64", out=tmp_path / "answers", TERM="dumb")
+    terminal.expect("> ")
+    terminal.line(f"/file {tmp_path / 'long.txt'}")
+    terminal.expect("before your next message")
+    terminal.line("And?")
+    terminal.expect("reading the prompt:")
+    terminal.type(CTRL_C)
+    terminal.expect("an empty line sends it again", timeout=20)
+    terminal.line("")
+    terminal.expect("generated 8 tokens")
+    terminal.expect("> ")
+    terminal.line(f"/save {tmp_path / 'c.json'}")
+    terminal.expect("saved to")
+    messages = json.loads((tmp_path / "c.json").read_text())["messages"]
+    assert [m["role"] for m in messages] == ["user", "assistant"] and messages[0]["content"].endswith("; \n\nAnd?")
+    assert "\x1b[?2004h" not in terminal.seen
+    terminal.line("exit")
+    assert terminal.end() == 0
 
 
 def test_message_longer_than_the_context(chat, tmp_path):
     terminal = chat("--ctx", "64")
     terminal.line("word " * 80)
     terminal.expect("context")
+    terminal.expect("put back")
     terminal.prompt()
+    terminal.type(CTRL_U)  # kills the line
     assert messages_of(terminal, tmp_path / "c.json") == []
     ask(terminal, "ok")
 

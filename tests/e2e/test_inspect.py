@@ -1,8 +1,10 @@
 import array
+import json
 import re
 
 import pytest
 
+import gguf
 from conftest import kvasir, kvasir_json, model_case, tiny
 from shapes import INSPECT, check
 
@@ -91,3 +93,42 @@ def test_dump_failures(tmp_path):
     assert b"nonsense" in kvasir("inspect", tiny("llama-tied"), "--dump-tensor", "nonsense", "--out", tmp_path / "x", code=2).stderr
     assert not (tmp_path / "x").exists()
     kvasir("inspect", tiny("llama-tied"), "--dump-tensor", "output_norm.weight", "--out", tmp_path / "no/such/folder", code=1)
+
+
+# ---- what Kvasir does not know ---------------------------------------------------------------------------------------------
+
+SIZES = ["layers", "embd", "heads", "heads_kv", "head_dim", "ff", "ctx_train", "experts", "experts_used", "window", "ctx"]
+
+
+def test_unknown_architecture(tmp_path):
+    """Its own keys instead of zeros."""
+    keys = gguf.header("mystery", block_count=7, ssm__conv_kernel=4, attention__layers=list(range(100)), note="a\x1b[2Jb")
+    keys["mysteryx.block_count"] = 99
+    path = gguf.write(tmp_path / "m.gguf", keys, [("x", "F32", (4,))], data=True)
+    document = kvasir_json("inspect", path)
+    check(document, INSPECT)
+    assert [document[key] for key in SIZES] == [None] * len(SIZES) and document["tokenizer"]["size"] is None
+    assert set(document["kv_bytes_at_ctx"].values()) == {None} and document["metadata"]["mystery.block_count"]["value"] == "7"
+    text = kvasir("inspect", path).stdout.decode()
+    assert re.search(r"^  its keys      mystery\.\S+ ", text, re.M)
+    for line in ("mystery.block_count 7", "mystery.ssm.conv_kernel 4", "mystery.note a\\x1b[2Jb"):
+        assert re.search(rf"^  (its keys|        )      {re.escape(line)}$", text, re.M), line
+    assert re.search(r"mystery\.attention\.layers 100 x \w+: 0, 1, 2, .*, \.\.\.$", text, re.M) and "mysteryx" not in text
+    assert " 0 of width" not in text and " 0 tokens" not in text and "unknown tokens, bos unknown, eos unknown" in text
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize("name", ["", "mystery"])
+def test_no_keys_of_its_own(tmp_path, name):
+    path = gguf.write(tmp_path / "m.gguf", {"general.architecture": name, "some.key": 1}, [("x", "F32", (4,))], data=True)
+    assert "layers        unknown" in kvasir("inspect", path).stdout.decode()
+    assert kvasir_json("inspect", path)["layers"] is None
+
+
+def test_keys_that_are_no_utf8(tmp_path):
+    path = gguf.write(tmp_path / "m.gguf", gguf.header("mystery", block_count=7), [("x", "F32", (4,))], data=True)
+    with open(path, "r+b") as f:
+        f.seek(f.read().index(b"mystery.block_count") + len("mystery.block_c"))
+        f.write(b"\xff")
+    document = json.loads(kvasir("inspect", path, "--json").stdout)
+    assert document["metadata"]["mystery.block_c\ufffdunt"]["value"] == "7"

@@ -361,15 +361,143 @@ def test_header_only(tmp_path):
     assert b"byte" in kvasir("plan", part, code=3).stderr
 
 
-def test_unknown_architecture(tmp_path):
-    keys = gqa("mystery", 4, 4, 2, 64)
-    path = gguf.write(tmp_path / "m.gguf", keys, [("token_embd.weight", "F16", (256, 1000)), ("x", "Q8_0", (256, 256))])
-    document = plan(path)
-    assert document["weights_bytes"] == 256 * 1000 * 2 + 256 * 256 * 34 // 32
+MYSTERY_TENSORS = [("token_embd.weight", "F16", (256, 1000)), ("x", "Q8_0", (256, 256))]
+MYSTERY_BYTES = 256 * 1000 * 2 + 256 * 256 * 34 // 32
+
+
+def mystery(path, tensors=(), **keys):
+    more = {"mystery." + key.replace("__", "."): value for key, value in keys.items()}
+    return gguf.write(path, gqa("mystery", 4, 4, 2, 64) | more, [*MYSTERY_TENSORS, *tensors])
+
+
+def test_assumed_architecture(tmp_path):
+    """Nobody knows it, but its keys are those of plain attention: planned like qwen3 with the same keys, and marked."""
+    path = mystery(tmp_path / "m.gguf")
+    like = gguf.write(tmp_path / "like.gguf", gqa("qwen3", 4, 4, 2, 64), MYSTERY_TENSORS)
+    document, known = (plan(p, "--ctx", "4K", "--kv", "q8", "--budget", "1G") for p in (path, like))
+    assert document["kv_assumed"] and "assumed: plain attention" in document["kv_note"] and not document["runs"]
+    assert not known["kv_assumed"] and known["kv_note"] is None
+    for key in ("kv_bytes", "streams", "weights_bytes", "max_ctx", "ctx_train", "fits", "total_is_least"):
+        assert document[key] == known[key], key
+    assert document["weights_bytes"] == MYSTERY_BYTES and document["fits"] is True
+    assert b"assumed: plain attention in every layer, as the header's keys say" in kvasir("plan", path).stdout
+    assert peer(path, 4096, "f16")["bytes_per_token"] == 4 * 2 * 2 * 64 * 2
+
+
+def test_assumed_head_sizes(tmp_path):
+    """Without key_length: the width over the heads; a list of heads, with layers that have none."""
+    keys = gguf.header("mystery", block_count=4, context_length=4096, embedding_length=256, attention__head_count=4,
+                       attention__head_count_kv=[2, 0, 1, 2])
+    document = plan(gguf.write(tmp_path / "m.gguf", keys), "--ctx", 4096, "--kv", "f16")
+    assert [(s["layer"], s["name"], s["heads"], s["head_dim"]) for s in document["streams"]] == [
+        (i, n, h, 64) for i, h in ((0, 2), (2, 1), (3, 2)) for n in ("k", "v")]
+
+
+def test_assumed_windows(tmp_path):
+    """Counted where a list says which layers have one. Without it all tokens count, which is said."""
+    for pattern, windows, says in (([True, False, True, False], [512, 0, 512, 0], False), (None, [0] * 4, True), (6, [0] * 4, True)):
+        keys = {} if pattern is None else {"attention__sliding_window_pattern": pattern}
+        document = plan(mystery(tmp_path / "m.gguf", attention__sliding_window=512, **keys))
+        assert [s["window"] for s in document["streams"] if s["name"] == "k"] == windows
+        assert ("all tokens count" in document["kv_note"]) == says
+
+
+UNKNOWN = {
+    "states": ({"ssm__conv_kernel": 4, "ssm__inner_size": 512}, [], "mystery.ssm.conv_kernel, mystery.ssm.inner_size"),
+    "latent": ({"attention__kv_lora_rank": 512}, [], "mystery.attention.kv_lora_rank"),
+    "shared": ({"attention__shared_kv_layers": 2}, [], "mystery.attention.shared_kv_layers"),
+    "indexer": ({"attention__indexer__key_length": 128}, [], "mystery.attention.indexer.key_length"),
+    "interval": ({"full_attention_interval": 4}, [], "mystery.full_attention_interval"),
+    "many": ({f"ssm__k{i}": 1 for i in range(9)}, [], "and more"),
+    "encoder": ({"attention__causal": False}, [], "mystery.attention.causal"),
+    "no heads": ({"attention__head_count_kv": 0}, [], "no layer has heads"),
+    "huge heads": ({"attention__key_length": 4096}, [], "4096"),
+    "absurd": ({"block_count": 1 << 20}, [], "block_count"),
+    "wrong type": ({"attention__head_count": "four"}, [], "attention.head_count"),
+    "tensor": ({}, [("blk.1.ssm_a", "F32", (4,)), ("blk.1.attn_k.weight", "F16", (256, 128))], "blk.1.ssm_a"),
+    "no k": ({}, [("blk.2.attn_q.weight", "F16", (256, 256))], "layer 2 has neither"),
+    "other rows": ({}, [("blk.0.attn_k.weight", "F16", (256, 64))], "rows of 64 elements, the keys say 128"),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_unknown_architecture(tmp_path, name):
+    """What is not known does not fit, nor does it not fit."""
+    keys, tensors, says = UNKNOWN[name]
+    path = mystery(tmp_path / "m.gguf", tensors, **keys)
+    done = kvasir("plan", path, "--json", code=3)
+    document = json.loads(done.stdout)
+    check(document, PLAN)
+    assert document["fits"] is None and document["missing_bytes"] is None and document["total_is_least"]
     assert document["kv_bytes"] is None and document["streams"] == [] and document["chosen"]["kv_k"] is None
-    assert b"unknown" in kvasir("plan", path).stdout
+    assert not document["kv_assumed"] and says in document["kv_note"]
+    assert document["weights_bytes"] >= MYSTERY_BYTES
+    assert b"at least" in done.stderr and b"KV of architecture mystery is not known" in done.stderr
+    text = kvasir("plan", path, code=3).stdout.decode()
+    assert re.search(r"total +at least [\d.]+ MiB \(weights and program\); KV of architecture mystery is not known", text)
+    assert "fits\n" not in text and says in text
     for more in (["--ctx", "4K"], ["--kv", "q8"], ["--for", "llama.cpp"]):
-        assert b"mystery" in kvasir("plan", path, *more, code=3).stderr
+        done = kvasir("plan", path, *more, code=3)
+        assert says in done.stderr.decode() and done.stdout == b""
+    # What is known may be too much already.
+    done = kvasir("plan", path, "--budget", "1M", "--json", code=4)
+    document = json.loads(done.stdout)
+    assert document["fits"] is False and document["missing_bytes"] > 0 and b"at least" in done.stderr
+
+
+@pytest.mark.parametrize("missing", ["block_count", "context_length", "embedding_length", "attention.head_count"])
+def test_header_says_too_little(tmp_path, missing):
+    keys = gqa("mystery", 4, 4, 2, 64)
+    del keys["mystery." + missing]
+    document = json.loads(kvasir("plan", gguf.write(tmp_path / "m.gguf", keys), "--json", code=3).stdout)
+    assert document["fits"] is None and f"mystery.{missing} is missing" in document["kv_note"]
+
+
+@pytest.mark.parametrize("name", ["a\x1b[2Jb", "x" * 40, "", "a b", "é"])
+def test_hostile_names(tmp_path, name):
+    done = kvasir("plan", gguf.write(tmp_path / "m.gguf", gqa(name, 4, 4, 2, 64), MYSTERY_TENSORS), code=3)
+    assert b"\x1b" not in done.stdout + done.stderr and b"not known" in done.stderr
+
+
+def test_one_of_several_is_unknown(tmp_path, mid):
+    path = mystery(tmp_path / "m.gguf", ssm__conv_kernel=4)
+    done = kvasir("plan", mid, path, "--json", "--budget", "4G", code=3)
+    document = json.loads(done.stdout)
+    check(document, PLAN_MANY)
+    totals, (known, unknown) = document["totals"], document["models"]
+    assert totals["fits"] is None and totals["total_is_least"] and known["kv_bytes"] and unknown["kv_bytes"] is None
+    assert totals["total_bytes"] == known["total_bytes"] + unknown["total_bytes"] + totals["program_bytes"]
+    assert b"at least" in done.stderr and b"mystery" in done.stderr
+
+
+def test_beyond_training(tmp_path, mid):
+    """A warning as that of run, and the longest context ends where training did."""
+    document = plan(mid, "--budget", "4G", "--ctx", "20K", "--kv", "q4")
+    note, = document["notes"]
+    assert "20480" in note and "16384" in note and "trained for" in note
+    done = kvasir("plan", mid, "--budget", "4G", "--ctx", "20K", "--kv", "q4")
+    assert b"kvasir: " + note.encode() in done.stderr and b"20,480 tokens (trained for 16,384)" in done.stdout
+    for ctx in ("16K", "1K"):
+        assert plan(mid, "--budget", "4G", "--ctx", ctx)["notes"] == []
+    assert plan(mid, "--budget", "4G", "--want-ctx", "20K")["notes"] == [note]
+
+
+def test_longest_context_ends_with_training(mid):
+    document = plan(mid, "--budget", "1000M")
+    longest = document["max_ctx"]
+    assert longest["f16"] < 16384 < longest["q8"] < longest["q4"] and document["ctx_train"] == 16384
+    text = kvasir("plan", mid, "--budget", "1000M").stdout.decode()
+    assert re.search(rf"longest context +f16 {longest['f16']:,}  q8 16,384  q4 16,384\n", text)
+    assert re.search(rf"memory would hold +q8 {longest['q8']:,}  q4 {longest['q4']:,}  \(trained for 16,384\)\n", text)
+    assert "memory would hold" not in kvasir("plan", mid, "--budget", "250M").stdout.decode()
+
+
+def test_speed_is_not_asked_of_what_does_not_run(tmp_path):
+    profile = tmp_path / "p.json"
+    profile.write_text(json.dumps({"schema": "kvasir.probe/1", "name": "x", "cores": 1, "memory_bytes": "8 GiB", "teams": [
+        {"threads": 1, "level": "avx2", "read_bytes_per_s": "10 GB/s"}]}))
+    path = mystery(tmp_path / "m.gguf", ssm__conv_kernel=4)
+    assert b"--min-tps" in kvasir("plan", path, "--machine", profile, "--min-tps", 5, code=3).stderr
 
 
 HOSTILE = [

@@ -1,5 +1,6 @@
 """The speed in a plan: from a profile's limits, from kernels, corrected by a sweep; nothing here is timed."""
 import json
+import re
 
 import pytest
 
@@ -47,6 +48,7 @@ def test_rows(tmp_path):
 def test_text(tmp_path):
     text = kvasir("plan", LLAMA, "--machine", profile(tmp_path), "--ctx", "1K", "--depths", "0,512").stdout.decode()
     assert "speed with f16 on made up, from the machine's limits alone" in text and "first token after" in text
+    assert len(re.findall(r"^ +\d+  [\d.]+ \[[\d.]+, [\d.]+\] +\d+  [\d.]+ [mu]?s \[[\d.]+ [mu]?s, [\d.]+ [mu]?s\]$", text, re.M)) == 2
     disk = profile(tmp_path, name="disk.json", disk_bytes_per_s="1 GB/s")
     text = kvasir("plan", LLAMA, "--machine", disk, "--ctx", "1K", "--budget", "200M").stdout.decode()
     assert "comes from the disk" in text

@@ -229,7 +229,7 @@ def test_units(tmp_path):
 
 @pytest.mark.parametrize("text,value", [
     ("24GiB", 24 << 30), ("24 GiB ", 24 << 30), (" 1.5e1 GiB", 15 << 30), ("24 GB", 24 * 10**9), ("0.5 TiB", 1 << 39),
-    ("17179869184 B", 1 << 34), (1 << 34, 1 << 34), (1.7e10, 17 * 10**9), ("20000000 kB", 20 * 10**9), ("33554432 KiB", 1 << 35)])
+    ("17179869184 B", 1 << 34), (1 << 34, 1 << 34), (1.7e10, 17 * 10**9), ("20000000 kB", 20 * 10**9), ("33554432 KiB", 1 << 35), ("1 PiB", 1 << 50), ("1 PB", 10**15)])
 def test_sizes(tmp_path, text, value):
     assert json.loads(kvasir("probe", "--show", write(tmp_path, changed("memory_bytes", text)), "--json").stdout)["memory_bytes"] == value
 
@@ -244,19 +244,19 @@ def test_sizes(tmp_path, text, value):
     ("cores", 0, "1 to 8192"), ("cores", -4, "1 to 8192"), ("cores", 10**12, "1 to 8192"), ("cores", 4.5, "whole number"),
     ("cores", "4", "whole number"), ("cores", True, "whole number"), ("numa_nodes", 0, "1 to 1024"),
     ("teams.0.threads", 0, "1 to 1024"), ("kernels.0.threads", 99999, "1 to 1024"),
-    ("memory_bytes", 24, "16 MiB to 1024 TiB"), ("memory_bytes", -1, "16 MiB"), ("memory_bytes", "2000 TiB", "1024 TiB"),
-    ("memory_bytes", "-24 GiB", "16 MiB"), ("memory_bytes", 1e300, "1024 TiB"), ("available_bytes", "17 GiB", "more than memory_bytes"),
+    ("memory_bytes", 24, "16.0 MiB to 1.00 PiB"), ("memory_bytes", -1, "16.0 MiB"), ("memory_bytes", "2000 TiB", "1.00 PiB"),
+    ("memory_bytes", "-24 GiB", "16.0 MiB"), ("memory_bytes", 1e300, "1.00 PiB"), ("available_bytes", "17 GiB", "more than memory_bytes"),
     ("swap_free_bytes", "3 GB", "more than swap_bytes"), ("gpus.0.free_bytes", "13 GiB", "more than its memory_bytes"),
-    ("swap_bytes", -1, "0 B to"), ("limit_bytes", 5, "1 MiB"), ("cache_bytes", "2 TiB", "1 KiB to 1 TiB"),
+    ("swap_bytes", -1, "0 B to"), ("limit_bytes", 5, "1.00 MiB"), ("cache_bytes", "2 TiB", "1.00 KiB to 1.00 TiB"),
     ("disk_bytes_per_s", 0, "100 kB/s"), ("disk_bytes_per_s", -3, "100 kB/s"), ("teams.0.read_bytes_per_s", 40, "bytes per second"),
-    ("teams.0.read_bytes_per_s", "9999999 TB/s", "1000 TB/s"), ("teams.0.int8_ops_per_s", 1.2, "1 Mop/s"),
-    ("teams.0.f32_ops_per_s", 1e30, "operations per second"), ("teams.0.barrier_s", 2, "1 ns to 1 s"),
-    ("teams.0.barrier_s", "2 s", "1 ns to 1 s"), ("kernels.0.rate", 35, "100 kB/s"), ("gpus.0.memory_bytes", 8, "16 MiB"),
+    ("teams.0.read_bytes_per_s", "9999999 TB/s", "1.00 PB/s"), ("teams.0.int8_ops_per_s", 1.2, "1.00 Mop/s"),
+    ("teams.0.f32_ops_per_s", 1e30, "operations per second"), ("teams.0.barrier_s", 2, "1.0 ns to 1 s"),
+    ("teams.0.barrier_s", "2 s", "1.0 ns to 1 s"), ("kernels.0.rate", 35, "100 kB/s"), ("gpus.0.memory_bytes", 8, "16.0 MiB"),
     # mistyped units
     ("memory_bytes", "24 Gib", "one of the units B, kB"), ("memory_bytes", "24 gb", "one of the units"),
     ("memory_bytes", "24 GB/s", "one of the units"), ("memory_bytes", "24", "its unit is missing"), ("memory_bytes", "GiB", '"24 GiB"'),
     ("memory_bytes", "", '"24 GiB"'), ("memory_bytes", "24,5 GiB", "one of the units"), ("memory_bytes", "nan GiB", "a size"),
-    ("memory_bytes", "inf GiB", "a size"), ("memory_bytes", "0x18 GiB", "one of the units"), ("memory_bytes", "1e999 GiB", "1024 TiB"),
+    ("memory_bytes", "inf GiB", "a size"), ("memory_bytes", "0x18 GiB", "one of the units"), ("memory_bytes", "1e999 GiB", "1.00 PiB"),
     ("memory_bytes", "1.2.3 GiB", "a size"), ("memory_bytes", "9" * 80 + " GiB", "a size"), ("memory_bytes", [24], "a size"),
     ("memory_bytes", {"GiB": 24}, "a size"), ("memory_bytes", True, "a size"), ("memory_bytes", "24 GiB\x1b[2J", "one of the units"),
     ("disk_bytes_per_s", "3.5 GB", "B/s, kB/s"), ("disk_bytes_per_s", "3.5 Gbit/s", "B/s, kB/s"), ("disk_bytes_per_s", "3.5", "unit is missing"),

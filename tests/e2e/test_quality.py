@@ -84,9 +84,10 @@ def test_bad_file(text, home, llama):
 
 
 def test_no_folder(llama, tmp_path):
+    """Said before anything is measured."""
     (tmp_path / "kvasir").write_text("")
     done = kvasir("verify", llama, *WHOLE, "--kv", "q8", code=1, XDG_CONFIG_HOME=str(tmp_path))
-    assert b"kvasir/quality/" in done.stderr
+    assert b"kvasir/quality: the folder cannot be made" in done.stderr and done.stdout == b""
 
 
 @pytest.mark.parametrize("name", ["smollm2-135m-q4_1", "gemma3-270m-q4_k_m", "qwen2.5-coder-1.5b-q4_k_m"])

@@ -206,7 +206,7 @@ def test_llama_cpp_names(llama, tmp_path):
                   "--no-conversation", "--ignore-eos", "--json")
     document = json.loads(done.stdout)
     assert (document["ctx"], document["kv"]["type_k"], document["kv"]["type_v"]) == (256, "f16", "f32")
-    assert b"without effect" in done.stderr
+    assert b"-ngl: No effect" in done.stderr
     # A value that looks like one of these names stays a value.
     assert kvasir_json("run", llama, "--raw", "-p", "-ngl", "-n", "2", "--ignore-eos")["prompt_tokens"] == \
         len(kvasir_json("tokenize", llama, "-p", "-ngl")["ids"])

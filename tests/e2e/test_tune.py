@@ -223,7 +223,7 @@ def test_warnings(llama, tmp_path):
 def test_large_file(llama, tmp_path):
     path = tmp_path / "c.json"
     path.write_bytes(b" " * (16 << 20) + b"{}")
-    assert b"c.json has 16777218 bytes" in kvasir("run", llama, *RUN, "--config", path, code=2).stderr
+    assert b"c.json has 16.0 MiB: no configuration" in kvasir("run", llama, *RUN, "--config", path, code=2).stderr
 
 
 @pytest.mark.parametrize("text, says", [

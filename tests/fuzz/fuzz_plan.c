@@ -1,5 +1,5 @@
-/* Fuzz target of planning: any bytes are opened as a header, whatever else is missing, and planned in several ways. What
-   comes out must hold together. */
+/* Fuzz target of planning: any bytes are opened as a header, whatever else is missing, and planned in several ways.
+   What comes out must hold together. */
 #include "kvasir/kvasir.h"
 
 #include <stdint.h>
@@ -26,6 +26,7 @@ static void check_model(const kvasir_plan *p, const kvasir_plan_model *m)
     require(states * (uint64_t)p->users == m->state_bytes || !m->kv_known);
     require(m->kv_bytes == m->kv_shared_bytes + (uint64_t)p->users * m->kv_sequence_bytes);
     require(m->total_bytes <= p->total_bytes);
+    require(m->kv_known ? !m->kv_says == !m->kv_assumed : m->kv_says && *m->kv_says && !m->kv_assumed);
     for (int i = 0; i < m->n_streams; i++) require(m->streams[i].ratio > 0 && m->streams[i].n_heads > 0);
     if (!m->peer || m->peer->error) return;
     uint64_t bytes = 0;
@@ -42,7 +43,11 @@ static void plan(const kvasir_model *m, const kvasir_plan_options *o)
             require(p == NULL && *kvasir_message());
             continue;
         }
-        require(p->fits == (p->missing_bytes == 0) && p->n_why > 0 && (p->fits || p->n_remedies > 0));
+        require(p->fits == (p->missing_bytes == 0 && p->n_unknown == 0) && p->n_why > 0);
+        require(p->missing_bytes == 0 || p->n_remedies > 0);
+        int unknown = 0;
+        for (int i = 0; i < models; i++) unknown += !p->models[i].kv_known;
+        require(unknown == p->n_unknown);
         for (int i = 0; i < models; i++) check_model(p, &p->models[i]);
         kvasir_plan_free(p);
     }

@@ -107,8 +107,7 @@ static void check_text(const tok *t, kind k, const char *text, size_t n, bool ad
     mem_free(back);
 }
 
-/* The text as a vocabulary: lines are tokens, lines with a space in them merges, the first byte of a line its
- * type. */
+/* The text as a vocabulary: lines are tokens, lines with a space in them merges, the first byte of a line its type. */
 static void check_vocabulary(kind k, const char *pattern, const char *text, size_t n)
 {
     static const char *const models[] = {"gpt2", "llama", "gemma4"};

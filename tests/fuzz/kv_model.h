@@ -337,8 +337,8 @@ static inline void model_step(kv_model *m)
     }
 }
 
-/* Runs all of the bytes; false with m->wrong when model and cache do not agree. The first three choose layout
- * and budget. */
+/* Runs all of the bytes; false with m->wrong when model and cache do not agree. The first three choose
+   layout and budget. */
 static inline bool model_run(kv_model *m, const uint8_t *bytes, size_t n)
 {
     static const int windows[] = {0, 1, 2, 63, 64, 65, 66, 100, 128, 129, 200, 1000};

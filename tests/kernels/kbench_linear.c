@@ -47,8 +47,8 @@ static void run_pair(void *p)
     pthread_join(thread, NULL);
 }
 
-/* Valid blocks: any bytes are, but for the scales, whose values only matter where they are slow: those of MXFP4
-   (bytes) must not be so small that the products are denormal. */
+/* Fills valid blocks. Any bytes are valid. Of the scales only those matter that would be slow: MXFP4's (bytes) must not
+   be so small that the products are denormal. */
 static void fill(uint8_t *to, size_t n)
 {
     for (size_t i = 0; i < n; i++) to[i] = (uint8_t)(64 + i * 7 % 61);
@@ -132,7 +132,7 @@ static void bench_rows(const linear_kernels *t, uint8_t *memory, float *x, act_b
     printf("\n");
 }
 
-/* Elements in a block of the kind's type. */
+/* The number of elements in a block of the kind's type. */
 static int unit_of(panel_kind kind)
 {
     uint32_t type = 0;

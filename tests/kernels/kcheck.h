@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What the machine gives at one level, one thread. */
+/* What the machine can do at one level, with one thread. */
 typedef struct kcheck_limits {
     double int8_gops;  /* 2 operations per multiply-add */
     double f32_gflops; /* FMA chains */
@@ -28,18 +28,19 @@ typedef struct kcheck {
 
 /* The check functions; kcheck.c has their table. */
 void kcheck_linear(kcheck *k);
+/* Checks of kernels/vec.h and kernels/attn.h. */
 void kcheck_vec(kcheck *k);
 void kcheck_attn(kcheck *k);
-void kcheck_bench_linear(kcheck *k); /* kbench_linear.c */
+void kcheck_bench_linear(kcheck *k); /* speeds of kernels/linear.h */
 
 /* Counts a check; a failure prints the level and the words given (the first 20 of them). Returns `ok`. */
 bool kcheck_true(kcheck *k, bool ok, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* The two are the same bytes; a failure also says where they part. */
+/* Checks that two pieces of memory hold the same bytes; a failure also says where they first differ. */
 bool kcheck_same(kcheck *k, const void *want, const void *got, size_t bytes, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
-/* The same for floats: equal bits, or NaN on both sides (whatever its payload). */
+/* The same for floats: they need equal bits, or NaN on both sides (whatever its payload). */
 bool kcheck_same_floats(kcheck *k, const float *want, const float *got, size_t n, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
@@ -47,8 +48,9 @@ bool kcheck_same_floats(kcheck *k, const float *want, const float *got, size_t n
 bool kcheck_near(kcheck *k, const double *want, const float *got, const double *scale, size_t n, double tolerance,
                  const char *format, ...) __attribute__((format(printf, 7, 8)));
 
-/* Random numbers: 32 bits; uniform in [lo, hi); about normal with deviation 1. */
+/* Random numbers: 32 bits. */
 uint32_t kcheck_u32(kcheck *k);
+/* Uniform in [lo, hi); about normal with deviation 1; n random bytes. */
 float kcheck_uniform(kcheck *k, float lo, float hi);
 float kcheck_normal(kcheck *k);
 void kcheck_bytes(kcheck *k, void *to, size_t n);
@@ -65,13 +67,13 @@ typedef enum kcheck_input {
     IN_NAN,      /* deviation 1 with NaN and infinities among them */
     IN_KINDS
 } kcheck_input;
-const char *kcheck_input_name(kcheck_input kind);
-void kcheck_floats(kcheck *k, kcheck_input kind, float *to, size_t n);
+const char *kcheck_input_name(kcheck_input kind);                      /* for messages */
+void kcheck_floats(kcheck *k, kcheck_input kind, float *to, size_t n); /* n numbers of this kind */
 
 /* Memory for one check: 64-byte aligned, filled with a pattern that is a NaN as f32 and f16, followed by a
    guard that kcheck_free verifies (a failure counts). Ends the program when there is none left. */
 void *kcheck_alloc(size_t bytes);
-void kcheck_free(kcheck *k, void *p);
+void kcheck_free(kcheck *k, void *p); /* checks the guard */
 
 /* Seconds per call of `run(context)`: the best of many short batches. */
 double kcheck_seconds(void (*run)(void *context), void *context);

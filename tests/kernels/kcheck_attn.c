@@ -1,5 +1,4 @@
-/* Family "attn": every level against the reference, and whole sequences against softmax attention in double.
- */
+/* Family "attn": every level against the reference, and whole sequences against softmax attention in double. */
 #include "kcheck.h"
 
 #include "base/half.h"
@@ -20,7 +19,7 @@ typedef enum view {
     CAUSAL, /* one more for each group of three, as in a prompt's own page */
     WINDOW, /* the same from the other side */
     RANDOM, /* any range, some empty */
-    APART,  /* ranges that have no token in common */
+    APART,  /* ranges without a common token */
     ONE,    /* the first token only */
     VIEWS
 } view;
@@ -49,7 +48,8 @@ static void look(kcheck *k, scene *c, view v)
     }
 }
 
-/* The closed forms, packed by the reference before anything unseen is spoilt: closed pages hold 64 tokens. */
+/* The closed forms. The reference packs them before what nobody sees is overwritten, since closed pages
+   hold 64 tokens. */
 static void close_scene(kcheck *k, scene *c, int dim)
 {
     attn_kernels ref;
@@ -132,7 +132,7 @@ static void scene_free(kcheck *k, scene *c)
     }
 }
 
-/* States of their own for the scene's queries. */
+/* A copy of the scene's states, for one result. */
 typedef struct states {
     float *m, *s, *o;
 } states;
@@ -183,8 +183,9 @@ static void same_states(kcheck *k, const states *want, const states *got, const 
 
 static const char *const format_names[ATTN_FORMATS] = {"f32", "f16", "q8", "q4"};
 
-/* The same again with what a caller may say besides: that all see the whole page, and what the page's mean gives to the
-   scores, as the last of five pages, which is by itself, or as one of the three before. */
+/* Folds once more with the hints that a caller may give: that all see the whole page, and what the page's mean adds to
+   the scores. The mean is taken from a call with five pages: as the second of them, and as the fifth, which is left
+   over by itself. */
 static void check_hints(kcheck *k, const tables *t, const scene *c, attn_format kf, attn_format vf, const states *want)
 {
     enum { PAGES = 5 };
@@ -235,7 +236,7 @@ static void check_page(kcheck *k, const tables *t, kcheck_input kind, view v, in
     char how[64];
     c.a.softcap = softcap;
     (void)snprintf(how, sizeof how, "%s %s cap %g", kcheck_input_name(kind), view_names[v], (double)softcap);
-    /* A quarter of the pairs each time, another one for the next number of queries and the next view. */
+    /* Only a quarter of the pairs each time. The next number of queries and the next view take another quarter. */
     for (int pair = (n + (int)v) % 4; pair < ATTN_FORMATS * ATTN_FORMATS; pair += 4) {
         attn_format kf = (attn_format)(pair % ATTN_FORMATS),
                     vf = (attn_format)((pair / ATTN_FORMATS + pair) % ATTN_FORMATS);
@@ -295,7 +296,7 @@ static void check_pages(kcheck *k, const tables *t)
         for (int v = 0; v < VIEWS; v++) check_page(k, t, IN_NORMAL, (view)v, most[i], i ? 64 : 128, v % 2 ? 30.0f : 0);
 }
 
-/* A token that holds infinities reaches the queries that see it and no others. */
+/* A token that holds infinities must reach the queries that see it, and no others. */
 static void check_poison(kcheck *k, const tables *t)
 {
     enum { N = 6, D = 80 };
@@ -314,7 +315,7 @@ static void check_poison(kcheck *k, const tables *t)
     scene_free(k, &c);
 }
 
-/* The same query alone, among others, and in other company gives the same bits. */
+/* A query gives the same bits alone, among others, and among different others. */
 static void check_company(kcheck *k, const tables *t, attn_format f)
 {
     static const int dims[] = {64, 96, 128, 256, 24};
@@ -418,8 +419,8 @@ static void check_appends(kcheck *k, const tables *t)
 
 /* ---- accuracy ---- */
 
-/* Softmax attention of one query over n tokens, by its formula. k and v are rows. Fills want and, as the
-   scale of errors, the same sum over |v|. */
+/* Softmax attention of one query over n tokens, by its formula. k and v are rows. Fills `want`, and as the scale of
+   errors the same sum over |v|. */
 static void plain_attention(const float *q, const float *keys, const float *values, int n, int dim, float softcap,
                             const float *sink, double *want, double *scale)
 {
@@ -441,8 +442,8 @@ static void plain_attention(const float *q, const float *keys, const float *valu
     }
 }
 
-/* Five and a half pages in two spans, merged, finished; the full ones in format f. The rows stand on an offset, as
-   those of models with a bias do. */
+/* Five and a half pages in two spans, which are merged and finished; the full pages are in format f. The rows have an
+   offset, like those of models with a bias. */
 static void check_sequence(kcheck *k, const attn_kernels *t, attn_format f, int dim, float softcap, const float *sink)
 {
     enum { TOKENS = 5 * KV_PAGE + 37, PAGES = 6, SPAN = 3 };
@@ -540,8 +541,8 @@ static void bench_close(void *context)
     b->t->close_v(b->v, open, b->a.head_dim, closed);
 }
 
-/* Decoding reads pages from memory far larger than the caches; a prompt's queries go through pages that stay
- * in L2. */
+/* Decoding reads pages from memory that is far larger than the caches; a prompt's queries go through pages that stay in
+   the second-level cache. */
 static void run_bench(kcheck *k, const attn_kernels *t)
 {
     enum { MOST = 192, MAX_DIM = 256 };

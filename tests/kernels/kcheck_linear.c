@@ -1,5 +1,5 @@
-/* Checks of kernels/linear.h: packing and the reference against the decoders of quant/, all levels against
-   the reference. */
+/* Checks of kernels/linear.h: packing and the reference against the decoders of quant/, all levels
+   against the reference. */
 #include "kcheck.h"
 
 #include "base/half.h"
@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the scales of a weight's blocks are; the rest of a block is random bytes. */
+/* How the scales of a weight's blocks are chosen; the rest of a block is random bytes. */
 typedef enum scale_kind { SCALES_USUAL, SCALES_DENORMAL, SCALES_ZERO, SCALES_ANY, SCALE_KINDS } scale_kind;
 static const char *const scale_names[SCALE_KINDS] = {"usual", "denormal", "zero", "any"};
 
-/* Where a block has its f16 fields; -1: none. MXFP4's scale is a byte of its own kind. */
+/* Where a block has its f16 fields; -1: none. MXFP4's scale is a byte and is handled separately. */
 static const struct {
     quant_type type;
     int d, m;
@@ -56,7 +56,8 @@ static uint16_t random_scale(kcheck *k, scale_kind scales)
     }
 }
 
-/* 2^(e-127): about like the usual f16; denormal once halved; the least there is, as nothing is zero; any. */
+/* The byte e of a scale 2^(e-127): about as large as the usual f16 ones; denormal once halved; the least there is,
+   since none is zero; any. */
 static uint8_t random_e8m0(kcheck *k, scale_kind scales)
 {
     uint8_t dice = (uint8_t)(kcheck_u32(k) >> 24);
@@ -226,7 +227,8 @@ static void check_shapes(kcheck *k, const linear_kernels *ref, const linear_kern
     }
 }
 
-/* Squared errors of a block of numbers in units of its largest, also those that rounding at amax/127 would have. */
+/* The squared errors of a block of numbers, in units of its largest one: `mine` of the block, `plain` of
+   rounding at amax/127. */
 typedef struct act_error {
     double mine, plain;
 } act_error;
@@ -245,8 +247,9 @@ static act_error error_of(const float *x, const act_block *a)
     return sum;
 }
 
-/* The contract's properties, whatever computed it. The error is that of the best rounding of y, which stands for x to 2^-9
-   of a step: where x lies that near the middle between two integers the rounding at amax/127 may come out better. */
+/* The properties that the contract promises for every block. The error is that of the best rounding of y, and y
+   stands for x to 2^-9 of a step: where x lies that close to the middle between two integers, rounding at amax/127
+   may come out better. */
 static void check_act_block(kcheck *k, const float *x, const act_block *a, const char *input)
 {
     int sum[2] = {0}, least = 0;
@@ -268,7 +271,7 @@ static void check_act_block(kcheck *k, const float *x, const act_block *a, const
                 "quantise %s: error %g, %g at amax/127", input, error.mine, error.plain);
 }
 
-/* What the six roundings are tried for: over many blocks a fifth less error than with one. */
+/* Why six roundings are tried: over many blocks the error is a fifth less than with one. */
 static void check_quantise_error(kcheck *k, const linear_kernels *t)
 {
     enum { BLOCKS = 2048 };
@@ -287,7 +290,7 @@ static void check_quantise_error(kcheck *k, const linear_kernels *t)
     kcheck_free(k, a);
 }
 
-/* Rows with a block between them that is nobody's. */
+/* Rows that have an unused block between them. */
 static void check_quantise_rows(kcheck *k, const linear_kernels *ref, const linear_kernels *t, kcheck_input input,
                                 int rows, int blocks)
 {

@@ -8,8 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A row of n floats at an odd address, so that no level relies on alignment; `at` is what kcheck_alloc gave.
- */
+/* A row of n floats at an odd address, so that no level relies on alignment; `at` is what kcheck_alloc gave. */
 typedef struct row {
     float *at, *x;
 } row;
@@ -189,7 +188,7 @@ static void check_bits(kcheck *k, const tables *t)
 
 /* ---- accuracy ---- */
 
-/* The distance of f32 numbers around x. */
+/* The distance between neighbouring f32 numbers around x. */
 static double ulp(double x)
 {
     int e;
@@ -236,7 +235,7 @@ static void check_rows(kcheck *k, const vec_kernels *v)
     for (int i = 0; i < N; i++) {
         double g = x[i], u = sqrt(2 / acos(-1)) * (g + 0.044715 * g * g * g);
         want[i] = 0.5 * g * (1 + tanh(u)) * w[i];
-        scale[i] = fabs(g * (double)w[i]); /* 1 + tanh loses all digits on the left, here and in double */
+        scale[i] = fabs(g * (double)w[i]); /* to its left, 1 + tanh loses all digits, here and in double */
     }
     kcheck_near(k, want, out, scale, N, 1e-6, "gelu against the formula");
     memcpy(out, x, sizeof out);
@@ -250,8 +249,7 @@ static void check_rows(kcheck *k, const vec_kernels *v)
     kcheck_near(k, want, out, scale, N, 1e-5, "softmax against the formula");
 }
 
-/* A rotation by position p keeps q.k when both move on by the same distance, and turns by the angles given.
- */
+/* A rotation by position p keeps q.k when both move on by the same distance, and turns by the angles given. */
 static void check_rotation(kcheck *k, const vec_kernels *v)
 {
     enum { D = 80 };

@@ -79,7 +79,7 @@ static inline float *rig_logits(const rig *r, int pos)
     return copy;
 }
 
-/* The next token of a sequence gives the same bits as in a sequence that nothing has happened to. */
+/* The next token of a sequence gives the same bits as in a sequence to which nothing has happened. */
 static inline void rig_check_next(const rig *r, kvasir_seq *s)
 {
     const float *logits = NULL;

@@ -1,7 +1,7 @@
-/* A driver library that is none, for tests of system/gpu.c. Built several times: FAKE says how it behaves.
-   1: two GPUs that say everything. 2: an old driver (no _v2 memory, no bus width, no link). 3: init fails.
-   4: lies: four billion GPUs. 5: a GPU that fails, one without an end to its name, one with absurd numbers.
-   6: a function that is needed is missing. */
+/* A fake driver library, for tests of system/gpu.c. It is built several times: FAKE says how it behaves. 1: two
+   GPUs that say everything. 2: an old driver (no _v2 memory, no bus width, no link). 3: init fails. 4: lies: four
+   billion GPUs. 5: a GPU that fails, one whose name has no end, one with absurd numbers. 6: a function that is
+   needed is missing. */
 #include <string.h>
 
 typedef struct device {
@@ -75,7 +75,7 @@ int nvmlDeviceGetMemoryInfo_v2(device *d, unsigned *out)
         unsigned version;
         unsigned long long total, reserved, free, used;
     } m = {0};
-    if (*out != (sizeof m | 2u << 24)) return UNKNOWN; /* what a driver answers to a struct that it does not know */
+    if (*out != (sizeof m | 2u << 24)) return UNKNOWN; /* what a driver answers when it does not know the struct */
     m.version = *out;
     m.total = (d->index ? 8ull : 24ull) << 30;
     m.free = FAKE == 5 ? 1ull << 62 : m.total - (1ull << 30);

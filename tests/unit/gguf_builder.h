@@ -77,7 +77,7 @@ static inline void gb_free(gguf_builder *b)
     *b = gb_new();
 }
 
-/* A key of any bytes and a value type of any number; the value's bytes come next, through gb_put on b->kv. */
+/* A key of any bytes, with a value type of any number. The value's bytes come next, through gb_put on b->kv. */
 static inline void gb_key_claim(gguf_builder *b, uint64_t claim, const char *key, size_t n, uint32_t type)
 {
     gb_put_text(&b->kv, claim, key, n);
@@ -154,7 +154,7 @@ static inline void gb_strings(gguf_builder *b, const char *key, const char *cons
     for (size_t i = 0; i < n; i++) gb_put_text(&b->kv, strlen(list[i]), list[i], strlen(list[i]));
 }
 
-/* A tensor info with nothing behind it. */
+/* A tensor info without any data for it. */
 static inline void gb_info(gguf_builder *b, const char *name, uint32_t n_dims, const uint64_t *dims,
                            size_t dims_written, uint32_t type, uint64_t offset)
 {
@@ -184,8 +184,8 @@ static inline void gb_tensor(gguf_builder *b, const char *name, quant_type type,
     gb_put(&b->data, data, (size_t)(elements / (uint64_t)q->block_elements * (uint64_t)q->block_bytes));
 }
 
-/* The file's bytes, exactly as many as are allocated, so that a sanitizer sees every step past the end. The
-   builder is empty afterwards but for header_bytes. */
+/* The file's bytes, in an allocation of exactly their size, so that a sanitizer sees every step past the end. The
+   builder is empty afterwards, except for header_bytes. */
 static inline unsigned char *gb_finish(gguf_builder *b, size_t *n)
 {
     gb_bytes f = {0};

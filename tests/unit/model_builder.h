@@ -62,7 +62,7 @@ static inline float tiny_uniform(uint64_t *state)
     return (float)((double)(tiny_next(state) >> 11) * 0x1p-52 - 1);
 }
 
-/* Where a block has its f16 scale, and its minimum, which puts the middle of the values at about zero. */
+/* Where a block has its f16 scale and its minimum. The minimum puts the middle of the values at about zero. */
 typedef struct tiny_scale_place {
     quant_type type;
     size_t d, m; /* m 0: none */
@@ -338,7 +338,7 @@ static inline tiny_file tiny_write_bytes(const void *bytes, size_t n)
     return f;
 }
 
-/* Empties the builder. */
+/* Writes the file and empties the builder. */
 static inline tiny_file tiny_write(gguf_builder *b)
 {
     size_t n;

@@ -1,4 +1,5 @@
-/* The tiny reference models of fixtures/models: the manifest, one case at a time. */
+/* The tiny reference models of models/ in the data folders (data_path in test.h): their manifest, one case
+   at a time. */
 #ifndef KVASIR_TEST_MODELS_H
 #define KVASIR_TEST_MODELS_H
 
@@ -69,7 +70,7 @@ static inline void free_case(model_case *m)
     free(m->logits);
 }
 
-/* The manifest's cases; json_decref the result's owner, *root. */
+/* The manifest's cases. The caller releases *root, which owns them, with json_decref. */
 static inline json_t *read_cases(json_t **root)
 {
     size_t n;

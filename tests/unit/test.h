@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include <cmocka.h>
-#undef fail /* the name is base/status.h's; tests use assert_* and assert_ok */
+#undef fail /* base/status.h uses this name; the tests use assert_* and assert_ok */
 #undef fail_msg
 
 #include "kvasir/kvasir.h"

@@ -2,6 +2,7 @@
 #include "test.h"
 
 #include "base/checked.h"
+#include "base/cores.h"
 #include "base/cpu.h"
 #include "base/file.h"
 #include "base/half.h"
@@ -132,7 +133,8 @@ static void count_tiles(void *arg, int tid)
 
 enum { OWN_TILES = 7 };
 
-/* Every tile of every owner by whoever comes: in the first of three rounds thread 0 leaves its own to the others. */
+/* All tiles of all owners are taken by whichever thread comes. In the first of three rounds thread 0 leaves its own
+   to the others. */
 static void take_tiles(void *arg, int tid)
 {
     counting *c = arg;
@@ -147,7 +149,7 @@ static void take_tiles(void *arg, int tid)
             }
         }
         team_barrier(c->t);
-        c->wrong += team_take(c->t, tid, 0) >= 0; /* an operation in which there is nothing to do */
+        c->wrong += team_take(c->t, tid, 0) >= 0; /* an operation with nothing to do */
         c->wrong += team_peek(c->t) != 0;
         team_barrier(c->t);
     }

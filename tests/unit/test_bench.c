@@ -95,7 +95,7 @@ static void test_two_threads(void **state)
     assert_int_equal(t.n, 8 + 3 * PANEL_KINDS + 3 * 7 + 6);
 }
 
-/* A limit of all threads would say the same again, and nobody waits at a barrier. */
+/* With one thread, a limit of all threads would say the same again, and nobody waits at a barrier. */
 static void test_one_thread(void **state)
 {
     static table t;

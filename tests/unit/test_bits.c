@@ -1,6 +1,6 @@
-/* Bit-stability (house.md, rule 2): the logits of a token are the same bits whatever the chunks of the prefill, the
-   number of threads, the other sequences in the step, and whether its prefix was computed, forked, or cut and
-   computed again. */
+/* Bit-stability (docs/ARCHITECTURE.md, "Same bits, always"): the logits of a token must be the same bits whatever the
+   chunks of the prefill, the number of threads, and the other sequences in the step. It must not matter, either,
+   whether the token's prefix was computed, forked, or cut and computed again. */
 #include "models.h"
 
 #include <stdbool.h>

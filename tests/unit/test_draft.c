@@ -1,5 +1,6 @@
-/* Drafting: the index by itself against a search of everything, and generation with it against generation without: the
-   same ids, text, state of the sampler and sequence, whatever ends the answer. */
+/* Drafting. The index by itself is compared with a search of everything. Generation with a draft is compared
+   with generation without: the ids, the text, the sampler's state and the sequence must be the same, whatever
+   ends the answer. */
 #include "engine_rig.h"
 
 #include "base/checked.h"
@@ -12,7 +13,7 @@
 
 enum { MATCH_MOST = 32 }; /* as in draft.c: longer repetitions count as this long */
 
-/* Of the places where what stands before them agrees longest with the end, the newest. */
+/* The place before which the most tokens agree with those at the end; of several such places the newest. */
 static int longest_match(const int32_t *ids, int n, int *place)
 {
     int best = 0;
@@ -54,7 +55,7 @@ static void test_index(void **state)
     assert_true(proposals > 1000 && long_ones > 100);
 }
 
-/* Wrong proposals ask for longer repetitions, right ones for shorter. */
+/* After wrong proposals longer repetitions are asked for, after right ones shorter ones. */
 static void test_learning(void **state)
 {
     enum { PERIOD = 24 };
@@ -67,12 +68,12 @@ static void test_learning(void **state)
     assert_int_equal(draft_propose(d, 15, got), 6);
     assert_int_equal(got[0], 4);
     draft_learn(d, 6, 1);
-    assert_int_equal(draft_propose(d, 15, got), 0); /* 4 are no longer enough */
+    assert_int_equal(draft_propose(d, 15, got), 0); /* a repetition of 4 is no longer enough */
     for (; n < PERIOD + 6; n++) draft_push(d, n % PERIOD);
     assert_int_equal(draft_propose(d, 15, got), 9);
     for (int i = 0; i < 20; i++) draft_learn(d, 8, 0);
     assert_int_equal(draft_propose(d, 15, got), 0);
-    for (; n < PERIOD + 40; n++) draft_push(d, n % PERIOD); /* as long as it gets: that is always tried */
+    for (; n < PERIOD + 40; n++) draft_push(d, n % PERIOD); /* the longest repetition that counts: it is always tried */
     assert_int_equal(draft_propose(d, 15, got), 15);
     for (int i = 0; i < 20; i++) draft_learn(d, 9, 3);
     draft_push(d, 999);
@@ -91,7 +92,7 @@ enum { PROMPT = 90, ROOM = 1 << 14 };
 
 typedef struct outcome {
     const rig *r;
-    kvasir_seq *s, *other; /* other: is stepped between */
+    kvasir_seq *s, *other; /* other: is stepped between the tokens */
     int stop_after;        /* the call of on_text that asks for a stop */
     int calls;
     char text[ROOM];
@@ -110,13 +111,13 @@ static int on_text(void *user, const char *text, size_t n)
     assert_true(n > 0 && a->n_text + n < ROOM);
     memcpy(a->text + a->n_text, text, n);
     a->n_text += n;
-    /* Rejected tokens are gone, and nothing has to be computed again for it. */
+    /* Rejected tokens are gone, and nothing has to be computed again because of them. */
     assert_int_equal(kv_seq_length(a->s->kv), kvasir_seq_length(a->s));
     if (a->other) rig_feed(a->r, a->other, 3);
     return ++a->calls == a->stop_after;
 }
 
-/* A text that repeats itself with changes. */
+/* A text that repeats itself, with changes. */
 static const int32_t *prompt(const rig *r)
 {
     static int32_t ids[PROMPT];
@@ -124,7 +125,7 @@ static const int32_t *prompt(const rig *r)
     return ids;
 }
 
-/* What the case varies. */
+/* What varies from case to case. */
 typedef struct setting {
     kvasir_generate_options o;
     kvasir_sampler_options sampling;
@@ -178,7 +179,8 @@ static void release(outcome *a)
     free(a->logits);
 }
 
-/* Everything is the same with and without a draft. Adds up how many tokens were proposed and right. */
+/* Checks that everything is the same with and without a draft. Adds up how many tokens were proposed, and how many of
+   them were right. */
 static void compare(const rig *r, const setting *with, int *drafted, int *accepted)
 {
     outcome a = generate(r, with, KVASIR_DRAFT_NONE), b = generate(r, with, KVASIR_DRAFT_LOOKUP);
@@ -252,7 +254,7 @@ static rig open_rig(const tiny_model *t)
     return rig_open(t, &(kvasir_engine_options){.n_threads = 1, .max_batch = 64});
 }
 
-/* Of the types that pack, a page is packed once it is full and cannot be opened again. */
+/* In types that pack, a page is packed once it is full, and cannot be opened again. */
 static void test_same(void **state)
 {
     const tiny_model models[] = {plain(), with_windows()};
@@ -275,7 +277,7 @@ static void test_same(void **state)
     }
 }
 
-/* All limits fall inside of a draft sooner or later. */
+/* Sooner or later each limit falls inside a draft. */
 static void test_limits(void **state)
 {
     const tiny_model t = with_windows();
@@ -337,7 +339,7 @@ static void test_stop_strings(void **state)
     rig_close(&r);
 }
 
-/* Whoever reads the text may stop at any call: what has been shown, ids and sequence belong together. */
+/* Whoever reads the text may stop at any call. What has been shown, the ids and the sequence must then fit together. */
 static void test_cancelled(void **state)
 {
     const tiny_model t = with_windows();
@@ -355,7 +357,7 @@ static void test_cancelled(void **state)
         assert_int_equal(a.stats.depth, PROMPT + a.n_ids - 1);
         assert_memory_equal(a.ids, all.ids, sizeof *a.ids * (size_t)a.n_ids);
         assert_ok(kvasir_detokenize(r.m, a.ids, (size_t)a.n_ids, 1, &text, &n));
-        assert_true(a.n_text <= n && n < a.n_text + 4); /* but for an unfinished character */
+        assert_true(a.n_text <= n && n < a.n_text + 4); /* except for an unfinished character */
         assert_memory_equal(a.text, text, a.n_text);
         several += a.n_ids > a.calls;
         kvasir_free(text);
@@ -366,7 +368,8 @@ static void test_cancelled(void **state)
     rig_close(&r);
 }
 
-/* A budget that another sequence uses up: the answer reaches the same length before that is said. */
+/* Another sequence uses up most of the budget: with and without a draft the answer reaches the same length
+   before it fails. */
 static void test_budget(void **state)
 {
     const tiny_model t = plain();
@@ -414,8 +417,8 @@ static void test_one_row(void **state)
     }
 }
 
-/* What kv_seq_revocable allows can be cut at every length at no cost, and one token more could not. Returns how often
-   that was less than asked for. */
+/* Tokens that kv_seq_revocable allows can be cut to every length at no cost; with one token more that would not hold.
+   Returns how often it allowed less than was asked for. */
 static int check_revocable(const rig *r, const char *kv)
 {
     kvasir_seq *s = seq_of(r, 700, kv);

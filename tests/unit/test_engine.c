@@ -158,8 +158,7 @@ static void test_context_full(void **state)
     rig_close(&r);
 }
 
-/* A step of several pieces that runs out of KV memory after some of them were computed: the budget pays for b
- * alone. */
+/* A step of several pieces that runs out of KV memory after some of them were computed: the budget pays for b alone. */
 static void check_memory_full(const tiny_model *t)
 {
     enum { CTX = 600 };
@@ -200,7 +199,8 @@ static void test_memory_full(void **state)
     check_memory_full(&gemma3);
 }
 
-/* A context that the budget just pays for at every length up to it can be filled, by steps of any size. */
+/* Where the budget just pays for a context, at every length on the way, the context can be filled by steps
+   of any size. */
 static void test_exact_budget(void **state)
 {
     enum { CTX = 700 };
@@ -285,7 +285,7 @@ static void test_cancel_anywhere(void **state)
         kvasir_seq *s = rig_seq(&r, 1000), *other = rig_seq(&r, 1000), *f = NULL;
         canceller c = {.e = r.e};
         pthread_t thread;
-        int cancelled = 0, wrong = 0; /* asserted when the thread has been joined */
+        int cancelled = 0, wrong = 0; /* asserted only after the thread has been joined */
         rig_feed(&r, s, 90);
         rig_feed(&r, other, 20);
         const uint64_t used = rig_kv_used(&r); /* at most: window rows that are gone are computed again when needed */
@@ -466,8 +466,8 @@ static void test_memory_fills(void **state)
     rig_close(&r);
 }
 
-/* The pool holds what the plan says, to the byte. */
-/* By stream, from the sequence's tables: what a plan for this length says, and pages by hand. */
+/* By stream, from the sequence's tables: the bytes that a plan for this length says, and the pages that
+   follow from it. */
 static void check_streams(const rig *r, const kvasir_seq *s, const char *type, int n_streams)
 {
     const kvasir_model *m = r->m;
@@ -494,6 +494,7 @@ static void check_streams(const rig *r, const kvasir_seq *s, const char *type, i
     kvasir_plan_free(p);
 }
 
+/* The pool holds what the plan says, to the byte. */
 static void test_kv_bytes(void **state)
 {
     const tiny_model models[] = {tiny_llama(), tiny_gemma3()};
@@ -545,7 +546,7 @@ static void test_step_bytes(void **state)
         kvasir_seq_free(s);
         rig_close(&r);
     }
-    const tiny_model sliding = tiny_gemma3(); /* six layers see two pages at most, the seventh all */
+    const tiny_model sliding = tiny_gemma3(); /* six layers see at most two pages, the seventh sees all */
     rig r = open_rig(&sliding, 0, 0);
     kvasir_seq *s = rig_seq(&r, 1000);
     uint64_t empty = kvasir_seq_step_bytes(s);
@@ -588,7 +589,8 @@ static void test_small_batch(void **state)
     rig_close(&large);
 }
 
-/* Threads can change between steps of one sequence without changing a bit; more than at the start have no workspace. */
+/* The number of threads can change between the steps of a sequence without changing a bit. More threads than at the
+   start are refused, since they have no workspace. */
 static void test_set_threads(void **state)
 {
     const tiny_model t = tiny_gemma3();

@@ -1,4 +1,4 @@
-/* kvasir_generate against what it stands for: a prefill, then one step per greedily chosen token. */
+/* kvasir_generate against what it does step by step: a prefill, then one step for each greedily chosen token. */
 #include "engine_rig.h"
 
 #include <math.h>
@@ -107,7 +107,7 @@ static void test_greedy(void **state)
     assert_int_equal(a.stats.stop, KVASIR_STOP_LIMIT);
     assert_int_equal(a.stats.prompt_tokens, PROMPT);
     assert_int_equal(a.stats.generated_tokens, TOKENS);
-    assert_int_equal(a.length, PROMPT + TOKENS - 1); /* nobody asked what follows the last one */
+    assert_int_equal(a.length, PROMPT + TOKENS - 1); /* the last token is not computed */
     char *text;
     size_t n;
     assert_ok(kvasir_detokenize(r.m, a.ids, TOKENS, 1, &text, &n));
@@ -146,7 +146,7 @@ static void test_stop_strings(void **state)
             kvasir_free(a.ids);
         }
     }
-    /* A beginning of a stop string at the very end is shown after all. */
+    /* The beginning of a stop string at the very end of the text is shown after all. */
     char tail[16];
     (void)snprintf(tail, sizeof tail, "%sXY", all.told.text + all.told.n - 3);
     result a = generate(&r,
@@ -177,7 +177,7 @@ static void test_ends(void **state)
     assert_int_equal(a.stats.stop, KVASIR_STOP_END);
     assert_int_equal(a.n_ids, 1);
     assert_int_equal(a.ids[0], end);
-    assert_int_equal(a.told.calls, 0); /* the end is no text */
+    assert_int_equal(a.told.calls, 0); /* the end token has no text */
     kvasir_free(a.ids);
     a = generate(&r, (kvasir_generate_options){.sampler = ends, .ignore_end = 1, .n_predict = 5}, (told){0}, 200);
     assert_int_equal(a.stats.stop, KVASIR_STOP_LIMIT);
@@ -277,7 +277,7 @@ static void test_seed(void **state)
     rig_close(&r);
 }
 
-/* Logits that are no numbers at all still give an id of the vocabulary. */
+/* When no logit is a number, the chosen id is still one of the vocabulary. */
 static void test_no_numbers(void **state)
 {
     rig r = open_rig();

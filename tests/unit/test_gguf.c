@@ -312,8 +312,7 @@ static void test_header_only(void **state)
     free(bytes);
 }
 
-/* What an opened file keeps is a small multiple of its header. Not under a sanitizer, whose mallinfo is
- * empty. */
+/* What an opened file keeps is a small multiple of its header. Not under a sanitizer, whose mallinfo is empty. */
 static void test_memory(void **state)
 {
     gguf_builder b = gb_new();
@@ -391,8 +390,7 @@ static void test_files(void **state)
     assert_says(gguf_open("/dev/null", false, &g), KVASIR_E_IO, "regular");
 }
 
-/* A file cut while it is open: an error from the read, no signal. Cut before the header is read: an error
- * too. */
+/* A file cut while it is open: an error from the read, no signal. Cut before the header is read: an error too. */
 static void test_shrinks(void **state)
 {
     char path[] = "/tmp/kvasir-gguf-XXXXXX";

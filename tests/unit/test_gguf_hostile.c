@@ -7,7 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* Looks at everything an opened file has, so that a sanitizer may object. */
+/* Reads everything that an opened file has, so that a sanitizer can object. */
 static uint64_t walk(const gguf *g)
 {
     static const size_t bytes[GGUF_VALUE_TYPES] = {
@@ -36,8 +36,8 @@ static uint64_t walk(const gguf *g)
     return sum;
 }
 
-/* With 48 MiB of address space left: what tries to allocate by a lie gets KVASIR_E_MEMORY, not the status
- * that is expected. */
+/* Opens with only 48 MiB of address space left. If a false size is allocated, the result is KVASIR_E_MEMORY and not
+   the expected status. */
 static kvasir_status open_tight(const void *bytes, size_t n, bool header_only, gguf **g)
 {
     struct rlimit old, tight;
@@ -192,7 +192,7 @@ static void test_alignment(void **state)
     refuse_format(&b, "general.alignment");
 }
 
-/* One tensor info that nothing backs. */
+/* Refuses a file with one tensor info for which there is no data. */
 static void refuse_info(uint32_t n_dims, const uint64_t *dims, size_t written, uint32_t type, uint64_t offset,
                         kvasir_status status, const char *text)
 {
@@ -237,7 +237,7 @@ static void test_infos(void **state)
     }
 }
 
-/* Past the end by one byte, and by far; the header alone may be opened all the same. */
+/* Past the end by one byte, and by far. The header alone may still be opened. */
 static void test_beyond_the_end(void **state)
 {
     static const uint64_t sizes[] = {17, 1000, 1ull << 40};
@@ -421,10 +421,9 @@ static void refuse_sparse(gguf_builder *b, off_t size, const char *text)
     free(bytes);
 }
 
-/* CVE-2025-49847 (GHSA-8wwf-w4qm-gpqr): a token's length, a size_t, was cast to int32 where it was compared
-   with the caller's buffer, so that a token of more than 2 GiB was copied into it. The file really is as long
-   as it says here (a hole): such a string is beyond the limit. What the limit lets through, tok has to
-   handle. */
+/* CVE-2025-49847 (GHSA-8wwf-w4qm-gpqr): a token's length, a size_t, was cast to int32 where it was compared with the
+   caller's buffer, so that a token of more than 2 GiB was copied into it. The file really is as long as it says here (a
+   hole): such a string is beyond the limit. What the limit lets through, tok has to handle. */
 static void test_cve_2025_49847(void **state)
 {
     static const uint64_t lengths[] = {GGUF_MAX_STRING_BYTES + 1u, 0x7fffffff, 0x80000000u, 0xfffffff0u, 0x100000010u};
@@ -450,9 +449,9 @@ static void test_cve_2025_52566(void **state)
     }
 }
 
-/* CVE-2025-53630 (GHSA-vgg9-87g3-85w8): the sum of the padded tensor sizes (ctx->size) wrapped; each tensor
-   alone is possible, and its offset is the one that the wrapped sum expects. Also the way around the first
-   fix by a size whose padding alone wraps (llama.cpp pull request 24759). */
+/* CVE-2025-53630 (GHSA-vgg9-87g3-85w8): the sum of the padded tensor sizes (ctx->size) wrapped. Each tensor alone is
+   possible, and its offset is the one that the wrapped sum expects. Also the way around the first fix, by a size whose
+   padding alone wraps (llama.cpp pull request 24759). */
 static void test_cve_2025_53630(void **state)
 {
     gguf_builder b = gb_new();
@@ -469,7 +468,7 @@ static void test_cve_2025_53630(void **state)
     refuse_format(&b, "tensor pad: the size of");
 }
 
-/* CVE-2026-27940 (GHSA-3p4r-fq3f-q74v): around the fix of the above; the sum stays just below 2^64, and
+/* CVE-2026-27940 (GHSA-3p4r-fq3f-q74v): a way around the fix of the one before. The sum stays just below 2^64, and
    adding the overhead of the tensor records (mem_size) wraps. */
 static void test_cve_2026_27940(void **state)
 {

@@ -1,6 +1,6 @@
-/* Model files that lie, at the layer that makes a model of them: kvasir_model_open refuses with one sentence
-   that names the key or tensor; files that change later give an error and leave the sequence as it was. The
-   GGUF container's own lies are test_gguf_hostile.c's. */
+/* Model files that lie, where the container is sound and the lie concerns the model. kvasir_model_open refuses with one
+   sentence that names the key or tensor. Files that change later give an error and leave the sequence as it was. The
+   lies of the GGUF container itself are in test_gguf_hostile.c. */
 #include "engine_rig.h"
 
 #include <float.h>
@@ -19,7 +19,7 @@ static void refuse(gguf_builder *b, const char *says)
         _fail(__FILE__, __LINE__);
     }
     assert_null(m);
-    /* An inspector opens it all the same, and it cannot run. */
+    /* An inspector can still open it, and it cannot run. */
     if (kvasir_model_open(f.path, &(kvasir_model_options){.inspect_only = 1}, &m) == KVASIR_OK) {
         kvasir_engine *e;
         assert_true(kvasir_model_get_info(m)->n_problems > 0);
@@ -31,7 +31,7 @@ static void refuse(gguf_builder *b, const char *says)
     tiny_remove(&f);
 }
 
-/* Opens, loads, and runs three tokens: for what is odd but legal. */
+/* Opens, loads, and runs three tokens: for files that are odd but legal. */
 static void run(gguf_builder *b)
 {
     tiny_file f = tiny_write(b);
@@ -141,8 +141,7 @@ static void test_float_keys(void **state)
             b = without(c->architecture, c->key), gb_f64(&b, c->key, (double)bad[k] * 2), refuse(&b, c->key);
         }
         if (!c->zero_is_fine) b = without(c->architecture, c->key), gb_f32(&b, c->key, 0), refuse(&b, c->key);
-        for (size_t k = 0; c->zero_is_fine && k < sizeof odd / sizeof *odd;
-             k++) { /* whatever comes out, it comes out */
+        for (size_t k = 0; c->zero_is_fine && k < sizeof odd / sizeof *odd; k++) { /* any result will do */
             b = without(c->architecture, c->key);
             gb_f32(&b, c->key, odd[k]);
             gb_string(&b, "llama.rope.scaling.type", "yarn");
@@ -154,7 +153,7 @@ static void test_float_keys(void **state)
     refuse(&b, "llama.rope.scaling.type");
 }
 
-/* Two heads of every size, and sizes that do not fit each other. */
+/* Heads of various sizes, and sizes that do not fit each other. */
 static void test_heads(void **state)
 {
     static const struct {
@@ -295,7 +294,7 @@ static void check_tensor(const char *architecture, const char *name, int dims, u
         gb_tensor(&b, name, type, (uint32_t)dims, (uint64_t[]){d0, d1, d2}, NULL);
         refuse(&b, name);
     }
-    b = without(architecture, name); /* rows that are no whole blocks */
+    b = without(architecture, name); /* rows that are not whole blocks */
     gb_info(&b, name, 2, (uint64_t[]){d0 + 1, d1}, 2, QUANT_Q4_K, b.data.n);
     refuse(&b, name);
 }
@@ -351,7 +350,7 @@ static void test_tensors(void **state)
     run(&b);
 }
 
-/* Weights that are no numbers neither trap nor hang. */
+/* Weights that are not numbers must neither trap nor hang. */
 static void test_nan_weights(void **state)
 {
     const char *const architectures[] = {"llama", "gemma3", "qwen3moe"};
@@ -419,8 +418,7 @@ static gguf_builder long_token(size_t n, uint64_t claim)
     return b;
 }
 
-/* CVE-2025-49847: the length of a token's text was narrowed to 32 bits where it was compared with a buffer.
- */
+/* CVE-2025-49847: the length of a token's text was narrowed to 32 bits where it was compared with a buffer. */
 static void test_cve_2025_49847(void **state)
 {
     gguf_builder b = long_token(5000, 5000);
@@ -443,8 +441,7 @@ static void test_cve_2025_49847(void **state)
     tiny_remove(&f);
 }
 
-/* CVE-2025-52566: the number of tokens, a size_t, was compared as a signed 32-bit number with the room for
- * them. */
+/* CVE-2025-52566: the number of tokens, a size_t, was compared as a signed 32-bit number with the room for them. */
 static void test_cve_2025_52566(void **state)
 {
     tiny_model t = tiny_llama();
@@ -472,8 +469,8 @@ static void test_cve_2025_52566(void **state)
     tiny_remove(&f);
 }
 
-/* CVE-2026-27940 and CVE-2026-33298: sums and products of tensor sizes that wrap, in a file that is a model
- * otherwise. */
+/* CVE-2026-27940 and CVE-2026-33298: sums and products of tensor sizes that wrap, in a file that is
+   a model otherwise. */
 static void test_cve_2026_sizes(void **state)
 {
     const uint64_t dims[][4] = {{1ull << 62, 1, 1, 1},

@@ -2,6 +2,7 @@
 #include "test.h"
 #include "../fuzz/kv_model.h"
 
+#include "base/format.h"
 #include "base/checked.h"
 #include "kv/kv_internal.h"
 
@@ -26,8 +27,8 @@ static void test_types(void **state)
     assert_true(k == KV_Q4 && v == KV_Q8); /* left alone by failures */
 }
 
-/* Figures worked by hand from "Page layout" of kv.md. K q8: 2D of means, 64D of values, 4 sub-tiles of D/32 *
-   16 scales of 2 bytes = 4D. V q8: 64D and 64 * D/32 * 2 = 4D. Halved values for q4. */
+/* Figures worked by hand from the page layout (kernels/attn.h). K q8: 2D of means, 64D of values, 4 sub-tiles of D/32 *
+   16 scales of 2 bytes = 4D. V q8: 64D and 64 * D/32 * 2 = 4D. Half the values for q4. */
 static void test_page_bytes(void **state)
 {
     (void)state;
@@ -54,7 +55,7 @@ static void test_page_bytes(void **state)
             assert_int_equal(kv_page_bytes(KV_Q8, KV_OPEN, is_v, d), expect[i].f16);
             assert_int_equal(kv_page_bytes(KV_Q4, KV_OPEN, is_v, d), expect[i].f16);
         }
-        double f16 = 2 * (double)expect[i].f16; /* the shares that the design promises */
+        double f16 = 2 * (double)expect[i].f16; /* the shares that the types must keep to */
         assert_true((double)(expect[i].k8 + expect[i].v8) / f16 <= (d == 80 ? 0.545 : 0.540));
         assert_true((double)(expect[i].k8 + expect[i].v4) / f16 <= (d == 80 ? 0.425 : 0.415));
         assert_true((double)(expect[i].k4 + expect[i].v4) / f16 <= (d == 80 ? 0.300 : 0.290));
@@ -169,7 +170,7 @@ static void test_layout_refuses(void **state)
     kv_layout_free(&l);
 }
 
-/* What a sequence of n tokens holds while it takes one more: a page that it fills is there in both forms. */
+/* What a sequence of n tokens holds while it takes one more. A page that this token fills is there in both forms. */
 static uint64_t bytes_to_append(const kv_layout *l, int n)
 {
     uint64_t bytes = kv_layout_bytes(l, n);
@@ -178,7 +179,7 @@ static uint64_t bytes_to_append(const kv_layout *l, int n)
     return bytes;
 }
 
-/* Against trying every length, for types that pack and windows whose bytes fall again. */
+/* Compared with trying every length, for types that pack and for windows, whose bytes fall again. */
 static void test_max_tokens(void **state)
 {
     (void)state;
@@ -211,8 +212,7 @@ static void small_layout(kv_type type, int window, kv_layout *l)
     assert_ok(kv_layout_make(layer, 2, type, type, l));
 }
 
-/* Fills the rows of n tokens behind the length with the byte `mark`, in every stream and head, and commits
- * them. */
+/* Fills the rows of n tokens behind the length with the byte `mark`, in every stream and head, and commits them. */
 static void append(kv_seq *s, const kv_layout *l, int n, int mark)
 {
     int from = kv_seq_length(s);
@@ -275,7 +275,7 @@ static void test_budget(void **state)
     kv_layout l;
     kv_pool *p;
     kv_seq *a, *b;
-    char number[32];
+    char number[FORMAT_BYTES];
     small_layout(KV_F16, 0, &l);
     size_t block = l.group[0].block_bytes[KV_OPEN];
     assert_int_equal(block, 16384); /* 2 heads * (16 + 16) * 128 bytes + (32 + 16) * 128 = 14336, rounded up */
@@ -284,12 +284,9 @@ static void test_budget(void **state)
     assert_ok(kv_seq_create(p, &l, 100, &b));
     append(a, &l, 200, 1); /* four blocks */
     assert_int_equal(kv_seq_reserve(b, 65), KVASIR_E_MEMORY);
-    (void)snprintf(number, sizeof number, "%zu", 2 * block);
-    assert_non_null(strstr(kvasir_message(), number)); /* needed */
-    (void)snprintf(number, sizeof number, "%zu", block + 4095);
-    assert_non_null(strstr(kvasir_message(), number)); /* free */
-    (void)snprintf(number, sizeof number, "%zu", 5 * block + 4095);
-    assert_non_null(strstr(kvasir_message(), number)); /* of */
+    assert_non_null(strstr(kvasir_message(), format_size(2 * block, number)));        /* needed */
+    assert_non_null(strstr(kvasir_message(), format_size(block + 4095, number)));     /* free */
+    assert_non_null(strstr(kvasir_message(), format_size(5 * block + 4095, number))); /* of */
     assert_int_equal(kv_seq_bytes(b), 0);
     append(b, &l, 64, 2);
     assert_int_equal(kv_seq_reserve(a, 57), KVASIR_E_MEMORY); /* 56 rows are left in its last block */
@@ -346,7 +343,7 @@ static void test_two_models(void **state)
     kv_layout_free(&m);
 }
 
-/* A context of 134 million tokens costs what is in it, and what its last run has room for. */
+/* A context of 134 million tokens costs only what is in it, and the room in its last run. */
 static void test_resident(void **state)
 {
     (void)state;
@@ -405,7 +402,7 @@ static void test_runs(void **state)
             }
         }
     }
-    /* What is freed is taken again from below, so that the next sequence is in one piece as well. */
+    /* Freed blocks are taken again from below, so that the next sequence is in one piece as well. */
     kv_view w = kv_seq_view(s, 0);
     unsigned char *lowest = w.block[1], *second = w.block[2];
     append(s, &l, 64, 1);
@@ -443,7 +440,7 @@ static void test_mixed_layers(void **state)
     append(f, &l, 1, 6); /* copies the block */
     for (int layer = 0; layer < 3; layer++) {
         kv_view a = kv_seq_view(s, layer), b = kv_seq_view(f, layer);
-        for (int head = 0; head < a.k->n_heads; head++) /* rows of V lie behind each other: 36 of them are the same */
+        for (int head = 0; head < a.k->n_heads; head++) /* V's rows lie behind each other: 36 are the same */
             assert_memory_equal(kv_page(&a, a.v, 1, head), kv_page(&b, b.v, 1, head), (size_t)(36 * 2 * a.v->head_dim));
     }
     kv_seq_free(s);
@@ -679,7 +676,7 @@ static void test_no_allocation(void **state)
     kv_layout_free(&l);
 }
 
-/* kv_check is worth something only when it sees damage. */
+/* kv_check is worth something only if it sees damage. */
 static void test_check_sees(void **state)
 {
     (void)state;

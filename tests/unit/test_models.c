@@ -61,7 +61,7 @@ static int check_case(const model_case *c, const char *cpu)
         bound = fmax(strcmp(c->architecture, "gemma3") ? 1e-7 : 5e-7, 10 * c->self_nmse);
         for (int i = 0; i < c->n_rows; i++)
             wrong += argmax(out + i * c->n_vocab, c->n_vocab) != argmax(c->logits + i * c->n_vocab, c->n_vocab);
-        for (int i = 0; i < c->n_decode; i++) /* what precedes a greedy choice is the row before it */
+        for (int i = 0; i < c->n_decode; i++) /* a greedy choice comes from the row before it */
             wrong += argmax(out + (c->n_positions - 1 + i) * c->n_vocab, c->n_vocab) != c->decode[i];
         if (wrong) print_error("%s: %d argmaxes differ\n", c->name, wrong);
     }

@@ -79,16 +79,16 @@ static void test_machine(void **state)
     kvasir_speed slow = at(&r, &m, &alone, 500), fast = at(&r, &twice, &alone, 500);
     assert_true(fabs(slow.decode_s.value / fast.decode_s.value - 2) < 1e-9);
     assert_true(fabs(slow.prefill_s.value / fast.prefill_s.value - 2) < 1e-9);
-    /* What threads cost each other besides barriers is latency, which no rate makes shorter. */
+    /* What threads cost each other besides barriers is latency, and no higher rate makes that shorter. */
     slow = at(&r, &m, NULL, 500), fast = at(&r, &twice, NULL, 500);
     assert_true(slow.decode_s.value / fast.decode_s.value > 1 && slow.decode_s.value / fast.decode_s.value < 2);
     assert_true(slow.prefill_s.value / fast.prefill_s.value > 1 && slow.prefill_s.value / fast.prefill_s.value < 2);
-    /* Threads between two teams are between them. */
+    /* A number of threads between those of two teams gives a speed between theirs. */
     kvasir_speed one = at(&r, &m, &(kvasir_predict_options){.n_threads = 1}, 500);
     kvasir_speed two = at(&r, &m, &(kvasir_predict_options){.n_threads = 2}, 500);
     assert_true(one.floor_s > two.floor_s && two.floor_s > slow.floor_s);
     assert_true(one.prefill_s.value > two.prefill_s.value && two.prefill_s.value > slow.prefill_s.value);
-    /* A measured kernel wins over the limit's share. */
+    /* A measured kernel counts instead of a share of the limit. */
     add(&m, "gemv F32", 1e9);
     assert_true(at(&r, &m, NULL, 0).decode_s.value > slow.decode_s.value);
     add(&m, "gemv Q8_0", 1e9);
@@ -105,7 +105,7 @@ static void test_samples(void **state)
     kvasir_machine m = plain_machine();
     kvasir_speed a = at(&r, &m, NULL, 0), b = at(&r, &m, NULL, 2048), c = at(&r, &m, NULL, 1024);
     (void)state;
-    /* Twice as slow whatever the depth, three times what grows with it. */
+    /* The flat part is twice as slow, and what grows with the depth is three times as slow. */
     double grows = b.decode_s.value - a.decode_s.value, chunk = b.batch_s.value - a.batch_s.value;
     const kvasir_speed_sample samples[] = {
         {"f16", 0, 512, 2 * a.decode_s.value, 2 * a.batch_s.value, 0},
@@ -127,7 +127,7 @@ static void test_samples(void **state)
     close_rig(&r);
 }
 
-/* Of two types: what does not depend on the depth is the same for both, the rest is each one's own. */
+/* Samples of two types: what does not depend on the depth is the same for both; the rest is each type's own. */
 static void test_samples_of_two_types(void **state)
 {
     rig r = open_rig();
@@ -152,7 +152,7 @@ static void test_samples_of_two_types(void **state)
         width[i] = flat.high / flat.low;
     }
     assert_true(fabs(width[0] - width[1]) < 1e-9);
-    /* The first type was measured in a slow minute: the flat part lies between, and the intervals are wider. */
+    /* The first type was measured in a slow minute: the flat part lies in between, and the intervals are wider. */
     samples[0].decode_s *= 1.5, samples[1].decode_s += samples[0].decode_s / 3;
     for (int i = 0; i < 2; i++) {
         kvasir_estimate flat = at(&r, &m, &of[i], 0).decode_s;
@@ -162,7 +162,7 @@ static void test_samples_of_two_types(void **state)
     close_rig(&r);
 }
 
-/* Kernels that were measured too count beside a sweep; limits alone do not. */
+/* Kernels that were measured, too, count beside a sweep; limits alone do not. */
 static void test_samples_beside_a_probe(void **state)
 {
     rig r = open_rig();
@@ -182,8 +182,8 @@ static void test_samples_beside_a_probe(void **state)
     close_rig(&r);
 }
 
-/* Measured while memory was slower than at the probe: the kernels are not to blame, and what is predicted is for the middle
-   one of the speeds that were seen. */
+/* The samples were measured while memory was slower than at the probe. The kernels are not to blame, and the prediction
+   is for the middle one of the speeds that were seen. */
 static void test_samples_of_another_hour(void **state)
 {
     enum { DEPTH = 2048 };
@@ -199,7 +199,7 @@ static void test_samples_of_another_hour(void **state)
     assert_true(fabs(one.decode_s.value - depths[1]) < 1e-6 * depths[1]);
     assert_true(fabs(one.floor_s - at(&r, &slow, NULL, DEPTH).floor_s) < 1e-9 * one.floor_s);
     const double width = one.decode_s.high / one.decode_s.low;
-    assert_true(width > 2 && one.batch_s.high / one.batch_s.low < width); /* such memory may be fast again */
+    assert_true(width > 2 && one.batch_s.high / one.batch_s.low < width); /* memory that was slow may be fast again */
     o.n_samples = 1;
     one = at(&r, &m, &o, DEPTH);
     assert_true(fabs(one.decode_s.value - at(&r, &between, NULL, DEPTH).decode_s.value) < 1e-6 * one.decode_s.value);

@@ -51,7 +51,8 @@ static void check_entry(const json_t *entry)
     assert_int_equal(f32_bytes, n * 4);
     assert_int_equal(raw_bytes, n / (size_t)q->block_elements * (size_t)q->block_bytes);
 
-    /* At every alignment: MXFP4 blocks have 17 bytes, so rows begin anywhere. One more element is a fence. */
+    /* Decodes at every alignment: MXFP4 blocks have 17 bytes, so rows may begin anywhere. One more element
+       guards the end. */
     for (size_t shift = 0; shift < 4; shift++) {
         char *moved = malloc(raw_bytes + shift);
         float *out = malloc((n + 1) * sizeof *out);
@@ -87,7 +88,7 @@ static void test_fixtures(void **state)
     free(text);
 }
 
-/* Every type that holds weights has fixtures, but for the two that are plain copies (tested below). */
+/* Every type that holds weights must have fixtures, except the two that are plain copies (tested below). */
 static void test_coverage(void **state)
 {
     size_t size = 0, i;

@@ -82,8 +82,9 @@ static void two_best(const float *x, int n, int *best, double *gap)
     *gap = (double)first - second;
 }
 
-/* Our greedy choice after each prefix of the reference's ids, up to the first near-tie: a step where our two best logits
-   are closer than the engines' logits lie apart (one standard deviation of that difference). Behind it the texts may part. */
+/* Compares our greedy choice after each prefix of the reference's ids, up to the first near-tie: a step where our two
+   best logits are closer to each other than the engines' logits are (one standard deviation of that difference). After
+   it the texts may differ. */
 static int check_greedy(const real *r, const char *name, const json_t *p, double nmse_engines)
 {
     static int32_t ids[MAX_IDS], greedy[MAX_IDS];
@@ -157,7 +158,7 @@ static int check_model(const char *name, const char *cpu)
     print_message("%s, %s\n", name, cpu);
     const char *key;
     json_t *p;
-    double engines = 2.6e-3; /* design/text.md: what separates the reference from itself with full-precision weights */
+    double engines = 2.6e-3; /* the largest NMSE of the reference from itself with F32 weights */
     json_object_foreach(json_object_get(root, "prompts"), key, p)
     {
         if (json_array_size(json_object_get(p, "ids")) > 2000 && !getenv("KVASIR_TEST_ALL")) continue;

@@ -342,7 +342,7 @@ static void test_dry(void **state)
         for (int i = 0; i < n; i++) kvasir_sampler_accept(s, h[i] = rand() % (2 + (int)seed % 3));
         int in_window = window && n > window ? window : n;
         plain_dry(h + n - in_window, in_window, in_window, longest);
-        for (int again = 0; again < 2; again++) { /* a second choice starts from a clean table */
+        for (int again = 0; again < 2; again++) { /* a second choice must start from a clean table */
             (void)kvasir_sampler_choose(s, x);
             for (int i = 0; i < VOCAB; i++) {
                 double want = longest[i] < o.dry_allowed_length ? 0 : -0.5 * pow(2, longest[i] - o.dry_allowed_length);

@@ -2,7 +2,9 @@
 #include "engine_rig.h"
 
 #include "base/mem.h"
-#include "server/job.h"
+#include "server/openai/read.h"
+#include "server/schedule/kept.h"
+#include "server/schedule/schedule.h"
 
 #include <unistd.h>
 
@@ -54,7 +56,7 @@ static void test_fields(void **state)
     assert_true(q.bias[0].id + q.bias[1].id == 7);
     assert_true(q.sampling.seed == (uint64_t)-5);
     request_free(&q);
-    /* What is not said is the server's. */
+    /* What the request does not say is taken from the server. */
     assert_int_equal(0, read_text(&r, 0, "{\"prompt\": [1, 2, 299], \"stop\": \"s\", \"max_completion_tokens\": 3}", &q,
                                   &e));
     assert_int_equal(3, q.n_ids);
@@ -161,7 +163,7 @@ static void test_refusals(void **state)
     rig_close(&r);
 }
 
-/* The prompt may fill the context, and not be a token longer. */
+/* The prompt may fill the context, but not be one token longer. */
 static void test_context(void **state)
 {
     rig r = open_rig();
@@ -210,7 +212,7 @@ static void test_keys(void **state)
     assert_int_equal(-1, keys_find(&k, "one "));
     assert_int_equal(-1, keys_find(&k, ""));
     assert_int_equal(-1, keys_find(&k, "# mine"));
-    write_keys(path, "three\ntwo"); /* who stays keeps the place, who has gone is out */
+    write_keys(path, "three\ntwo"); /* a key that stays keeps its place; one that is gone is refused */
     assert_ok(keys_read(&k, path));
     assert_int_equal(-1, keys_find(&k, "one"));
     assert_int_equal(1, keys_find(&k, "two"));
@@ -258,24 +260,24 @@ static void test_kept(void **state)
     assert_ptr_equal(s->kept[1].seq, from);
     assert_int_equal(250, common);
     assert_null(kept_find(s, 3, ids, 300, &common));
-    assert_ptr_equal(from, kept_find(s, 1, ids, 120, &common)); /* the last token is computed: its logits are wanted */
+    assert_ptr_equal(from, kept_find(s, 1, ids, 120, &common)); /* the last token must be computed */
     assert_int_equal(119, common);
     assert_null(kept_find(s, 1, ids + 1, 200, &common));
-    /* Much would be lost: a fork, and the old one stays. */
+    /* Much of the sequence would be lost, so it is forked and the old one stays. */
     kvasir_seq *seq = NULL;
     assert_ok(kept_begin(s, from, 119, &seq));
     assert_int_equal(3, s->n_kept);
     assert_int_equal(119, kvasir_seq_length(seq));
     assert_int_equal(250, kvasir_seq_length(from));
     kvasir_seq_free(seq);
-    /* Nearly all of it is wanted: taken over. */
+    /* Nearly all of the sequence is wanted, so it is taken over. */
     s->turn = 3;
     assert_ok(kept_begin(s, from, 240, &seq));
     assert_ptr_equal(from, seq);
     assert_int_equal(2, s->n_kept);
     assert_int_equal(240, kvasir_seq_length(seq));
     kept_add(s, seq, 1);
-    /* The oldest goes first, but not the one that is spared. */
+    /* The oldest one goes first, except the one that is spared. */
     assert_true(kept_evict(s, NULL) && s->n_kept == 2);
     assert_int_equal(240 + 290, kvasir_seq_length(s->kept[0].seq) + kvasir_seq_length(s->kept[1].seq));
     const kvasir_seq *spare = s->kept[0].seq;
@@ -287,7 +289,7 @@ static void test_kept(void **state)
     rig_close(&r);
 }
 
-/* ---- text as it comes (the public functions that the server is written on) ---- */
+/* ---- text as it comes (the public functions that the server uses) ---- */
 
 static void test_detokenizer(void **state)
 {

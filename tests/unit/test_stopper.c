@@ -3,8 +3,7 @@
 
 #include "engine/stopper.h"
 
-/* What should be shown of `text`: up to the beginning of the string that ends first (the longest of those).
- */
+/* What must be shown of `text`: up to the beginning of the string that ends first (of the longest of those). */
 static size_t expected(const char *text, const char *const *strings, int n, int *which)
 {
     size_t best_end = SIZE_MAX, best_start = strlen(text);
@@ -22,7 +21,7 @@ static size_t expected(const char *text, const char *const *strings, int n, int 
     return best_start;
 }
 
-/* The longest end of text[0..n) that begins one of the strings: what has to be held back, and no more. */
+/* The longest end of text[0..n) that is the beginning of a string: this must be held back, and no more. */
 static size_t must_hold(const char *text, size_t n, const char *const *strings, int n_strings)
 {
     for (size_t hold = n; hold > 0; hold--)
@@ -31,7 +30,7 @@ static size_t must_hold(const char *text, size_t n, const char *const *strings, 
     return 0;
 }
 
-/* cuts: bit i set cuts behind byte i. */
+/* cuts: bit i set means a cut behind byte i. */
 static void feed(stopper *s, const char *text, const char *const *strings, int n_strings, uint64_t cuts)
 {
     char shown[256] = "", to[256];

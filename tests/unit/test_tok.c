@@ -1,5 +1,6 @@
-/* tok over the reference engine's ids of three real vocabularies (the jsonl files of fixtures/tokenizer). A
-   model that is not there is skipped; KVASIR_MODELS names another folder than ~/.cache/kvasir/models. */
+/* tok compared with the reference engine's ids, for three real vocabularies (the jsonl files of tokenizer/
+   in the data folders, see data_path). A model that is not there is skipped; KVASIR_MODELS names another
+   folder than ~/.cache/kvasir/models. */
 #include "test.h"
 
 #include "base/clock.h"
@@ -54,8 +55,7 @@ static size_t unhex(const char *hex, char *to)
     return n;
 }
 
-/* The streamed text is the decoded one, with U+FFFD for what is not UTF-8; where that is nothing, they are
- * equal. */
+/* The streamed text is the decoded one, with U+FFFD for what is not UTF-8. Where all is UTF-8 they are equal. */
 static void check_stream(const tok *t, const int32_t *ids, size_t n, const char *whole, size_t n_whole, bool valid)
 {
     tok_stream s = {0};

@@ -1,5 +1,5 @@
-/* pretok: how each pattern family splits, worked out by hand from the published patterns; linearity on
- * hostile text. */
+/* pretok: how the patterns of each family split, worked out by hand from the published patterns; and linearity
+   on hostile text. */
 #include "test.h"
 
 #include "base/mem.h"
@@ -132,9 +132,8 @@ static void test_others(void **state)
     check("viking", "ab12", "ab~1~2");
 }
 
-/* Every pattern takes long runs of one kind, and runs that only just fail to match, without an error, in a
-   number of words that doubles with the text. (Time itself is measured by bench programs, not judged here.)
- */
+/* Every pattern handles long runs of one kind, and runs that only just fail to match, without an error, in a number of
+   words that doubles with the text. (The time itself is measured by bench programs, and is not judged here.) */
 static const char *const families[] = {"default",    "gpt-2",        "llama-bpe",      "qwen2",       "qwen35",
                                        "smollm",     "deepseek-llm", "deepseek-coder", "deepseek-v3", "falcon",
                                        "gpt-4o",     "tekken",       "kimi-k2",        "gemma4",      "bailingmoe",

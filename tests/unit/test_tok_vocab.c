@@ -1,5 +1,5 @@
-/* tok over small vocabularies: merging against a slow double, special tokens, streaming, bad text, hostile
- * tables. */
+/* tok with small vocabularies: merging compared with a slow double, special tokens, streaming, bad
+   text, hostile tables. */
 #include "test.h"
 
 #include "base/mem.h"
@@ -160,7 +160,7 @@ static void test_spm(void **state)
     assert_tokens(t, "y", "\xe2\x96\x81|<0x79>");
     assert_round_trip(t, "hello  \xc3\xa9 lo", 12);
     assert_round_trip(t, " \x80\x80 hello", 9);
-    /* text that spells a control or byte token is text, though merging could get there */
+    /* A text that spells a control or byte token is text, even if merging could make that token. */
     assert_tokens(t, "<s>", "\xe2\x96\x81|<s|>");
     assert_tokens(t, "<0x41>", "\xe2\x96\x81|<0x41|>");
     assert_tokens(t, "</s>", "\xe2\x96\x81|<|<0x2F>|s|>");
@@ -261,7 +261,7 @@ static void random_vocabulary(builder *b, bool spm, uint32_t *r)
         if (find_text(b, text) < 0) pool[n++] = builder_add(b, text, TOK_NORMAL, -(float)(next_random(r) % 20));
         b->merges[b->n_merges++] = builder_text(b, merge, strlen(merge));
     }
-    for (size_t i = b->n_merges; i > 1; i--) { /* ranks in any order: a merge may come before the ones it needs */
+    for (size_t i = b->n_merges; i > 1; i--) { /* ranks in any order: a merge may rank before those that it needs */
         size_t j = next_random(r) % i;
         tok_text swap = b->merges[i - 1];
         b->merges[i - 1] = b->merges[j];
@@ -335,8 +335,7 @@ static void test_special(void **state)
     free(b);
 }
 
-/* special_find against the reference's order: all of one length over the whole text before the next shorter.
- */
+/* special_find against the reference's order: all of one length over the whole text before the next shorter. */
 static void test_special_against_double(void **state)
 {
     uint32_t r = 3;
@@ -522,7 +521,7 @@ static void test_hostile(void **state)
     free(b);
 }
 
-/* Work, not time: for one long word every symbol is looked up at most three times and queued as often. */
+/* Counts work, not time: for one long word every symbol is looked up at most three times, and queued as often. */
 static void test_linear_work(void **state)
 {
     static const char *const models[] = {"gpt2", "llama", "gemma4"};

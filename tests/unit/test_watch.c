@@ -32,7 +32,7 @@ static void test_parsers(void **state)
     assert_false(pressure_cgroup("0::/../../etc\n", path, sizeof path));
 }
 
-/* A second each, a reading at its end. */
+/* One second, with a reading at its end. */
 static int second(watch *w, double at, uint64_t faults, uint64_t swapped, uint64_t stalled, double token_s, int depth)
 {
     return watch_judge(w, at, &(watch_counters){faults, swapped, stalled}, 20, token_s, depth);
@@ -82,7 +82,7 @@ static void test_swap_and_stall(void **state)
     assert_int_equal(second(&w, 2, 0, 400, 300000, 0, 0), WATCH_SWAP | WATCH_STALL);
 }
 
-/* Signals that are far apart are two lone ones. */
+/* Two signals that are far apart are two single ones. */
 static void test_apart(void **state)
 {
     (void)state;
@@ -93,7 +93,7 @@ static void test_apart(void **state)
     assert_int_equal(w.n_warnings, 0);
 }
 
-/* Slow is measured against the same depth, and too few tokens say nothing. */
+/* A speed counts as slow only in comparison with the same depth, and too few tokens say nothing. */
 static void test_depths(void **state)
 {
     (void)state;

@@ -7,20 +7,20 @@
 
 enum { TOKENS = 24 };
 
-typedef struct notes {
+typedef struct heard {
     int count;
     char text[256];
-} notes;
+} heard;
 
 static void note(void *user, const char *text)
 {
-    notes *n = user;
+    heard *n = user;
     n->count++;
     (void)snprintf(n->text, sizeof n->text, "%s", text);
 }
 
 /* Logits of all tokens of a short text, malloc. */
-static float *logits_of(const tiny_model *t, notes *n)
+static float *logits_of(const tiny_model *t, heard *n)
 {
     rig r = rig_open(t, &(kvasir_engine_options){.n_threads = 2, .log = note, .log_user = n});
     size_t bytes = sizeof(float) * TOKENS * (size_t)r.n_vocab;
@@ -48,7 +48,7 @@ static tiny_model model_of(quant_type type, bool experts)
 {
     tiny_model t = tiny_llama();
     t.n_layer = 1, t.n_embd = 256, t.head_dim = 64, t.n_ff = 256, t.n_vocab = 100, t.type = type, t.seed = 7;
-    if (experts) t.architecture = "qwen3moe", t.n_expert = 2, t.n_used = 2; /* all of them: a choice may flip */
+    if (experts) t.architecture = "qwen3moe", t.n_expert = 2, t.n_used = 2; /* all are used, so no choice can flip */
     return t;
 }
 
@@ -57,7 +57,7 @@ static int check_type(quant_type type, bool experts)
     const quant_traits *q = quant_traits_of(type);
     int kind = panel_kind_of(type);
     bool exact = kind < 0 || panel_kind_is_float((panel_kind)kind);
-    notes with = {0}, without = {0};
+    heard with = {0}, without = {0};
     tiny_model t = model_of(type, experts);
     float *got = logits_of(&t, &with);
     t.decoded = true;

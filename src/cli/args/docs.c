@@ -143,7 +143,7 @@ static int man_command(const cli_command *c)
 static int man_main(void)
 {
     man_head("kvasir", "long-context language models on this machine");
-    (void)printf(".SH SYNOPSIS\n.B kvasir\n\\fICOMMAND\\fR [\\fIMODEL.gguf\\fR] [\\fIoptions\\fR]\n.SH DESCRIPTION\n"
+    (void)printf(".SH SYNOPSIS\n.B kvasir\n\\fICOMMAND\\fR [\\fIMODEL\\fR] [\\fIoptions\\fR]\n.SH DESCRIPTION\n"
                  "Kvasir runs language models from GGUF files, with the KV cache planned to the byte.\n"
                  "Results go to standard output, everything else to standard error.\n.SH COMMANDS\n");
     for (int i = 0; cli_commands[i]; i++) {
@@ -183,7 +183,9 @@ static void bash_value(void *user, const cli_group *g, const cli_option *o)
     if (!o->value) return;
     (void)printf("    '%s --%s'", command, o->name);
     if (o->letter) (void)printf("|'%s -%c'", command, o->letter);
-    if (o->type == CLI_FILE)
+    if (o->type == CLI_MODEL)
+        (void)printf(") _kvasir_models; return ;;\n");
+    else if (o->type == CLI_FILE)
         (void)printf(") COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n");
     else if (o->values)
         (void)printf(") COMPREPLY=($(compgen -W '%s' -- \"$word\")); return ;;\n", o->values);
@@ -191,18 +193,22 @@ static void bash_value(void *user, const cli_group *g, const cli_option *o)
         (void)printf(") return ;;\n");
 }
 
-/* Is what stands beside the options a model? Else it is another file. */
-static int takes_model(const cli_command *c)
+static int takes_name(const cli_command *c)
 {
-    return c->argument && strstr(c->argument, ".gguf");
+    return c->argument && strcmp(c->argument, CLI_ARGUMENT_NAME) == 0;
 }
 
 static int bash_completion(void)
 {
-    (void)printf("# bash completion for kvasir, made from its option tables\n_kvasir() {\n"
-                 "  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]}\n"
-                 "  COMPREPLY=()\n  compopt -o filenames 2>/dev/null\n"
-                 "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n    COMPREPLY=($(compgen -W '");
+    (void)printf(
+        "# bash completion for kvasir, made from its option tables\n"
+        "_kvasir_names() {\n  COMPREPLY+=($(compgen -W \"$(\"${COMP_WORDS[0]}\" list --names 2>/dev/null)\" -- "
+        "\"$word\"))\n}\n"
+        "_kvasir_models() {\n  COMPREPLY=($(compgen -f -X '!*.gguf' -- \"$word\") $(compgen -d -- \"$word\"))\n"
+        "  _kvasir_names\n}\n_kvasir() {\n"
+        "  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]}\n"
+        "  COMPREPLY=()\n  compopt -o filenames 2>/dev/null\n"
+        "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n    COMPREPLY=($(compgen -W '");
     for (int i = 0; cli_commands[i]; i++) (void)printf("%s ", cli_commands[i]->name);
     (void)printf("help version' -- \"$word\"))\n    return\n  fi\n  case \"$command $before\" in\n");
     for (int i = 0; cli_commands[i]; i++)
@@ -214,10 +220,10 @@ static int bash_completion(void)
         (void)printf("--help' -- \"$word\")) ;;\n");
     }
     for (int i = 0; cli_commands[i]; i++)
-        if (cli_commands[i]->argument && !takes_model(cli_commands[i]))
-            (void)printf("    '%s '*) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n", cli_commands[i]->name);
-    (void)printf("    *) COMPREPLY=($(compgen -f -X '!*.gguf' -- \"$word\") $(compgen -d -- \"$word\")) ;;\n "
-                 " esac\n}\n"
+        if (cli_commands[i]->argument && !cli_takes_model(cli_commands[i]))
+            (void)printf("    '%s '*) %s ;;\n", cli_commands[i]->name,
+                         takes_name(cli_commands[i]) ? "_kvasir_names" : "COMPREPLY=($(compgen -f -- \"$word\"))");
+    (void)printf("    *) _kvasir_models ;;\n  esac\n}\n"
                  "complete -F _kvasir kvasir\n");
     return EXIT_DONE;
 }
@@ -242,7 +248,9 @@ static void zsh_spec(const cli_option *o, const char *name, const char *exclude)
     if (o->value) {
         (void)printf(":");
         zsh_text(o->value);
-        if (o->type == CLI_FILE)
+        if (o->type == CLI_MODEL)
+            (void)printf(":_kvasir_models");
+        else if (o->type == CLI_FILE)
             (void)printf(":_files");
         else if (o->values)
             (void)printf(":(%s)", o->values);
@@ -270,7 +278,10 @@ static void zsh_option(void *user, const cli_group *g, const cli_option *o)
 
 static int zsh_completion(void)
 {
-    (void)printf("#compdef kvasir\n# made from kvasir's option tables\n_kvasir() {\n  local -a commands\n  "
+    (void)printf("#compdef kvasir\n# made from kvasir's option tables\n"
+                 "_kvasir_names() {\n  local -a names\n  names=(${(f)\"$(kvasir list --names 2>/dev/null)\"})\n"
+                 "  compadd -a names\n}\n"
+                 "_kvasir_models() {\n  _kvasir_names\n  _files -g '*.gguf'\n}\n_kvasir() {\n  local -a commands\n  "
                  "commands=(\n");
     for (int i = 0; cli_commands[i]; i++) {
         (void)printf("    '%s:", cli_commands[i]->name);
@@ -284,10 +295,11 @@ static int zsh_completion(void)
         (void)printf("    %s)\n      _arguments \\\n", cli_commands[i]->name);
         cli_each_option(cli_commands[i], zsh_option, NULL);
         (void)printf("        '--help[Explain the command]'%s ;;\n",
-                     cli_commands[i]->argument_many ? " \\\n        '*:model:_files -g \"*.gguf\"'"
-                     : takes_model(cli_commands[i]) ? " \\\n        '1:model:_files -g \"*.gguf\"'"
-                     : cli_commands[i]->argument    ? " \\\n        '1:file:_files'"
-                                                    : "");
+                     takes_name(cli_commands[i])        ? " \\\n        '*:model:_kvasir_names'"
+                     : cli_commands[i]->argument_many   ? " \\\n        '*:model:_kvasir_models'"
+                     : cli_takes_model(cli_commands[i]) ? " \\\n        '1:model:_kvasir_models'"
+                     : cli_commands[i]->argument        ? " \\\n        '1:file:_files'"
+                                                        : "");
     }
     (void)printf("  esac\n}\n_kvasir \"$@\"\n");
     return EXIT_DONE;
@@ -299,7 +311,7 @@ static void fish_option(void *user, const cli_group *g, const cli_option *o)
     (void)g;
     (void)printf("complete -c kvasir -n '__fish_seen_subcommand_from %s' -l %s", command, o->name);
     if (o->letter) (void)printf(" -s %c", o->letter);
-    if (o->value) (void)printf(o->type == CLI_FILE ? " -r -F" : " -x");
+    if (o->value) (void)printf(o->type == CLI_FILE || o->type == CLI_MODEL ? " -r -F" : " -x");
     if (o->values) (void)printf(" -a '%s'", o->values);
     (void)printf(" -d '");
     quote_shell(o->help);
@@ -316,10 +328,13 @@ static int fish_completion(void)
     }
     for (int i = 0; cli_commands[i]; i++) {
         const char *name = cli_commands[i]->name;
-        if (takes_model(cli_commands[i]))
-            (void)printf("complete -c kvasir -n '__fish_seen_subcommand_from %s' -a '(__fish_complete_suffix "
-                         ".gguf)'\n",
-                         name);
+        static const char names[] = "(kvasir list --names 2>/dev/null)";
+        if (takes_name(cli_commands[i]))
+            (void)printf("complete -c kvasir -n '__fish_seen_subcommand_from %s' -a '%s'\n", name, names);
+        else if (cli_takes_model(cli_commands[i]))
+            (void)printf(
+                "complete -c kvasir -n '__fish_seen_subcommand_from %s' -a '%s (__fish_complete_suffix .gguf)'\n", name,
+                names);
         else if (cli_commands[i]->argument)
             (void)printf("complete -c kvasir -n '__fish_seen_subcommand_from %s' -F\n", name);
         cli_each_option(cli_commands[i], fish_option, (void *)(uintptr_t)name);
@@ -330,7 +345,7 @@ static int fish_completion(void)
 int dump_docs(const char *kind, const char *command)
 {
     const cli_command *c = command ? cli_find_command(command) : NULL;
-    if (command && !c) return usage_error("%s is no command", command);
+    if (command && !c) return cli_no_command(command);
     int code = strcmp(kind, "man") == 0    ? c ? man_command(c) : man_main()
                   : strcmp(kind, "bash") == 0 ? bash_completion()
                : strcmp(kind, "zsh") == 0  ? zsh_completion()

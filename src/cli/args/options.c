@@ -1,8 +1,10 @@
 #include "cli/args/options.h"
+#include "cli/args/near.h"
 #include "cli/common/common.h"
 #include "base/mem.h"
 
 #include <argp.h>
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
@@ -22,10 +24,44 @@ const cli_command *cli_find_command(const char *name)
     return NULL;
 }
 
+int cli_no_command(const char *name)
+{
+    near_word near = near_begin(name);
+    const char *shown = quoted(name, strlen(name)), *dot = strrchr(name, '.');
+    for (int i = 0; cli_commands[i]; i++) near_try(&near, cli_commands[i]->name);
+    near_try(&near, "help");
+    near_try(&near, "version");
+    if (near.best[0])
+        return usage_error("there is no command %s; did you mean %s? kvasir help lists them", shown, near.best);
+    if (name[0] == '-')
+        return usage_error("a command comes before options: kvasir run %s; kvasir help lists them", shown);
+    if (dot && strcasecmp(dot, ".gguf") == 0)
+        return usage_error("there is no command %s; kvasir run %s runs a model", shown, shown);
+    return usage_error("there is no command %s; kvasir help lists them", shown);
+}
+
+static const cli_option model_options[] = {
+    {"model", 'm', CLI_MODEL, "--model-url -mu", CLI_ARGUMENT_MODEL, 0,
+     "The model, which may stand without this too: a path, a name that kvasir list shows, hf:OWNER/REPO[:WHAT] or a "
+     "URL",
+     0, 0, NULL},
+    {"hf-repo", 0, CLI_HUB, "-hf -hfr", "OWNER/REPO[:WHAT]", 0, "The model hf:OWNER/REPO[:WHAT] (also -hf)", 0, 0,
+     NULL},
+    {0},
+};
+static const cli_group model_group = {"Model", model_options, 0};
+
+int cli_takes_model(const cli_command *c)
+{
+    return c->argument && strcmp(c->argument, CLI_ARGUMENT_MODEL) == 0;
+}
+
 void cli_each_option(const cli_command *c, cli_option_fn fn, void *user)
 {
+    if (cli_takes_model(c))
+        for (const cli_option *o = model_options; o->name; o++) fn(user, &model_group, o);
     for (const cli_group *g = c->groups; g->options; g++)
-        for (const cli_option *o = g->options; o->name; o++) fn(user, g, o);
+        for (const cli_option *o = g->options; g->title && o->name; o++) fn(user, g, o);
 }
 
 int cli_next_word(const char **list, char *to, size_t n)
@@ -37,6 +73,14 @@ int cli_next_word(const char **list, char *to, size_t n)
     to[length] = 0;
     *list = s + length;
     return 1;
+}
+
+int cli_has_word(const char *words, const char *text)
+{
+    char word[WORD_BYTES];
+    while (words && cli_next_word(&words, word, sizeof word))
+        if (strcmp(word, text) == 0) return 1;
+    return 0;
 }
 
 int cli_next_item(const char **list, char *to, size_t n)
@@ -71,13 +115,43 @@ kvasir_status cli_parse_size(const char *text, uint64_t *out)
     return fail(KVASIR_E_ARGUMENT, "'%s' is not a size (a number, then K, M or G)", quoted(text, strlen(text)));
 }
 
+kvasir_status cli_parse_count(const char *text, int64_t *out)
+{
+    char *end = NULL;
+    const char *shown = quoted(text, strlen(text));
+    errno = 0;
+    double value = strtod(text, &end);
+    if (end == text || errno != 0 || !isfinite(value) || strpbrk(text, "xX"))
+        return fail(KVASIR_E_ARGUMENT, "'%s' is no number of tokens (like 512, 8K or 1M)", shown);
+    static const char letters[] = "kmgt";
+    const char *letter = *end ? strchr(letters, tolower((unsigned char)*end)) : NULL;
+    const char *rest = letter ? end + 1 : end;
+    if (strcasecmp(rest, "b") == 0 || (letter && strcasecmp(rest, "ib") == 0))
+        return fail(KVASIR_E_ARGUMENT, "'%s' is a number of bytes; numbers of tokens take K, M or G, but no B", shown);
+    if (*rest) return fail(KVASIR_E_ARGUMENT, "'%s' is no number of tokens (like 512, 8K or 1M)", shown);
+    double tokens = letter ? ldexp(value, 10 * (int)(letter - letters + 1)) : value;
+    if (fabs(tokens) > 0x1p52) return fail(KVASIR_E_ARGUMENT, "'%s' is too large", shown);
+    if (tokens != floor(tokens)) return fail(KVASIR_E_ARGUMENT, "'%s' is no whole number of tokens", shown);
+    *out = (int64_t)tokens;
+    return KVASIR_OK;
+}
+
+kvasir_status cli_wrong_depth(kvasir_status status, const char *word, int min, int max)
+{
+    char why[256];
+    (void)snprintf(why, sizeof why, "%s", kvasir_message());
+    if (status != KVASIR_OK) return fail(KVASIR_E_ARGUMENT, "--depths: %s", why);
+    return fail(KVASIR_E_ARGUMENT, "--depths: '%s' is out of range (%d to %d tokens)", quoted(word, strlen(word)), min,
+                max);
+}
+
 /* ---- one option's argument ---------------------------------------------------------------------------- */
 
 static kvasir_status check_range(const cli_option *o, const char *text, double value)
 {
     if ((o->min == 0 && o->max == 0) || (value >= o->min && value <= o->max)) return KVASIR_OK;
-    return fail(KVASIR_E_ARGUMENT, "--%s %s is out of range (%g to %g)", o->name, quoted(text, strlen(text)), o->min,
-                o->max);
+    return fail(KVASIR_E_ARGUMENT, "--%s %s is out of range (%.10g to %.10g)", o->name, quoted(text, strlen(text)),
+                o->min, o->max);
 }
 
 static kvasir_status parse_number(const cli_option *o, const char *text, void *field)
@@ -87,35 +161,47 @@ static kvasir_status parse_number(const cli_option *o, const char *text, void *f
     if (o->type == CLI_FLOAT) {
         float value = strtof(text, &end);
         if (end == text || *end || !isfinite(value)) goto bad;
+        TRY(check_range(o, text, (double)value));
         *(float *)field = value;
-        return check_range(o, text, (double)value);
+        return KVASIR_OK;
     }
     long long value = strtoll(text, &end, 10);
     if (end == text || *end || errno != 0) goto bad;
-    if (o->type == CLI_LONG) {
+    if (o->type != CLI_LONG && (value < INT_MIN || value > INT_MAX)) goto bad;
+    TRY(check_range(o, text, (double)value));
+    if (o->type == CLI_LONG)
         *(int64_t *)field = value;
-        return check_range(o, text, (double)value);
-    }
-    if (value < INT_MIN || value > INT_MAX) goto bad;
-    *(int *)field = (int)value;
-    return check_range(o, text, (double)value);
+    else
+        *(int *)field = (int)value;
+    return KVASIR_OK;
 bad:
     return fail(KVASIR_E_ARGUMENT, "--%s wants a number, not '%s'", o->name, quoted(text, strlen(text)));
 }
 
-static kvasir_status parse_size_option(const cli_option *o, const char *text, void *field)
+static kvasir_status parse_size_option(const cli_option *o, const char *text, uint64_t *field)
 {
     uint64_t size = 0;
     if (cli_parse_size(text, &size) != KVASIR_OK)
         return fail(KVASIR_E_ARGUMENT, "--%s wants a number like 512, 8K or 2G, not '%s'", o->name,
                     quoted(text, strlen(text)));
-    if (o->type == CLI_SIZE) {
-        *(uint64_t *)field = size;
-        return check_range(o, text, (double)size);
+    TRY(check_range(o, text, (double)size));
+    *field = size;
+    return KVASIR_OK;
+}
+
+static kvasir_status parse_count_option(const cli_option *o, const char *text, int *field)
+{
+    int64_t count = 0;
+    char why[256];
+    if (cli_parse_count(text, &count) != KVASIR_OK) {
+        (void)snprintf(why, sizeof why, "%s", kvasir_message());
+        return fail(KVASIR_E_ARGUMENT, "--%s: %s", o->name, why);
     }
-    if (size > INT_MAX) return fail(KVASIR_E_ARGUMENT, "--%s %s is too large", o->name, quoted(text, strlen(text)));
-    *(int *)field = (int)size;
-    return check_range(o, text, (double)size);
+    TRY(check_range(o, text, (double)count));
+    if (count < INT_MIN || count > INT_MAX)
+        return fail(KVASIR_E_ARGUMENT, "--%s %s is too large", o->name, quoted(text, strlen(text)));
+    *field = (int)count;
+    return KVASIR_OK;
 }
 
 static kvasir_status add_to_list(cli_list *list, const char *text)
@@ -128,7 +214,7 @@ static kvasir_status add_to_list(cli_list *list, const char *text)
     return KVASIR_OK;
 }
 
-static kvasir_status store(const cli_option *o, void *field, const char *text)
+kvasir_status cli_store(const cli_option *o, void *field, const char *text)
 {
     switch (o->type) {
     case CLI_FLAG:
@@ -145,11 +231,15 @@ static kvasir_status store(const cli_option *o, void *field, const char *text)
     case CLI_FLOAT:
         return parse_number(o, text, field);
     case CLI_COUNT:
+        return parse_count_option(o, text, field);
     case CLI_SIZE:
         return parse_size_option(o, text, field);
-    case CLI_NOTHING:
-        note("--%s: %s", o->name, o->help);
-        return KVASIR_OK;
+    case CLI_MODEL: /* on_argp takes these two */
+    case CLI_HUB:
+    case CLI_NOTHING: /* and these are gone before */
+    case CLI_MAYBE:
+    case CLI_REFUSED:
+        break;
     }
     return KVASIR_OK;
 }
@@ -161,7 +251,7 @@ typedef struct slot {
     const cli_group *group;
 } slot;
 
-/* Names that are cut out of cli_option.others, for argp and in argv; freed by cli_release. */
+/* Names that are cut out of cli_option.others, for argp and in argv, and repositories; freed by cli_release. */
 static arena words;
 
 /* Everything that one parse needs. */
@@ -173,7 +263,7 @@ typedef struct parse_state {
     struct argp_option options[MAX_OPTIONS + 1];
     int n_options;
     const cli_group *last_group;
-    int group_number;
+    int group_number, n_arguments;
 } parse_state;
 
 static void add_argp_option(parse_state *s, struct argp_option o)
@@ -195,7 +285,7 @@ static void collect_option(void *user, const cli_group *group, const cli_option 
     const char *others = o->others;
     char word[WORD_BYTES];
     while (cli_next_word(&others, word, sizeof word))
-        if (word[0] == '-' && word[1] == '-') { /* -ctk and the like are rewritten before argp sees them */
+        if (word[0] == '-' && word[1] == '-') { /* for the help; in argv other names are rewritten before */
             const char *name = arena_text(&words, word + 2, strlen(word + 2));
             if (name) add_argp_option(s, (struct argp_option){name, key, NULL, OPTION_ALIAS, NULL, s->group_number});
         }
@@ -214,70 +304,49 @@ static cli_list *argument_list(const parse_state *s)
     return (cli_list *)(void *)(s->args + s->command->argument_field);
 }
 
+static error_t take_argument(parse_state *s, const struct argp_state *state, const char *text)
+{
+    const cli_command *c = s->command;
+    if (!c->argument) argp_error(state, "takes no argument, but '%s' was given", text);
+    if (c->argument_many) {
+        s->n_arguments++;
+        return add_to_list(argument_list(s), text) == KVASIR_OK ? 0 : ENOMEM;
+    }
+    if (s->n_arguments++ > 0) argp_error(state, "one %s only, but '%s' was given too", c->argument, text);
+    *(const char **)(void *)(s->args + c->argument_field) = text;
+    return 0;
+}
+
+/* A hub's repository as the other names have it. */
+static error_t take_repository(parse_state *s, const struct argp_state *state, const char *text)
+{
+    static const char hub[] = "hf:";
+    size_t n = strlen(hub), length = strlen(text);
+    char *name = arena_alloc(&words, n + length + 1, 1);
+    if (!name) return ENOMEM;
+    if (strncmp(text, hub, n) != 0) memcpy(name, hub, n);
+    memcpy(name + strlen(name), text, length + 1);
+    return take_argument(s, state, name);
+}
+
 static error_t on_argp(int key, char *text, struct argp_state *state)
 {
     parse_state *s = state->input;
     const cli_command *c = s->command;
-    if (key == ARGP_KEY_ARG) {
-        if (!c->argument) argp_error(state, "takes no argument, but '%s' was given", text);
-        if (c->argument_many) return add_to_list(argument_list(s), text) == KVASIR_OK ? 0 : ENOMEM;
-        if (state->arg_num > 0) argp_error(state, "one %s only, but '%s' was given too", c->argument, text);
-        *(const char **)(void *)(s->args + c->argument_field) = text;
-        return 0;
-    }
+    if (key == ARGP_KEY_ARG) return take_argument(s, state, text);
     if (key == ARGP_KEY_END) {
-        if (c->argument && !c->argument_optional && state->arg_num == 0)
+        if (c->argument && !c->argument_optional && s->n_arguments == 0)
             argp_error(state, "%s is missing", c->argument);
         return 0;
     }
     const slot *found = slot_of_key(s, key);
     if (!found) return ARGP_ERR_UNKNOWN;
     const cli_option *o = found->option;
-    if (store(o, s->args + found->group->base + o->field, text) != KVASIR_OK) argp_error(state, "%s", kvasir_message());
+    if (o->type == CLI_MODEL) return take_argument(s, state, text);
+    if (o->type == CLI_HUB) return take_repository(s, state, text);
+    if (cli_store(o, s->args + found->group->base + o->field, text) != KVASIR_OK)
+        argp_error(state, "%s", kvasir_message());
     return 0;
-}
-
-/* Does `word` use up the next word as its argument? */
-static int takes_next(const parse_state *s, const char *word)
-{
-    for (int i = 0; i < s->n_slots; i++) {
-        const cli_option *o = s->slots[i].option;
-        if (!o->value) continue;
-        if (word[0] == '-' && word[1] == o->letter && o->letter && !word[2]) return 1;
-        if (strncmp(word, "--", 2) == 0 && strcmp(word + 2, o->name) == 0) return 1;
-    }
-    return 0;
-}
-
-/* The option that has `word` ("-ctk") among its other names. */
-static const cli_option *option_of_dash_name(const parse_state *s, const char *word)
-{
-    char other[WORD_BYTES];
-    if (word[0] != '-' || word[1] == '-') return NULL;
-    for (int i = 0; i < s->n_slots; i++)
-        for (const char *others = s->slots[i].option->others; cli_next_word(&others, other, sizeof other);)
-            if (strcmp(word, other) == 0) return s->slots[i].option;
-    return NULL;
-}
-
-/* llama.cpp has names like -ctk, which getopt would read as -c tk: puts the long name in their place.
-   argp has no -h; people type it all the same. */
-static void rewrite_dash_names(const parse_state *s, int argc, char **argv)
-{
-    char name[WORD_BYTES + 2];
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        if (strcmp(argv[i], "-h") == 0) {
-            static char help[] = "--help";
-            argv[i] = help;
-        }
-        const cli_option *o = takes_next(s, argv[i]) ? NULL : option_of_dash_name(s, argv[i]);
-        if (o) {
-            (void)snprintf(name, sizeof name, "--%s", o->name);
-            char *kept = arena_text(&words, name, strlen(name));
-            if (kept) argv[i] = kept;
-        }
-        if (takes_next(s, argv[i])) i++;
-    }
 }
 
 /* What --help prints around the options: the summary and the paragraphs before, the examples after (argp's
@@ -305,7 +374,7 @@ void cli_parse(const cli_command *c, int argc, char **argv, void *args)
     s->args = args;
     if (c->defaults) c->defaults(args);
     cli_each_option(c, collect_option, s);
-    rewrite_dash_names(s, argc, argv);
+    argc = cli_rewrite(c, argc, argv, &words);
     if (c->argument)
         (void)snprintf(argument, sizeof argument, "%s%s%s%s", c->argument_optional ? "[" : "", c->argument,
                        c->argument_many ? "..." : "", c->argument_optional ? "]" : "");

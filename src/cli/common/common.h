@@ -3,6 +3,7 @@
 #define KVASIR_CLI_COMMON_COMMON_H
 
 #include "base/status.h"
+#include "cli/common/output.h"
 #include <jansson.h>
 #include <stddef.h>
 
@@ -24,6 +25,9 @@ void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int failed(kvasir_status status);
 /* The same for a failure to open a model: a file that cannot be read is a bad model file too. */
 int failed_model(kvasir_status status);
+/* For commands that judge: numbers that are not finite (KVASIR_E_NOT_FINITE) are a failed check, EXIT_CHECK; to the others such
+   a file is a bad one, EXIT_MODEL. */
+void not_finite_fails_a_check(void);
 /* Prints the sentence and returns EXIT_USAGE. */
 int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -40,6 +44,10 @@ void catch_interrupts(void);
 void interrupt_engine(kvasir_engine *e);
 int interrupted(void);
 void clear_interrupt(void);
+/* Has SIGTERM come? clear_interrupt does not forget it. */
+int asked_to_end(void);
+/* What the third one calls before the process ends (async-signal-safe); NULL for nothing. */
+void interrupt_exit(void (*fn)(void));
 
 /* ---- progress (stderr, only on a terminal) ------------------------------------------------------------ */
 
@@ -53,12 +61,10 @@ typedef struct progress {
 /* --no-progress; also off when stderr is no terminal. */
 void progress_disable(void);
 progress progress_start(const char *label, const char *unit);
-/* Redraws the line at most ten times a second: part done, speed, time left. `extra` is appended; may be NULL.
- */
+/* Redraws the line at most ten times a second: part done, speed, time left, and `extra`, which may be NULL; as much of it as
+   the terminal is wide (fit.h). */
 void progress_update(progress *p, uint64_t done, uint64_t total, const char *extra);
 void progress_end(progress *p); /* removes the line */
-/* "12 s", "3:05 min", "1:40 h" */
-void time_text(double seconds, char *to, size_t n);
 /* A kvasir_progress_fn over a progress; cancels after Ctrl-C. */
 int progress_callback(void *user, uint64_t done, uint64_t total);
 
@@ -67,7 +73,6 @@ int progress_callback(void *user, uint64_t done, uint64_t total);
 /* A whole file of at most 1 GiB, or stdin for "-". *text is NUL-terminated and the caller's (free). KVASIR_E_IO names
    the file. */
 kvasir_status read_text(const char *path, char **text, size_t *n);
-kvasir_status write_file(const char *path, const void *data, size_t n);
 /* Where a user's files of a kind are kept: $variable/tail, or $HOME/fallback/tail ("XDG_CONFIG_HOME", ".config"). The base
    directory specification has relative paths ignored. KVASIR_E_ARGUMENT where there is no such place, or its path does not fit
    n bytes. */
@@ -94,9 +99,10 @@ int print_json(json_t *document);
 /* Flushes stdout; EXIT_FAILED with a message when anything written to it was lost, else `status`. */
 int finish_output(int status);
 
-/* "1.5 GiB", "312 KiB", "17 B" valid until the fourth next such call. */
+/* format_size and format_count of base/format.h with a text that is valid until the fourth next such call, of either. */
 const char *bytes_text(uint64_t n);
-/* "1,234,567"; the same four buffers. */
 const char *count_text(uint64_t n);
+/* format_time; `to` has n bytes. */
+void time_text(double seconds, char *to, size_t n);
 
 #endif

@@ -56,19 +56,6 @@ kvasir_status read_text(const char *path, char **text, size_t *n)
     return status;
 }
 
-kvasir_status write_file(const char *path, const void *data, size_t n)
-{
-    FILE *f = fopen(path, "wb");
-    if (!f) return fail(KVASIR_E_IO, "%s: %s", path, strerror(errno));
-    size_t written = fwrite(data, 1, n, f);
-    int bad = written != n || ferror(f), error = errno;
-    if (fclose(f) != 0 && !bad) {
-        bad = 1;
-        error = errno;
-    }
-    return bad ? fail(KVASIR_E_IO, "%s: %s", path, strerror(error)) : KVASIR_OK;
-}
-
 kvasir_status user_path(const char *variable, const char *fallback, const char *tail, char *to, size_t n)
 {
     const char *base = getenv(variable), *home = getenv("HOME");

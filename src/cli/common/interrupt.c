@@ -4,13 +4,17 @@
 #include <signal.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t interrupts;
+static volatile sig_atomic_t interrupts, ending;
+static void (*volatile before_exit)(void);
 static kvasir_engine *volatile interrupt_target;
 
 static void on_interrupt(int signal_number)
 {
-    (void)signal_number;
-    if (++interrupts >= 3) _exit(EXIT_STOPPED);
+    if (signal_number == SIGTERM) ending = 1;
+    if (++interrupts >= 3) {
+        if (before_exit) before_exit();
+        _exit(EXIT_STOPPED);
+    }
     kvasir_engine *e = interrupt_target;
     if (e) kvasir_cancel(e);
 }
@@ -37,4 +41,14 @@ int interrupted(void)
 void clear_interrupt(void)
 {
     interrupts = 0;
+}
+
+int asked_to_end(void)
+{
+    return ending;
+}
+
+void interrupt_exit(void (*fn)(void))
+{
+    before_exit = fn;
 }

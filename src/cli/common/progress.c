@@ -1,9 +1,13 @@
 #include "cli/common/common.h"
+#include "cli/common/fit.h"
 #include "base/clock.h"
+#include "base/format.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static int disabled;
@@ -19,22 +23,41 @@ progress progress_start(const char *label, const char *unit)
     return (progress){.label = label, .unit = unit, .started = now, .shown = now};
 }
 
+/* Of the terminal that stderr is; it may change at any time. */
+static int terminal_columns(void)
+{
+    enum { USUAL = 80 };
+    struct winsize size;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : USUAL;
+}
+
+static void draw(const progress *p, uint64_t done, uint64_t total, double rate, const char *extra)
+{
+    char a[FORMAT_BYTES], b[FORMAT_BYTES], time[FORMAT_BYTES], line[FIT_BYTES];
+    char part[2 * FORMAT_BYTES + 64], percent[32], speed[FORMAT_BYTES + 64], left[FORMAT_BYTES + 16];
+    bool is_bytes = strcmp(p->unit, "B") == 0;
+    (void)snprintf(percent, sizeof percent, "%.0f%%", 100.0 * (double)done / (double)total);
+    if (is_bytes) {
+        (void)snprintf(part, sizeof part, "%s of %s", format_size(done, a), format_size(total, b));
+        (void)snprintf(speed, sizeof speed, "%s/s", format_size((uint64_t)rate, a));
+    } else {
+        (void)snprintf(part, sizeof part, "%s of %s %s", format_count(done, a), format_count(total, b), p->unit);
+        (void)snprintf(speed, sizeof speed, "%.1f %s/s", rate, p->unit);
+    }
+    (void)snprintf(left, sizeof left, "%s left",
+                   rate > 0 ? format_time(ceil((double)(total - done) / rate), time) : "some time");
+    const fit_parts parts = {p->label, part, percent, speed, left, extra};
+    fit_line(&parts, terminal_columns(), line);
+    (void)fprintf(stderr, "\r\033[K%s", line);
+}
+
 void progress_update(progress *p, uint64_t done, uint64_t total, const char *extra)
 {
     enum { EVERY_MS = 100, FIRST_AFTER_MS = 200 }; /* what is over at once needs no bar */
     double now = clock_now(), gone = now - p->started;
     if (disabled || !isatty(STDERR_FILENO)) return;
     if (1000 * (now - p->shown) < (p->visible ? EVERY_MS : FIRST_AFTER_MS) || done == 0 || total == 0) return;
-    double rate = done > p->before ? (double)(done - p->before) / (gone > 0 ? gone : 1e-9) : 0;
-    char left[32] = "some time";
-    if (rate > 0) time_text((double)(total - done) / rate, left, sizeof left);
-    if (strcmp(p->unit, "B") == 0)
-        (void)fprintf(stderr, "\r\033[K%s %s of %s (%.0f%%), %s/s, %s left", p->label, bytes_text(done),
-                      bytes_text(total), 100.0 * (double)done / (double)total, bytes_text((uint64_t)rate), left);
-    else
-        (void)fprintf(stderr, "\r\033[K%s %s of %s %s (%.0f%%), %.1f %s/s, %s left", p->label, count_text(done),
-                      count_text(total), p->unit, 100.0 * (double)done / (double)total, rate, p->unit, left);
-    if (extra) (void)fprintf(stderr, ", %s", extra);
+    draw(p, done, total, done > p->before ? (double)(done - p->before) / (gone > 0 ? gone : 1e-9) : 0, extra);
     p->visible = 1;
     p->shown = now;
 }

@@ -80,7 +80,7 @@ double eval_kld(const float *x, const float *y, int n, double lse_x, double lse_
 typedef struct logits_run {
     session s;
     kvasir_seq *seq;
-    FILE *out; /* NULL: not wanted */
+    output_file *out; /* NULL: not wanted */
     int n_vocab, max_rows, n_rows;
     json_t *rows, *greedy;
     int32_t last_best; /* after the last row */
@@ -94,7 +94,7 @@ static kvasir_status keep_row(logits_run *r, int position, const float *row)
     double sum = eval_logsumexp(row, r->n_vocab);
     r->last_best = eval_argmax(row, r->n_vocab);
     double logit = (double)row[r->last_best];
-    if (r->out && fwrite(row, sizeof *row, (size_t)r->n_vocab, r->out) != (size_t)r->n_vocab)
+    if (r->out && fwrite(row, sizeof *row, (size_t)r->n_vocab, output_stream(r->out)) != (size_t)r->n_vocab)
         return fail(KVASIR_E_IO, "the logits could not be written: %s", strerror(errno));
     r->n_rows++;
     if (r->text)
@@ -207,11 +207,13 @@ static int logits_session(logits_run *r, const eval_args *a, const int32_t *ids,
     int code = session_open(a->model, &a->engine, &a->output, SESSION_MANY_ROWS, &r->s);
     if (code == EXIT_DONE) code = session_sequence(&r->s, NULL, &r->seq);
     if (code != EXIT_DONE) return code;
-    if (a->logits && !(r->out = fopen(a->logits, "wb")))
-        return failed(fail(KVASIR_E_IO, "%s: %s", a->logits, strerror(errno)));
-    kvasir_status status = run_logits(r, a, ids, n);
-    if (r->out && fclose(r->out) != 0 && status == KVASIR_OK)
-        status = fail(KVASIR_E_IO, "%s: %s", a->logits, strerror(errno));
+    kvasir_status status = a->logits ? output_open(a->logits, &r->out) : KVASIR_OK;
+    if (status != KVASIR_OK) return failed(status);
+    status = run_logits(r, a, ids, n);
+    if (status == KVASIR_OK)
+        status = output_close(r->out, 1);
+    else
+        (void)output_close(r->out, 0); /* the message stays that of the run */
     return status == KVASIR_OK ? report_logits(r, a, n) : failed(status);
 }
 
@@ -221,7 +223,8 @@ static int eval_logits(const eval_args *a)
     size_t n_text = 0, n = 0;
     int32_t *ids = NULL;
     logits_run r = {.rows = json_array(), .greedy = json_array(), .text = !a->output.json};
-    kvasir_status status = read_text(a->ids, &text, &n_text);
+    kvasir_status status = output_check(a->logits);
+    if (status == KVASIR_OK) status = read_text(a->ids, &text, &n_text);
     if (status == KVASIR_OK) status = parse_ids(text, n_text, &ids, &n);
     if (status == KVASIR_OK && (n == 0 || n > INT32_MAX)) status = fail(KVASIR_E_ARGUMENT, "%s holds no ids", a->ids);
     int code = status == KVASIR_OK ? logits_session(&r, a, ids, (int)n) : failed(status);
@@ -236,6 +239,7 @@ static int eval_logits(const eval_args *a)
 
 static int eval_main(void *args)
 {
+    not_finite_fails_a_check();
     eval_args *a = args;
     int ctx = a->engine.ctx;
     int tasks = (a->ids != NULL) + (a->ppl != NULL) + (a->kld != NULL);
@@ -251,7 +255,7 @@ static int eval_main(void *args)
 
 const cli_command eval_command = {
     .name = "eval",
-    .argument = "MODEL.gguf",
+    .argument = CLI_ARGUMENT_MODEL,
     .argument_field = FIELD(model),
     .summary = "Numbers about fidelity: logits, perplexity, divergence",
     .about = "With --ids writes the logits of given tokens. With --ppl measures the perplexity of a text: "

@@ -1,8 +1,9 @@
 #include "cli/files/config_file.h"
 #include "cli/files/json_file.h"
 #include "cli/session/remote.h"
-#include "base/cpu.h"
+#include "base/cores.h"
 #include "base/file.h"
+#include "system/system.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,8 +1,6 @@
 #include "cli/files/json_file.h"
 #include "base/file.h"
-#include "base/mem.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,8 +34,7 @@ static kvasir_status read_whole(const file *f, const char *path, const json_kind
 {
     const size_t n = (size_t)file_size(f);
     if (file_size(f) > MOST_BYTES)
-        return fail(KVASIR_E_ARGUMENT, "%s has %llu bytes: no %s is so large", path, (unsigned long long)file_size(f),
-                    kind->what);
+        return fail(KVASIR_E_ARGUMENT, "%s has %s: no %s is so large", path, bytes_text(file_size(f)), kind->what);
     char *text = malloc(n + 1);
     kvasir_status status = text ? file_read(f, 0, text, n) : fail_memory(n + 1);
     if (status != KVASIR_OK) {
@@ -64,15 +61,7 @@ kvasir_status json_read(const char *path, const json_kind *kind, json_t **out)
 kvasir_status json_write(const json_t *document, const char *path)
 {
     char *text = json_dumps(document, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
-    size_t n = strlen(path) + sizeof ".part";
-    char *part = mem_alloc(n, 1);
-    kvasir_status status = text && part ? KVASIR_OK : fail_memory(n);
-    if (status == KVASIR_OK) {
-        (void)snprintf(part, n, "%s.part", path);
-        status = write_file(part, text, strlen(text));
-    }
-    if (status == KVASIR_OK && rename(part, path) != 0) status = fail(KVASIR_E_IO, "%s: %s", path, strerror(errno));
+    kvasir_status status = text ? write_file(path, text, strlen(text)) : fail_memory(0);
     free(text);
-    mem_free(part);
     return status;
 }

@@ -15,7 +15,8 @@ typedef struct json_kind {
 kvasir_status json_parse(const char *text, size_t n, const char *where, const json_kind *kind, json_t **out);
 /* The same of a regular file of at most 16 MiB; KVASIR_E_IO where it cannot be read. */
 kvasir_status json_read(const char *path, const json_kind *kind, json_t **out);
-/* Writes a document beside `path` and moves it there, so that what is there is whole, the old one or the new. */
+/* Writes a document beside `path` and moves it there, so that what is there is whole, the old one or the new, with the
+   old one's mode. */
 kvasir_status json_write(const json_t *document, const char *path);
 
 #endif

@@ -144,6 +144,14 @@ const char *quality_unusable(const quality *q, char to[QUALITY_LIST_BYTES])
     return to;
 }
 
+kvasir_status quality_check(const kvasir_model_info *m)
+{
+    char path[1024];
+    TRY(own_path(m, path, sizeof path));
+    TRY(file_make_folders(path));
+    return output_check(path);
+}
+
 kvasir_status quality_store(const kvasir_model_info *m, const quality_record *r, char *path, size_t n)
 {
     quality known = {.n = 0};

@@ -31,6 +31,8 @@ void quality_read(const kvasir_model_info *m, quality *out);
 const quality_record *quality_find(const quality *q, const char *kv);
 /* The types that do not hold, as kvasir_plan_options.unusable wants them; "" without any. */
 const char *quality_unusable(const quality *q, char to[QUALITY_LIST_BYTES]);
+/* Whether that can be written, without which hours of measuring would be lost. Makes its folder. */
+kvasir_status quality_check(const kvasir_model_info *m);
 /* Adds a record or replaces that of its type, in the user's file, whose path is put into `path`. */
 kvasir_status quality_store(const kvasir_model_info *m, const quality_record *r, char *path, size_t n);
 json_t *quality_record_json(const quality_record *r);

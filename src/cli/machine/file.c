@@ -182,15 +182,14 @@ static kvasir_status wrong(const place *p, const char *key, const json_t *v, con
 static kvasir_status check_range(const place *p, const field *f, const json_t *v, double value)
 {
     const quantity q = quantity_of(f->kind);
-    char least[32], most[32];
+    char least[FORMAT_BYTES], most[FORMAT_BYTES];
     if (value >= f->least && value <= f->most) return KVASIR_OK;
     if (f->kind == COUNT)
         return fail(KVASIR_E_ARGUMENT, "%s: %s%s is %s, but %g to %g are possible", p->file, p->path, f->key, shown(v),
                     f->least, f->most);
     return fail(KVASIR_E_ARGUMENT,
                 "%s: %s%s is %s, but %s to %s are possible (a plain number is in %s; \"%s\" works too)", p->file,
-                p->path, f->key, shown(v), quantity_text(q, f->least, least, sizeof least),
-                quantity_text(q, f->most, most, sizeof most),
+                p->path, f->key, shown(v), quantity_text(q, f->least, least), quantity_text(q, f->most, most),
                 q == QUANTITY_SIZE      ? "bytes"
                 : q == QUANTITY_RATE    ? "bytes per second"
                 : q == QUANTITY_SECONDS ? "seconds"
@@ -358,11 +357,10 @@ static kvasir_status read_list(const char *file, const json_t *d, const list *l,
 
 static kvasir_status check_less(const char *file, const char *key, uint64_t value, const char *of, uint64_t most)
 {
-    char a[32], b[32];
+    char a[FORMAT_BYTES], b[FORMAT_BYTES];
     if (value <= most) return KVASIR_OK;
     return fail(KVASIR_E_ARGUMENT, "%s: %s is %s, more than %s, which is %s", file, key,
-                quantity_text(QUANTITY_SIZE, (double)value, a, sizeof a), of,
-                quantity_text(QUANTITY_SIZE, (double)most, b, sizeof b));
+                quantity_text(QUANTITY_SIZE, (double)value, a), of, quantity_text(QUANTITY_SIZE, (double)most, b));
 }
 
 static kvasir_status check_twins(const char *file, const kvasir_machine *m)

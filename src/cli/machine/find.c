@@ -1,7 +1,8 @@
 /* Where profiles lie: beside other settings, in files, in the command itself. */
 #include "cli/machine/machine.h"
-#include "base/cpu.h"
+#include "base/cores.h"
 #include "cli/files/embedded.h"
+#include "system/system.h"
 
 #include <stdio.h>
 #include <string.h>

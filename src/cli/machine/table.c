@@ -13,9 +13,9 @@ static void number(double value, double unit, int width, int digits)
         (void)printf(" %*s", width, "-");
 }
 
-static const char *rate_text(double rate, char *to, size_t n)
+static const char *rate_text(double rate, char to[FORMAT_BYTES])
 {
-    return rate > 0 ? quantity_text(QUANTITY_RATE, rate, to, n) : "not known";
+    return rate > 0 ? quantity_text(QUANTITY_RATE, rate, to) : "not known";
 }
 
 static void print_memory(const kvasir_machine *m)
@@ -31,14 +31,12 @@ static void print_memory(const kvasir_machine *m)
 
 static void print_gpu(const kvasir_machine_gpu *g)
 {
-    char text[32];
+    char text[FORMAT_BYTES];
     (void)printf("%-10s %s, %s", "gpu", g->name, bytes_text(g->memory_bytes));
     if (g->unified) (void)printf(" of the machine's memory");
     if (g->free_bytes) (void)printf(" (%s free)", bytes_text(g->free_bytes));
-    if (g->read_bytes_per_s > 0)
-        (void)printf(", %s", quantity_text(QUANTITY_RATE, g->read_bytes_per_s, text, sizeof text));
-    if (g->link_bytes_per_s > 0)
-        (void)printf(", link %s", quantity_text(QUANTITY_RATE, g->link_bytes_per_s, text, sizeof text));
+    if (g->read_bytes_per_s > 0) (void)printf(", %s", quantity_text(QUANTITY_RATE, g->read_bytes_per_s, text));
+    if (g->link_bytes_per_s > 0) (void)printf(", link %s", quantity_text(QUANTITY_RATE, g->link_bytes_per_s, text));
     (void)printf("\n");
 }
 
@@ -68,7 +66,7 @@ static void print_kernels(const kvasir_machine *m)
 
 void machine_print(const kvasir_machine *m)
 {
-    char disk[32], cache[32];
+    char disk[FORMAT_BYTES], cache[FORMAT_BYTES];
     (void)printf("%-10s %s%s%s\n", "machine", m->name, m->date[0] ? ", measured " : "", m->date);
     (void)printf("%-10s %s, %d core%s", "cpu", m->cpu[0] ? m->cpu : "not known", m->n_cores,
                  m->n_cores == 1 ? "" : "s");
@@ -76,8 +74,8 @@ void machine_print(const kvasir_machine *m)
     if (m->cache_bytes) (void)printf(", last cache %s", bytes_text(m->cache_bytes));
     (void)printf("\n");
     print_memory(m);
-    (void)printf("%-10s %s; page cache %s\n", "disk", rate_text(m->disk_bytes_per_s, disk, sizeof disk),
-                 rate_text(m->page_cache_bytes_per_s, cache, sizeof cache));
+    (void)printf("%-10s %s; page cache %s\n", "disk", rate_text(m->disk_bytes_per_s, disk),
+                 rate_text(m->page_cache_bytes_per_s, cache));
     for (int i = 0; i < m->n_gpus; i++) print_gpu(&m->gpu[i]);
     print_teams(m);
     print_kernels(m);

@@ -1,5 +1,6 @@
 #include "cli/machine/units.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,9 +10,9 @@ typedef struct unit {
     double factor;
 } unit;
 
-static const unit sizes[] = {{"B", 1},     {"kB", 1e3},     {"KB", 1e3},     {"MB", 1e6},     {"GB", 1e9},
-                             {"TB", 1e12}, {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"TiB", 0x1p40},
-                             {0}};
+static const unit sizes[] = {
+    {"B", 1},        {"kB", 1e3},     {"KB", 1e3},     {"MB", 1e6},  {"GB", 1e9},     {"TB", 1e12}, {"KiB", 0x1p10},
+    {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"TiB", 0x1p40}, {"PB", 1e15}, {"PiB", 0x1p50}, {0}};
 static const unit rates[] = {{"B/s", 1},
                              {"kB/s", 1e3},
                              {"KB/s", 1e3},
@@ -22,10 +23,13 @@ static const unit rates[] = {{"B/s", 1},
                              {"MiB/s", 0x1p20},
                              {"GiB/s", 0x1p30},
                              {"TiB/s", 0x1p40},
+                             {"PB/s", 1e15},
+                             {"PiB/s", 0x1p50},
                              {0}};
-static const unit ops[] = {{"op/s", 1},       {"Mop/s", 1e6},  {"Gop/s", 1e9},  {"Top/s", 1e12},  {"MOPS", 1e6},
-                           {"GOPS", 1e9},     {"TOPS", 1e12},  {"FLOP/s", 1},   {"MFLOP/s", 1e6}, {"GFLOP/s", 1e9},
-                           {"TFLOP/s", 1e12}, {"MFLOPS", 1e6}, {"GFLOPS", 1e9}, {"TFLOPS", 1e12}, {0}};
+static const unit ops[] = {{"op/s", 1},     {"Mop/s", 1e6},   {"Gop/s", 1e9},   {"Top/s", 1e12},
+                           {"Pop/s", 1e15}, {"MOPS", 1e6},    {"GOPS", 1e9},    {"TOPS", 1e12},
+                           {"FLOP/s", 1},   {"MFLOP/s", 1e6}, {"GFLOP/s", 1e9}, {"TFLOP/s", 1e12},
+                           {"MFLOPS", 1e6}, {"GFLOPS", 1e9},  {"TFLOPS", 1e12}, {0}};
 static const unit times[] = {{"s", 1}, {"ms", 1e-3}, {"us", 1e-6}, {"\xc2\xb5s", 1e-6}, {"ns", 1e-9}, {0}};
 
 static const struct {
@@ -80,16 +84,18 @@ void quantity_units(quantity q, char *to, size_t n)
         used += (size_t)snprintf(to + used, n - used, "%s%s", used ? ", " : "", u->name);
 }
 
-const char *quantity_text(quantity q, double value, char *to, size_t n)
+const char *quantity_text(quantity q, double value, char to[FORMAT_BYTES])
 {
-    static const unit shown[QUANTITIES][6] = {
-        [QUANTITY_SIZE] = {{"B", 1}, {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"TiB", 0x1p40}},
-        [QUANTITY_RATE] = {{"B/s", 1}, {"kB/s", 1e3}, {"MB/s", 1e6}, {"GB/s", 1e9}, {"TB/s", 1e12}},
-        [QUANTITY_OPS] = {{"op/s", 1}, {"Mop/s", 1e6}, {"Gop/s", 1e9}, {"Top/s", 1e12}},
-        [QUANTITY_SECONDS] = {{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1}},
-    };
-    const unit *u = shown[q];
-    while (u[1].name && value >= u[1].factor) u++;
-    (void)snprintf(to, n, "%.4g %s", value / u->factor, u->name);
-    return to;
+    switch (q) {
+    case QUANTITY_SIZE:
+        return format_size((uint64_t)fmin(fmax(value, 0), 0x1p63), to);
+    case QUANTITY_RATE:
+        return format_rate(value, "B/s", to);
+    case QUANTITY_OPS:
+        return format_rate(value, "op/s", to);
+    case QUANTITY_SECONDS:
+    case QUANTITIES:
+        break;
+    }
+    return format_time(value, to);
 }

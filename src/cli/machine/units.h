@@ -2,6 +2,8 @@
 #ifndef KVASIR_CLI_MACHINE_UNITS_H
 #define KVASIR_CLI_MACHINE_UNITS_H
 
+#include "base/format.h"
+
 #include <stddef.h>
 
 typedef enum quantity {
@@ -22,7 +24,7 @@ const char *quantity_name(quantity q);
 const char *quantity_example(quantity q);
 /* All units of it, separated by commas. */
 void quantity_units(quantity q, char *to, size_t n);
-/* "71.7 GB/s", "24 GiB", "3.2 us". */
-const char *quantity_text(quantity q, double value, char *to, size_t n);
+/* "71.7 GB/s", "24.0 GiB", "3.2 us", by base/format.h. */
+const char *quantity_text(quantity q, double value, char to[FORMAT_BYTES]);
 
 #endif

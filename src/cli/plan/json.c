@@ -91,9 +91,11 @@ static json_t *json_chosen(const kvasir_plan *p, const kvasir_plan_model *m)
 static json_t *json_model(const kvasir_plan *p, const kvasir_plan_model *m, const plan_speed *s, const quality *q)
 {
     const kvasir_model_info *i = kvasir_model_get_info(m->model);
-    json_t *d = json_pack("{s:o, s:o, s:o, s:b, s:i}", "model", json_text_or_null(i->path), "architecture",
+    json_t *d = json_pack("{s:o, s:o, s:o, s:b, s:o}", "model", json_text_or_null(i->path), "architecture",
                           json_text_or_null(i->architecture), "name", json_text_or_null(i->name), "runs", m->runs,
-                          "ctx_train", i->n_ctx_train);
+                          "ctx_train", m->ctx_train ? json_integer(m->ctx_train) : json_null());
+    (void)json_object_update_new(d, json_pack("{s:b, s:o}", "kv_assumed", m->kv_assumed, "kv_note",
+                                              json_text_or_null(m->kv_says)));
     (void)json_object_update_new(d, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "weights_bytes",
                                               json_bytes(m->weights_bytes), "kv_bytes",
                                               bytes_or_null(m->kv_known, m->kv_bytes), "kv_shared_bytes",
@@ -114,11 +116,14 @@ static json_t *json_model(const kvasir_plan *p, const kvasir_plan_model *m, cons
 
 static json_t *json_totals(const kvasir_plan *p)
 {
-    return json_pack("{s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:o}", "total_bytes", json_bytes(p->total_bytes),
-                     "fits", p->fits, "missing_bytes", json_bytes(p->missing_bytes), "program_bytes",
-                     json_bytes(p->program_bytes), "budget_bytes", json_bytes(p->budget), "reserve_bytes",
-                     json_bytes(p->reserve), "margin_bytes", json_bytes(p->margin), "users", p->users, "prefix",
-                     p->prefix, "would_fit", json_texts(p->remedies, p->n_remedies));
+    int open = p->n_unknown > 0 && p->missing_bytes == 0; /* what is known fits, and something is not known */
+    return json_pack("{s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:o, s:o}", "total_bytes",
+                     json_bytes(p->total_bytes), "total_is_least", p->n_unknown > 0, "fits",
+                     open ? json_null() : json_boolean(p->fits), "missing_bytes",
+                     bytes_or_null(!open, p->missing_bytes), "program_bytes", json_bytes(p->program_bytes),
+                     "budget_bytes", json_bytes(p->budget), "reserve_bytes", json_bytes(p->reserve), "margin_bytes",
+                     json_bytes(p->margin), "users", p->users, "prefix", p->prefix, "would_fit",
+                     json_texts(p->remedies, p->n_remedies), "notes", json_texts(p->notes, p->n_notes));
 }
 
 json_t *plan_document(const kvasir_plan *p, const plan_speed *s, const quality *q)

@@ -1,8 +1,11 @@
 /* kvasir plan: what models would take before they are loaded, and which configuration fits. */
 #include "cli/plan/plan.h"
+#include "cli/models/models.h"
 #include "cli/session/remote.h"
+#include "base/checked.h"
 #include "base/mem.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -107,14 +110,17 @@ static void print_weights(const kvasir_plan_model *m)
 
 static void print_kv(const kvasir_plan *p, const kvasir_plan_model *m)
 {
-    char says[128];
+    char says[192], trained[64] = "";
     if (!m->kv_known) {
-        (void)printf("  %-*s %10s  this architecture's KV is not known\n", LABEL, "KV cache", "unknown");
+        (void)printf("  %-*s %10s  %s\n", LABEL, "KV cache", "unknown", m->kv_says);
         return;
     }
-    (void)snprintf(says, sizeof says, "%s:%s, %s tokens%s", m->kv_k, m->kv_v, count_text((uint64_t)m->ctx),
+    if (m->ctx_train && m->ctx > m->ctx_train)
+        (void)snprintf(trained, sizeof trained, " (trained for %s)", count_text((uint64_t)m->ctx_train));
+    (void)snprintf(says, sizeof says, "%s:%s, %s tokens%s%s", m->kv_k, m->kv_v, count_text((uint64_t)m->ctx), trained,
                    p->users > 1 ? " for each user" : "");
     print_line("KV cache", m->kv_bytes, says);
+    if (m->kv_says) (void)printf("  %*s  %s\n", LABEL + 11, "", m->kv_says);
     if (p->users > 1) {
         if (p->prefix) print_line("  shared", m->kv_shared_bytes, "blocks of the prefix");
         print_line("  each user", m->kv_sequence_bytes, "");
@@ -122,16 +128,24 @@ static void print_kv(const kvasir_plan *p, const kvasir_plan_model *m)
     if (m->state_bytes) print_line("state", m->state_bytes, "fixed, whatever the context");
 }
 
+/* What the model was trained for ends it: memory alone may hold more, which is a line of its own. */
 static void print_contexts(const kvasir_plan_model *m)
 {
     static const char *const names[] = {"f16", "q8", "q4"};
+    int trained = m->ctx_train ? m->ctx_train : INT_MAX, beyond = 0;
     (void)printf("  %-*s", LABEL, "longest context");
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
+        beyond = beyond || m->max_ctx[i] > trained;
         if (m->max_ctx[i] < 0)
             (void)printf("  %s not possible", names[i]);
         else
-            (void)printf("  %s %s", names[i], count_text((uint64_t)m->max_ctx[i]));
+            (void)printf("  %s %s", names[i], count_text((uint64_t)min_int(m->max_ctx[i], trained)));
+    }
     (void)printf("\n");
+    if (beyond) (void)printf("  %-*s", LABEL, "memory would hold");
+    for (int i = 0; i < 3; i++)
+        if (m->max_ctx[i] > trained) (void)printf("  %s %s", names[i], count_text((uint64_t)m->max_ctx[i]));
+    if (beyond) (void)printf("  (trained for %s)\n", count_text((uint64_t)trained));
     if (m->spill_depth)
         (void)printf("  %-*s  beyond %s tokens, the margin included\n", LABEL, "leaves the budget",
                      count_text((uint64_t)m->spill_depth));
@@ -160,7 +174,7 @@ static void print_model(const kvasir_plan *p, const kvasir_plan_model *m, const 
     if (m->workspace_bytes)
         print_line("buffers", m->buffer_bytes, "workspace, logits");
     else
-        (void)printf("  %-*s %10s\n", LABEL, "buffers", "unknown");
+        (void)printf("  %-*s %10s  not in the total\n", LABEL, "buffers", "unknown");
     if (m->kv_known) print_contexts(m);
     plan_speed_print(s, p, m);
     plan_quality_print(q, m);
@@ -202,6 +216,37 @@ static void print_peer(const kvasir_plan_peer *peer)
     (void)printf("\n");
 }
 
+/* The first model of which KV is not known; NULL: it is known of all. */
+static const kvasir_plan_model *unknown_of(const kvasir_plan *p)
+{
+    for (int i = 0; i < p->n_models; i++)
+        if (!p->models[i].kv_known) return &p->models[i];
+    return NULL;
+}
+
+/* "at least 1.20 GiB (weights and program); KV of architecture foo is not known" */
+static void least_text(const kvasir_plan *p, char *to, size_t n)
+{
+    const kvasir_plan_model *m = unknown_of(p);
+    (void)snprintf(to, n, "at least %s (%s); KV of architecture %s is not known", bytes_text(p->total_bytes),
+                   p->n_models == 1 ? "weights and program" : "without what is not known",
+                   shown(kvasir_model_get_info(m->model)->architecture));
+}
+
+static void print_total(const kvasir_plan *p)
+{
+    char text[256];
+    if (p->n_unknown > 0) {
+        least_text(p, text, sizeof text);
+        (void)printf("  %-*s %s\n", LABEL, "total", text);
+        (void)printf("  %-*s %10s  %s\n", LABEL, "budget", bytes_text(p->budget),
+                     p->missing_bytes ? "does not fit" : "whether it fits is not known");
+        return;
+    }
+    (void)printf("  %-*s %10s  of %s: %s\n", LABEL, "total", bytes_text(p->total_bytes), bytes_text(p->budget),
+                 p->fits ? "fits" : "does not fit");
+}
+
 static int print_text(const kvasir_plan *p, const plan_speed *s, const quality *q, int verbose)
 {
     for (int i = 0; i < p->n_models; i++) {
@@ -209,8 +254,8 @@ static int print_text(const kvasir_plan *p, const plan_speed *s, const quality *
         print_model(p, &p->models[i], s, &q[i], verbose);
     }
     print_line("program", p->program_bytes, "itself, with headers and tokenizers");
-    (void)printf("  %-*s %10s  of %s: %s\n\nWhy\n", LABEL, "total", bytes_text(p->total_bytes), bytes_text(p->budget),
-                 p->fits ? "fits" : "does not fit");
+    print_total(p);
+    (void)printf("\nWhy\n");
     for (int i = 0; i < p->n_why; i++) (void)printf("  %d. %s\n", i + 1, p->why[i]);
     for (int i = 0; i < p->n_models; i++)
         if (p->models[i].peer) print_peer(p->models[i].peer);
@@ -230,6 +275,7 @@ static void note_missing_data(const kvasir_model *m)
 static int open_models(const plan_args *a, kvasir_model **models)
 {
     const kvasir_model_options o = {.header_only = 1, .inspect_only = 1};
+    model_find_silently(); /* the paths are printed */
     for (int i = 0; i < a->models.n; i++) {
         char path[FETCH_PATH_BYTES];
         int header_only = 1, code = model_header_path(a->models.items[i], path, &header_only);
@@ -241,11 +287,18 @@ static int open_models(const plan_args *a, kvasir_model **models)
     return EXIT_DONE;
 }
 
-/* Says on stderr by how much a plan does not fit, and what would. */
+/* Says on stderr by how much a plan does not fit, and what would, or what is not known. */
 static int judge(const kvasir_plan *p, int code)
 {
+    char text[256];
     if (code != EXIT_DONE || p->fits) return code;
-    note("does not fit: %s are needed and %s are missing", bytes_text(p->total_bytes), bytes_text(p->missing_bytes));
+    if (p->n_unknown > 0 && p->missing_bytes == 0) {
+        least_text(p, text, sizeof text);
+        note("whether it fits is not known: %s", text);
+        return EXIT_MODEL;
+    }
+    note("does not fit: %s%s are needed and %s are missing", p->n_unknown > 0 ? "at least " : "",
+         bytes_text(p->total_bytes), bytes_text(p->missing_bytes));
     for (int i = 0; i < p->n_remedies; i++) (void)fprintf(stderr, "%s %s\n", i ? "or   " : "Fits:", p->remedies[i]);
     return EXIT_ROOM;
 }
@@ -268,6 +321,11 @@ static int be_fast(const plan_speed *s, kvasir_plan_options *o, kvasir_model *co
     int reach = (*p)->n_models > 0 ? (*p)->models[0].ctx : 0;
     if (s->min_tps <= 0) return EXIT_DONE;
     for (int i = 0; i < (*p)->n_models; i++) {
+        if (!(*p)->models[i].runs) {
+            note("%s: --min-tps needs a model that runs here: speed is predicted of no other",
+                 kvasir_model_get_info(models[i])->path);
+            return EXIT_MODEL;
+        }
         int own = plan_speed_reach(s, *p, &(*p)->models[i]);
         if (own < 1) {
             note("%s: %.1f t/s are not reached at any depth", kvasir_model_get_info(models[i])->path, s->min_tps);
@@ -278,15 +336,13 @@ static int be_fast(const plan_speed *s, kvasir_plan_options *o, kvasir_model *co
     for (int i = 0; i < (*p)->n_models; i++) {
         if (reach >= (*p)->models[i].ctx) continue;
         if (o->ctx) {
-            note("decoding is predicted to fall below %.1f t/s beyond %s tokens", s->min_tps,
-                 count_text((uint64_t)reach));
+            note("decoding is predicted to fall below %.1f t/s beyond %d tokens", s->min_tps, reach);
             return EXIT_DONE;
         }
         kvasir_plan_free(*p);
         *p = NULL;
         o->want_ctx = reach;
-        note("context aimed for: %s tokens, where decoding is predicted to reach %.1f t/s", count_text((uint64_t)reach),
-             s->min_tps);
+        note("context aimed for: %d tokens, where decoding is predicted to reach %.1f t/s", reach, s->min_tps);
         kvasir_status status = kvasir_plan_make((const kvasir_model *const *)models, n, o, p);
         return status == KVASIR_OK ? EXIT_DONE : failed(status);
     }
@@ -296,6 +352,7 @@ static int be_fast(const plan_speed *s, kvasir_plan_options *o, kvasir_model *co
 static int report(const plan_args *a, const kvasir_plan *p, const plan_speed *s, const quality *q)
 {
     for (int i = 0; i < p->n_models; i++) plan_quality_warn(&q[i], &p->models[i]);
+    for (int i = 0; i < p->n_notes; i++) note("%s", p->notes[i]);
     int code = a->output.json ? print_json(plan_document(p, s, q)) : print_text(p, s, q, a->output.verbose);
     return judge(p, code);
 }
@@ -370,7 +427,7 @@ static int plan_main(void *args)
 
 const cli_command plan_command = {
     .name = "plan",
-    .argument = "MODEL.gguf",
+    .argument = CLI_ARGUMENT_MODEL,
     .argument_many = 1,
     .argument_field = FIELD(models),
     .summary = "Say what a model will take, and choose what fits",
@@ -380,7 +437,8 @@ const cli_command plan_command = {
         "that each KV type allows, and the best configuration that fits the memory, with the reasons.\n\nWhat is "
         "left open is chosen: memory stays inside the budget, less what other programs need, less a margin; then "
         "KV gets smaller (q8, then V in q4, then K), then the context shorter. Models that this version cannot "
-        "run yet are planned as well where their architecture is known.",
+        "run yet are planned as well where their architecture is known, or where all that the header says is plain "
+        "attention.",
     .examples = plan_examples,
     .groups = plan_groups,
     .size = sizeof(plan_args),

@@ -1,5 +1,6 @@
 /* The speed in a plan: a machine's profile, what a sweep has measured, and how both are shown. */
 #include "base/checked.h"
+#include "base/format.h"
 #include "base/mem.h"
 #include "cli/machine/machine.h"
 #include "cli/plan/plan.h"
@@ -60,10 +61,11 @@ static int read_depths(plan_speed *s, const char *list)
 {
     char word[64];
     while (cli_next_item(&list, word, sizeof word)) {
-        uint64_t depth = 0;
+        int64_t depth = 0;
         if (!*word) continue;
-        if (cli_parse_size(word, &depth) != KVASIR_OK || depth > 1 << 27)
-            return usage_error("--depths wants numbers of tokens like 0,8K,64K, not '%s'", quoted(word, strlen(word)));
+        kvasir_status status = cli_parse_count(word, &depth);
+        if (status != KVASIR_OK || depth < 0 || depth > 1 << 27)
+            return failed(cli_wrong_depth(status, word, 0, 1 << 27));
         if (s->n_depths == PLAN_DEPTHS) return usage_error("--depths: more than %d", PLAN_DEPTHS);
         s->depth[s->n_depths++] = (int)depth;
     }
@@ -167,14 +169,9 @@ double plan_speed_spilled(const plan_speed *s, const kvasir_plan *p, const kvasi
 
 /* ---- text and JSON ---- */
 
-static const char *shown_seconds(double s, char *to, size_t n)
+static const char *per_second(double seconds, char to[FORMAT_BYTES])
 {
-    if (s < 1)
-        (void)snprintf(to, n, "%.0f ms", 1000 * s);
-    else if (s < 100)
-        (void)snprintf(to, n, "%.1f s", s);
-    else
-        (void)snprintf(to, n, "%.0f:%02.0f min", floor(s / 60), fmod(s, 60));
+    (void)snprintf(to, FORMAT_BYTES, "%.1f", 1 / seconds);
     return to;
 }
 
@@ -182,17 +179,18 @@ static void print_depth(const plan_speed *s, const kvasir_plan *p, const kvasir_
                         int depth)
 {
     kvasir_speed v;
-    char whole[24], low[24], high[24];
+    char value[FORMAT_BYTES], low[FORMAT_BYTES], high[FORMAT_BYTES], range[FORMAT_BYTES];
     if (plan_speed_at(s, p, m, kv, depth, &v) != KVASIR_OK) {
         (void)printf("  %s\n", kvasir_message());
         return;
     }
-    (void)printf("  %10s  %8.1f (%.1f to %.1f)", count_text((uint64_t)depth), 1 / v.decode_s.value, 1 / v.decode_s.high,
-                 1 / v.decode_s.low);
-    (void)printf("%*s%9.0f  %10s (%s to %s)\n", 4, "", p->max_batch / v.batch_s.value,
-                 shown_seconds(v.prefill_s.value + v.decode_s.value, whole, sizeof whole),
-                 shown_seconds(v.prefill_s.low + v.decode_s.low, low, sizeof low),
-                 shown_seconds(v.prefill_s.high + v.decode_s.high, high, sizeof high));
+    (void)format_range(per_second(v.decode_s.value, value), per_second(v.decode_s.high, low),
+                       per_second(v.decode_s.low, high), range);
+    (void)printf("  %10s  %-24s  %11.0f", count_text((uint64_t)depth), range, p->max_batch / v.batch_s.value);
+    (void)format_range(format_time(v.prefill_s.value + v.decode_s.value, value),
+                       format_time(v.prefill_s.low + v.decode_s.low, low),
+                       format_time(v.prefill_s.high + v.decode_s.high, high), range);
+    (void)printf("  %s\n", range);
 }
 
 void plan_speed_print(const plan_speed *s, const kvasir_plan *p, const kvasir_plan_model *m)
@@ -210,14 +208,15 @@ void plan_speed_print(const plan_speed *s, const kvasir_plan *p, const kvasir_pl
                  strcmp(v.basis, "sweep") == 0   ? "a sweep of this model"
                  : strcmp(v.basis, "probe") == 0 ? "the kernels that kvasir probe measured"
                                                  : "the machine's limits alone");
-    (void)printf("  %10s  %-27s %9s  %s\n", "depth", "decode t/s", "prefill t/s", "first token after");
+    (void)printf("  %10s  %-24s  %11s  %s\n", "depth", "decode t/s", "prefill t/s", "first token after");
     for (int i = 0; i < n; i++) print_depth(s, p, m, kv, depths[i]);
     double spilled = plan_speed_spilled(s, p, m, &beyond);
+    char token[FORMAT_BYTES];
     if (spilled > 0)
-        (void)printf("  at %s tokens, a tenth beyond what fits, a token would take about %.0f ms: what is too much "
+        (void)printf("  at %s tokens, a tenth beyond what fits, a token would take about %s: what is too much "
                      "comes from the "
                      "disk\n",
-                     count_text((uint64_t)beyond), spilled);
+                     count_text((uint64_t)beyond), format_time(spilled / 1000, token));
 }
 
 static json_t *estimate_json(double value, double low, double high, const char *basis)

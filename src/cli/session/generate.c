@@ -1,4 +1,5 @@
 #include "cli/session/generate.h"
+#include "cli/session/wrap.h"
 #include "cli/watch/watch.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -7,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 kvasir_status add_message(json_t *messages, const char *role, const char *text, size_t n)
 {
@@ -29,10 +32,28 @@ kvasir_status conversation_ids(const kvasir_model *m, const char *template_text,
 
 /* ---- generation --------------------------------------------------------------------------------------- */
 
+static void write_out(void *user, const char *text, size_t n)
+{
+    (void)user;
+    (void)fwrite(text, 1, n, stdout);
+}
+
+wrap terminal_text(void)
+{
+    return (wrap){.out = write_out};
+}
+
+int terminal_columns(void)
+{
+    struct winsize size;
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
 typedef struct listener {
     reply *out;
     progress bar;
-    int stream;
+    int stream, at_terminal; /* the answer is written to stdout, which is one */
+    wrap shown;
     const kvasir_seq *seq;
     watch watch;
     double last; /* when the last text came; 0: none yet */
@@ -73,7 +94,12 @@ static int on_text(void *user, const char *text, size_t n)
     r->n += n;
     r->text[r->n] = 0;
     if (l->stream) {
-        (void)fwrite(text, 1, n, stdout);
+        if (l->at_terminal) {
+            l->shown.width = terminal_columns(); /* it may have been resized */
+            wrap_feed(&l->shown, text, n);
+        } else {
+            write_out(NULL, text, n);
+        }
         if (fflush(stdout) != 0 || ferror(stdout)) return 1; /* nobody reads any more */
     }
     return interrupted();
@@ -89,7 +115,12 @@ kvasir_status generate(const session *s, kvasir_seq *seq, run_args *a, const int
     /* Penalties see the whole conversation; kvasir_generate tells the sampler about the new part. */
     const int32_t *held = kvasir_seq_ids(seq);
     for (int i = 0; i < kvasir_seq_length(seq); i++) kvasir_sampler_accept(sampler, held[i]);
-    listener l = {.out = out, .bar = progress_start("reading the prompt:", "tokens"), .stream = stream, .seq = seq};
+    listener l = {.out = out,
+                  .bar = progress_start("reading the prompt:", "tokens"),
+                  .stream = stream,
+                  .at_terminal = stream && isatty(STDOUT_FILENO),
+                  .shown = terminal_text(),
+                  .seq = seq};
     kvasir_generate_options o = {
         .ids = ids,
         .n_ids = (int)n_ids,
@@ -107,8 +138,18 @@ kvasir_status generate(const session *s, kvasir_seq *seq, run_args *a, const int
     };
     kvasir_status status = kvasir_generate(s->engine, seq, &o, &out->ids, &out->n_ids, &out->stats);
     progress_end(&l.bar);
+    if (l.at_terminal) wrap_end(&l.shown);
     kvasir_sampler_free(sampler);
     return status;
+}
+
+kvasir_status check_reply_args(const run_args *a)
+{
+    if (a->n_predict == 0)
+        return fail(KVASIR_E_ARGUMENT, "--predict 0 would generate nothing; -1 means until the model ends");
+    if (a->draft && strcmp(a->draft, "none") != 0 && strcmp(a->draft, "lookup") != 0)
+        return fail(KVASIR_E_ARGUMENT, "--draft %s: none and lookup are known", quoted(a->draft, strlen(a->draft)));
+    return KVASIR_OK;
 }
 
 void reply_free(reply *r)

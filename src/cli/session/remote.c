@@ -1,4 +1,5 @@
 #include "cli/session/remote.h"
+#include "cli/models/models.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -39,8 +40,8 @@ static void on_begin(void *user, const char *what, uint64_t done)
     r->bar.before = done;
 }
 
-/* KVASIR_CACHE, or kvasir/models in the user's folder for caches. Half of the room is for what is put behind it. */
-static kvasir_status find_cache(char *to, size_t n)
+/* Half of the room is for what is put behind it. */
+kvasir_status model_cache(char *to, size_t n)
 {
     const char *own = setting("KVASIR_CACHE");
     if (!own) return user_path("XDG_CACHE_HOME", ".cache", "kvasir/models", to, n / 2);
@@ -66,7 +67,7 @@ int remote_open(remote *r, const char *token_file)
 {
     const char *endpoint = setting("KVASIR_HF_ENDPOINT"), *token = setting("KVASIR_HF_TOKEN");
     *r = (remote){.bar = progress_start("fetching", "B"), .own_token = token_file != NULL};
-    kvasir_status status = find_cache(r->cache, sizeof r->cache);
+    kvasir_status status = model_cache(r->cache, sizeof r->cache);
     int code = status == KVASIR_OK ? EXIT_DONE : failed(status);
     if (code == EXIT_DONE && token_file) code = read_token(token_file, r->token, sizeof r->token);
     if (code != EXIT_DONE) return code;
@@ -123,11 +124,7 @@ int model_path(const char *what, char *to)
 {
     remote r;
     fetch_list files = {0};
-    if (!fetch_is_name(what)) {
-        if (strlen(what) >= FETCH_PATH_BYTES) return usage_error("the path of the model is too long");
-        (void)snprintf(to, FETCH_PATH_BYTES, "%s", what);
-        return EXIT_DONE;
-    }
+    if (!fetch_is_name(what)) return model_find(what, to);
     int code = remote_open(&r, NULL);
     if (code != EXIT_DONE) return code;
     kvasir_status status = choose(&r, what, &files);

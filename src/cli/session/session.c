@@ -2,6 +2,7 @@
 #include "cli/session/remote.h"
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/format.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -50,8 +51,8 @@ const cli_option engine_options[] = {
     {"config", 0, CLI_FILE, NULL, "FILE", FIELD(config),
      "Take what is not given here from a configuration that kvasir tune has written; auto: where it writes them", 0, 0,
      NULL},
-    {"n-gpu-layers", 0, CLI_NOTHING, "--gpu-layers -ngl", "N", 0,
-     "Accepted (also -ngl) and without effect: this version computes on the CPU", 0, 0, NULL},
+    {"n-gpu-layers", 0, CLI_NOTHING, "--gpu-layers -ngl", "N", 0, "no effect: this version computes on the CPU", 0, 0,
+     NULL},
     {0},
 };
 #undef FIELD
@@ -90,7 +91,7 @@ const cli_option sampling_options[] = {
      "How often XTC drops the top choices (default 0)", 0, 1, NULL},
     {"xtc-threshold", 0, CLI_FLOAT, NULL, "P", FIELD(xtc_threshold),
      "Choices above P count as top for XTC (default 0.1)", 0, 1, NULL},
-    {"logit-bias", 0, CLI_LIST, NULL, "ID=BIAS", FIELD(logit_bias),
+    {"logit-bias", 0, CLI_LIST, "-l", "ID=BIAS", FIELD(logit_bias),
      "Adds to a token's logit; ID=-inf forbids it; may be repeated", 0, 0, NULL},
     {"seed", 's', CLI_LONG, NULL, "N", FIELD(seed), "Seed of the random choices; -1: a new one each time (default -1)",
      -1, 0x1p62, NULL},
@@ -151,6 +152,11 @@ static int many_rows(const kvasir_model_info *info)
     return max_int(LEAST, min_int(MOST, BYTES / (4 * max_int(info->n_vocab, 1))));
 }
 
+void print_model_notes(const kvasir_model *m)
+{
+    for (int i = 0; i < kvasir_model_get_info(m)->n_notes; i++) note("%s", kvasir_model_note(m, i));
+}
+
 int session_open_model(const char *path, const engine_args *e, const output_args *o, session *s)
 {
     *s = (session){.ctx = e->ctx, .verbose = o->verbose};
@@ -163,6 +169,7 @@ int session_open_model(const char *path, const engine_args *e, const output_args
     kvasir_status status = kvasir_model_open(s->path, NULL, &s->model);
     if (status != KVASIR_OK) return failed_model(status);
     s->info = kvasir_model_get_info(s->model);
+    print_model_notes(s->model);
     kvasir_kv_info kv;
     status = kvasir_model_kv(s->model, s->kv, 1, &kv); /* a wrong --kv is said before the weights are read */
     if (status != KVASIR_OK) return failed(status);
@@ -205,10 +212,11 @@ int session_load(const engine_args *e, int max_logits, session *s)
     s->load_s += clock_now() - started;
     if (s->verbose) {
         kvasir_engine_info info;
+        char took[FORMAT_BYTES];
         kvasir_engine_get_info(s->engine, &info);
-        note("%s, %s, %d threads, weights %s, workspace %s, KV budget %s, loaded in %.2f s", info.cpu_model,
-             info.cpu_level, info.n_threads, bytes_text(info.weights_bytes), bytes_text(info.workspace_bytes),
-             bytes_text(info.kv_budget), s->load_s);
+        note("%s, %s, %d threads, weights %s, workspace %s, KV budget %s, loaded in %s", info.cpu_model, info.cpu_level,
+             info.n_threads, bytes_text(info.weights_bytes), bytes_text(info.workspace_bytes),
+             bytes_text(info.kv_budget), format_time(s->load_s, took));
     }
     return EXIT_DONE;
 }

@@ -10,7 +10,7 @@
 /* The numbers that are compared: of a row, and what their columns are called. */
 enum { COMPARED = 4 };
 static const char *const names[COMPARED] = {"prefill_tps", "decode_tps", "ttft_ms", "kv_bytes"};
-static const char *const titles[COMPARED] = {"prefill t/s", "decode t/s", "TTFT ms", "KV MiB"};
+static const char *const titles[COMPARED] = {"prefill t/s", "decode t/s", "TTFT ms", "KV"};
 
 static void compared(const sweep_row *r, double to[COMPARED])
 {
@@ -73,8 +73,10 @@ static void print_pair(const sweep_row *a, const sweep_row *b)
     sweep_type_text(a->kv_k, a->kv_v, type);
     (void)printf("%9s%8s", count_text((uint64_t)a->depth), type);
     for (int i = 0; i < COMPARED; i++) {
-        double unit = strcmp(names[i], "kv_bytes") == 0 ? 1 << 20 : 1;
-        (void)printf("%11.1f%9.1f", x[i] / unit, y[i] / unit);
+        if (strcmp(names[i], "kv_bytes") == 0)
+            (void)printf("%11s%9s", bytes_text((uint64_t)fmax(0, x[i])), bytes_text((uint64_t)fmax(0, y[i])));
+        else
+            (void)printf("%11.1f%9.1f", x[i], y[i]);
         if (x[i] > 0)
             (void)printf("%7.2f", y[i] / x[i]);
         else

@@ -4,6 +4,7 @@
 #include "cli/eval/eval.h"
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/format.h"
 #include "base/mem.h"
 #include "base/quantile.h"
 
@@ -76,12 +77,9 @@ static double seconds_left(const meter *m, double share)
 
 static void show(const meter *m, progress *bar, int done, int total, double share)
 {
-    char left[32], text[64];
+    char left[FORMAT_BYTES], text[FORMAT_BYTES + 32];
     double seconds = seconds_left(m, share);
-    if (isfinite(seconds)) {
-        time_text(seconds, left, sizeof left);
-        (void)snprintf(text, sizeof text, "whole sweep: %s left", left);
-    }
+    if (isfinite(seconds)) (void)snprintf(text, sizeof text, "whole sweep: %s left", format_time(ceil(seconds), left));
     progress_update(bar, (uint64_t)done, (uint64_t)total, isfinite(seconds) ? text : NULL);
 }
 

@@ -32,10 +32,9 @@ static kvasir_status add_depths(sweep_plan *p, const char *list)
 {
     char word[32];
     while (cli_next_item(&list, word, sizeof word)) {
-        uint64_t depth = 0;
-        if (cli_parse_size(word, &depth) != KVASIR_OK || depth > MAX_DEPTH)
-            return fail(KVASIR_E_ARGUMENT, "--depths wants numbers of tokens like 0,2k,8k, not '%s'",
-                        quoted(word, strlen(word)));
+        int64_t depth = 0;
+        kvasir_status status = cli_parse_count(word, &depth);
+        if (status != KVASIR_OK || depth < 0 || depth > MAX_DEPTH) return cli_wrong_depth(status, word, 0, MAX_DEPTH);
         TRY(add_depth(p, (int)depth));
     }
     return KVASIR_OK;

@@ -1,6 +1,8 @@
 /* A sweep for eyes: the table, sparklines, and the chart, alone or in a page. */
 #include "cli/sweep/sweep.h"
 #include "cli/report/chart.h"
+#include "cli/report/page.h"
+#include "cli/report/xml.h"
 #include "base/mem.h"
 
 #include <math.h>
@@ -127,7 +129,8 @@ static chart_line make_line(const sweep *w, chart_data *d, int type, int kind)
     return (chart_line){.name = w->plan.kv[type], .colour = type, .dashed = kind == 2, .x = d->depth, .y = y, .n = n};
 }
 
-static kvasir_status draw(const sweep *w, FILE *f)
+/* Hands the plots to `show`. */
+static kvasir_status draw(const sweep *w, FILE *f, void (*show)(FILE *f, const chart_plot *plots, int n_plots))
 {
     int n_types = w->plan.n_types;
     size_t n = (size_t)(3 * sweep_n_rows(w));
@@ -141,15 +144,140 @@ static kvasir_status draw(const sweep *w, FILE *f)
             d->decode[t] = make_line(w, d, t, 1);
             d->decode[n_types + t] = make_line(w, d, t, 2);
         }
-        const chart_plot plots[N_PLOTS] = {{"decode, tokens per second (dashed: as fast as memory can be read)",
-                                            "tokens in the cache", d->decode, 2 * n_types},
-                                           {"prefill, tokens per second", "tokens in the cache", d->prefill, n_types}};
-        chart_write(f, "Speed as the context fills", plots, N_PLOTS);
+        const chart_plot plots[N_PLOTS] = {{.title = "Decode, tokens per second",
+                                            .x_label = "tokens in the cache",
+                                            .dashed = "as fast as memory can be read",
+                                            .lines = d->decode,
+                                            .n_lines = 2 * n_types},
+                                           {.title = "Prefill, tokens per second",
+                                            .x_label = "tokens in the cache",
+                                            .lines = d->prefill,
+                                            .n_lines = n_types}};
+        show(f, plots, N_PLOTS);
     }
     kvasir_status status = d && values ? KVASIR_OK : fail_memory(sizeof *d + n * sizeof *values);
     mem_free(values);
     mem_free(d);
     return status;
+}
+
+static void show_alone(FILE *f, const chart_plot *plots, int n_plots)
+{
+    chart_write(f, "Speed as the context fills", plots, n_plots);
+}
+
+static void show_in_page(FILE *f, const chart_plot *plots, int n_plots)
+{
+    chart_figures(f, "sweep", plots, n_plots);
+}
+
+static kvasir_status svg(const sweep *w, FILE *f)
+{
+    return draw(w, f, show_alone);
+}
+
+/* ---- the verdict ---- */
+
+/* The deepest depth at which at least `n` types were measured; -1: none. */
+static int deepest_of(const sweep *w, int n)
+{
+    for (int d = w->plan.n_depths - 1; d >= 0; d--) {
+        int done = 0;
+        for (int t = 0; t < w->plan.n_types; t++) done += sweep_row_at(w, t, d)->state == SWEEP_DONE;
+        if (done >= n) return d;
+    }
+    return -1;
+}
+
+/* The fastest type at a depth that two have, beside the first one named, which most often is f16; where that is itself the
+   fastest, beside the second. */
+static void compare_types(const sweep *w, int depth, FILE *f)
+{
+    const sweep_row *best = NULL, *first = NULL, *second = NULL;
+    for (int t = 0; t < w->plan.n_types; t++) {
+        const sweep_row *r = sweep_row_at(w, t, depth);
+        if (r->state != SWEEP_DONE) continue;
+        first = first ? first : r;
+        if (!best || r->decode_tps > best->decode_tps) {
+            second = best;
+            best = r;
+        } else if (!second || r->decode_tps > second->decode_tps)
+            second = r;
+    }
+    const sweep_row *other = best == first ? second : first;
+    if (!best || !other) return; /* two were asked for */
+    char a[SWEEP_TYPE_BYTES], b[SWEEP_TYPE_BYTES];
+    sweep_type_text(best->kv_k, best->kv_v, a);
+    sweep_type_text(other->kv_k, other->kv_v, b);
+    const double ratio = best->decode_tps / other->decode_tps;
+    if (ratio < 1.005)
+        (void)fprintf(f, "%s decodes as fast as %s", a, b);
+    else
+        (void)fprintf(f, "%s decodes %.2f times as fast as %s", a, ratio, b);
+    (void)fprintf(f, " at %s tokens", count_text((uint64_t)best->depth));
+}
+
+/* How fast the one type is at its deepest, and beside its shallowest depth. */
+static void describe_type(const sweep *w, int depth, FILE *f)
+{
+    const sweep_row *first = NULL, *last = NULL;
+    char name[SWEEP_TYPE_BYTES];
+    for (int t = 0; t < w->plan.n_types && !last; t++)
+        if (sweep_row_at(w, t, depth)->state == SWEEP_DONE) {
+            last = sweep_row_at(w, t, depth);
+            for (int d = depth; d >= 0; d--)
+                if (sweep_row_at(w, t, d)->state == SWEEP_DONE) first = sweep_row_at(w, t, d);
+        }
+    if (!last) return; /* one was asked for */
+    sweep_type_text(last->kv_k, last->kv_v, name);
+    if (last->decode_tps < 1000)
+        (void)fprintf(f, "%s decodes %.1f", name, last->decode_tps);
+    else
+        (void)fprintf(f, "%s decodes %s", name, count_text((uint64_t)last->decode_tps));
+    (void)fprintf(f, " tokens per second at %s tokens", count_text((uint64_t)last->depth));
+    if (first != last)
+        (void)fprintf(f, ", %.0f%% of its speed at %s", 100 * last->decode_tps / first->decode_tps,
+                      count_text((uint64_t)first->depth));
+}
+
+/* What memory is too short for, by type: the shallowest depth, since all deeper ones are too large as well. */
+static void name_failed(const sweep *w, int n_failed, FILE *f)
+{
+    int n_types = 0;
+    (void)fprintf(f, "; %d of %d rows %s not fit the memory: ", n_failed, sweep_n_rows(w),
+                  n_failed == 1 ? "does" : "do");
+    for (int t = 0; t < w->plan.n_types; t++) {
+        const sweep_row *first = NULL;
+        for (int d = w->plan.n_depths - 1; d >= 0; d--)
+            if (sweep_row_at(w, t, d)->state == SWEEP_FAILED) first = sweep_row_at(w, t, d);
+        if (!first) continue;
+        const char *more = first->depth < w->plan.depth[w->plan.n_depths - 1] ? "from" : "at";
+        (void)fprintf(f, "%s%s %s %s", n_types++ ? ", " : "", w->plan.kv[t], more, count_text((uint64_t)first->depth));
+    }
+    (void)fputs(" tokens", f);
+}
+
+/* The sentence that the page begins with. */
+static page_verdict verdict(const sweep *w, FILE *f)
+{
+    int n_rows = sweep_n_rows(w), n_failed = 0, n_missing = 0;
+    const int alone = deepest_of(w, 1), together = w->plan.n_types > 1 ? deepest_of(w, 2) : -1;
+    for (int i = 0; i < n_rows; i++) {
+        n_failed += w->rows[i].state == SWEEP_FAILED;
+        n_missing += w->rows[i].state == SWEEP_MISSING;
+    }
+    if (together >= 0)
+        compare_types(w, together, f);
+    else if (alone >= 0)
+        describe_type(w, alone, f);
+    else
+        (void)fputs("Nothing was measured", f);
+    if (n_failed == 0 && n_missing == 0) (void)fputs("; every depth fits", f);
+    if (n_failed) name_failed(w, n_failed, f);
+    if (n_missing)
+        (void)fprintf(f, "; %d of %d rows %s not measured", n_missing, n_rows, n_missing == 1 ? "was" : "were");
+    (void)fputc('.', f);
+    return n_failed || n_missing ? PAGE_BAD : PAGE_GOOD;
 }
 
 /* ---- files ---- */
@@ -169,7 +297,7 @@ static kvasir_status write_through(const sweep *w, const char *path, kvasir_stat
 
 kvasir_status sweep_write_svg(const sweep *w, const char *path)
 {
-    return write_through(w, path, draw);
+    return write_through(w, path, svg);
 }
 
 static void facts(const sweep *w, FILE *f)
@@ -177,36 +305,37 @@ static void facts(const sweep *w, FILE *f)
     const sweep_plan *p = &w->plan;
     const kvasir_model_info *i = w->s.info;
     char text[256];
-    (void)fputs("<dl>\n", f);
+    page_facts_begin(f, &w->info, w->read_bytes_per_s);
     (void)snprintf(text, sizeof text, "%s, %s parameters, %s", i->architecture, count_text(i->n_parameters),
                    bytes_text(i->file_bytes));
     page_fact(f, "model", text);
     page_fact(f, "file", i->path);
-    (void)snprintf(text, sizeof text, "%s, %s, %d thread%s, reads %.1f GB/s", w->info.cpu_model, w->info.cpu_level,
-                   w->info.n_threads, w->info.n_threads == 1 ? "" : "s", w->read_bytes_per_s * 1e-9);
-    page_fact(f, "machine", text);
-    (void)snprintf(text, sizeof text, "prefill of %d tokens and decode of %d behind each depth, %d times", p->pp, p->tg,
-                   p->repeat);
+    (void)snprintf(text, sizeof text, "prefill of %d tokens and decode of %d behind each depth, %d time%s", p->pp,
+                   p->tg, p->repeat, p->repeat == 1 ? "" : "s");
     page_fact(f, "measured", text);
     page_fact(f, "text", p->text ? p->text : "built in (Genesis)");
-    (void)snprintf(text, sizeof text, "kvasir %s", kvasir_version());
-    page_fact(f, "made by", text);
-    (void)fputs("</dl>\n", f);
+    page_facts_end(f);
 }
 
 static void table(const sweep *w, FILE *f)
 {
     char text[CELL_BYTES];
-    (void)fputs("<div class=\"wide\"><table>\n<tr>", f);
-    for (int c = 0; c < COLUMNS; c++) (void)fprintf(f, "<th>%s</th>", columns[c].title);
-    (void)fputs("</tr>\n", f);
+    page_column heads[COLUMNS] = {0};
+    int n = 0;
+    for (int c = 0; c < COLUMNS; c++) heads[c] = (page_column){.title = columns[c].title, .is_key = c == C_TYPE};
+    for (int i = 0; i < sweep_n_rows(w); i++) n += w->rows[i].state != SWEEP_MISSING;
+    (void)fputs("<h2>All rows</h2>\n", f);
+    (void)snprintf(text, sizeof text, "The table of %d rows", n);
+    page_table_begin(f, "All rows", text, n, heads, COLUMNS);
     for (int i = 0; i < sweep_n_rows(w); i++) {
         const sweep_row *r = &w->rows[i];
         if (r->state == SWEEP_MISSING) continue;
         (void)fputs("<tr>", f);
         for (column c = 0; c < (r->state == SWEEP_FAILED ? C_PREFILL : COLUMNS); c++) {
             cell(r, c, text);
-            (void)fprintf(f, "<td>%s</td>", text);
+            (void)fputs(c == C_DEPTH ? "<th scope=\"row\">" : c == C_TYPE ? "<td class=\"key\">" : "<td>", f);
+            xml_text(f, text);
+            (void)fputs(c == C_DEPTH ? "</th>" : "</td>", f);
         }
         if (r->state == SWEEP_FAILED) {
             (void)fprintf(f, "<td class=\"error\" colspan=\"%d\">", COLUMNS - C_PREFILL);
@@ -215,18 +344,26 @@ static void table(const sweep *w, FILE *f)
         }
         (void)fputs("</tr>\n", f);
     }
-    (void)fputs("</table></div>\n", f);
+    page_table_end(f, n);
 }
 
 static kvasir_status page(const sweep *w, FILE *f)
 {
     const kvasir_model_info *i = w->s.info;
-    const char *name = i->name && *i->name ? i->name : "model";
-    page_begin(f, name, "speed as the context fills");
-    facts(w, f);
-    kvasir_status status = draw(w, f);
-    table(w, f);
-    (void)fputs("</body>\n</html>\n", f);
+    char *sentence = NULL;
+    size_t n = 0;
+    FILE *to = open_memstream(&sentence, &n);
+    if (!to) return fail_memory(n);
+    page_verdict kind = verdict(w, to);
+    kvasir_status status = fclose(to) == 0 ? KVASIR_OK : fail_memory(n);
+    if (status == KVASIR_OK) {
+        page_begin(f, i->name && *i->name ? i->name : "model", "speed as the context fills", kind, sentence);
+        facts(w, f);
+        status = draw(w, f, show_in_page);
+        table(w, f);
+        page_end(f);
+    }
+    free(sentence);
     return status;
 }
 

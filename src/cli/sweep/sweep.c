@@ -76,6 +76,15 @@ static kvasir_status write_files(const sweep *w)
     return a->html ? sweep_write_html(w, a->html) : KVASIR_OK;
 }
 
+static kvasir_status check_files(const sweep *w)
+{
+    const sweep_args *a = w->args;
+    TRY(output_check(out_path(w)));
+    TRY(output_check(a->csv));
+    TRY(output_check(a->svg));
+    return output_check(a->html);
+}
+
 static void note_stopped(const sweep *w, int n_done)
 {
     if (out_path(w))
@@ -96,7 +105,8 @@ static int report(const sweep *w, kvasir_status measured)
     int code = measured != KVASIR_OK ? failed(measured) : n_done == 0 ? EXIT_ROOM : EXIT_DONE;
     if (!w->args->output.json && n_done) sweep_print_sparklines(w);
     if (n_failed) note("%d of %d rows do not fit the memory", n_failed, sweep_n_rows(w));
-    kvasir_status status = write_files(w);
+    /* Nothing measured is no reason to write over what was. */
+    kvasir_status status = n_done + n_failed > 0 ? write_files(w) : KVASIR_OK;
     if (status != KVASIR_OK && code == EXIT_DONE)
         code = failed(status);
     else if (status != KVASIR_OK)
@@ -139,6 +149,7 @@ static int run(sweep *w)
     kvasir_status status = KVASIR_OK;
     if (a->resume) status = sweep_read(a->resume, &w->saved);
     if (status == KVASIR_OK) status = sweep_plan_options(w);
+    if (status == KVASIR_OK) status = check_files(w);
     if (status != KVASIR_OK) return failed(status);
     int code = session_open_model(a->model, &w->engine, &a->output, &w->s);
     if (code != EXIT_DONE) return code;
@@ -160,7 +171,7 @@ static int sweep_main(void *args)
     output_apply(&a->output);
     if (a->compare && !a->model) return usage_error("--compare wants two documents: --compare A.json B.json");
     if (a->compare) return sweep_compare(a->compare, a->model, a->output.json);
-    if (!a->model) return usage_error("MODEL.gguf is missing");
+    if (!a->model) return usage_error("MODEL is missing");
     int code = config_apply(a->model, &a->engine, &a->kv, NULL);
     if (code != EXIT_DONE) return code;
     sweep w = {.args = a};
@@ -172,7 +183,7 @@ static int sweep_main(void *args)
 
 const cli_command sweep_command = {
     .name = "sweep",
-    .argument = "MODEL.gguf",
+    .argument = CLI_ARGUMENT_MODEL,
     .argument_optional = 1,
     .argument_field = FIELD(model),
     .summary = "Measure speed as the context fills",

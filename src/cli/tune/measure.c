@@ -63,9 +63,8 @@ static kvasir_status check_room(const tune *t, int type)
     TRY(kvasir_model_kv(t->s.model, tune_types[type], t->depth + t->behind, &kv));
     uint64_t have = system_available(), need = kv.bytes_at_ctx + t->reserve * !t->args->budget;
     if (have == 0 || need <= have) return KVASIR_OK;
-    return fail(KVASIR_E_MEMORY, "%s tokens in %s take %s and %s are free now",
-                count_text((uint64_t)(t->depth + t->behind)), tune_types[type], bytes_text(kv.bytes_at_ctx),
-                bytes_text(have));
+    return fail(KVASIR_E_MEMORY, "%d tokens in %s take %s and %s are free now", t->depth + t->behind, tune_types[type],
+                bytes_text(kv.bytes_at_ctx), bytes_text(have));
 }
 
 static kvasir_status fill_base(tune *t, int type)

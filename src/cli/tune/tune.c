@@ -3,6 +3,8 @@
 #include "cli/files/config_file.h"
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/file.h"
+#include "base/format.h"
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -248,9 +250,11 @@ static int report(const tune *t, double seconds)
         (void)json_object_set_new(d, "memory", json_memory(t->s.engine));
         return print_json(d);
     }
-    (void)printf("Chosen: %s tokens, KV %s, %d thread%s, chunk %d, draft %s; %.0f s, at most %s of memory\n",
+    char took[FORMAT_BYTES];
+    (void)printf("Chosen: %s tokens, KV %s, %d thread%s, chunk %d, draft %s; %s, at most %s of memory\n",
                  count_text((uint64_t)t->ctx), tune_types[t->now.type], t->now.threads, t->now.threads == 1 ? "" : "s",
-                 t->now.chunk, t->now.draft ? "lookup" : "none", seconds, bytes_text(info.peak_resident_bytes));
+                 t->now.chunk, t->now.draft ? "lookup" : "none", format_time(seconds, took),
+                 bytes_text(info.peak_resident_bytes));
     (void)printf("Written to %s; use it with --config %s\n", t->out, t->args->out ? t->out : "auto");
     return finish_output(EXIT_DONE);
 }
@@ -267,17 +271,25 @@ static kvasir_status prepare(tune *t)
     return sweep_text_ids(&t->s, t->args->text, t->depth, t->behind, &t->ids, t->text_hash);
 }
 
+static kvasir_status default_out(tune *t)
+{
+    TRY(config_default_path(t->s.path, t->out, sizeof t->out));
+    TRY(file_make_folders(t->out));
+    return output_check(t->out);
+}
+
 static int run(tune *t)
 {
     const tune_args *a = t->args;
     double started = clock_now();
+    kvasir_status status = output_check(a->out);
+    if (status != KVASIR_OK) return failed(status);
     int code = session_open_model(a->model, &a->engine, &a->output, &t->s);
     if (code != EXIT_DONE) return code;
-    kvasir_status status = KVASIR_OK;
     if (a->out)
         (void)snprintf(t->out, sizeof t->out, "%s", a->out);
     else
-        status = config_default_path(t->s.path, t->out, sizeof t->out);
+        status = default_out(t);
     if (status == KVASIR_OK) status = prepare(t);
     if (status != KVASIR_OK) return failed(status);
     engine_args e = {.threads = t->cores, .cpu = a->engine.cpu, .chunk = t->max_batch, .kv_memory = t->kv_room};
@@ -314,7 +326,7 @@ static int tune_main(void *args)
 
 const cli_command tune_command = {
     .name = "tune",
-    .argument = "MODEL.gguf",
+    .argument = CLI_ARGUMENT_MODEL,
     .argument_field = FIELD(model),
     .summary = "Find the best configuration by measuring",
     .about =

@@ -1,6 +1,8 @@
 /* The rows for eyes and programs: a table, a JSON document, a page. */
 #include "cli/verify/verify.h"
 #include "cli/report/chart.h"
+#include "cli/report/page.h"
+#include "cli/report/xml.h"
 #include "base/mem.h"
 
 #include <math.h>
@@ -8,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CELL = 32 };
+enum { CELL = 32, ALLOWED = 80, NAMED = 5 };
 
 static void value_text(double x, const char *unit, char to[CELL])
 {
@@ -122,10 +124,10 @@ static kvasir_status draw(const verify *w, FILE *f)
     static const struct {
         verify_series kind;
         double scale;
-        const char *title;
-    } kinds[] = {{VERIFY_DECODE, 1, "decode, ms per token (p50; dashed: the plan's bound)"},
-                 {VERIFY_PREFILL, 1, "prefill, tokens per second (dashed: the plan's bound)"},
-                 {VERIFY_RESIDENT, 0x1p-20, "resident memory, MiB (dashed: bounds)"}};
+        const char *title, *dashed;
+    } kinds[] = {{VERIFY_DECODE, 1, "Decode, milliseconds per token (p50)", "the slowest that the plan allows"},
+                 {VERIFY_PREFILL, 1, "Prefill, tokens per second", "the slowest that the plan allows"},
+                 {VERIFY_RESIDENT, 0x1p-20, "Resident memory, MiB", "bounds"}};
     enum { N_KINDS = sizeof kinds / sizeof *kinds };
     series s[N_KINDS] = {0};
     chart_plot plots[N_KINDS];
@@ -134,51 +136,195 @@ static kvasir_status draw(const verify *w, FILE *f)
     for (int i = 0; i < N_KINDS && status == KVASIR_OK; i++) {
         status = collect(w, kinds[i].kind, kinds[i].scale, &s[i]);
         if (status == KVASIR_OK && s[i].n > 0)
-            plots[n++] = (chart_plot){kinds[i].title, "tokens in the cache", s[i].lines, N_LINES};
+            plots[n++] = (chart_plot){.title = kinds[i].title,
+                                      .x_label = "tokens in the cache",
+                                      .dashed = kinds[i].dashed,
+                                      .lines = s[i].lines,
+                                      .n_lines = N_LINES};
     }
-    if (status == KVASIR_OK && n > 0) chart_write(f, "Predicted and measured", plots, n);
+    if (status == KVASIR_OK && n > 0) chart_figures(f, "verify", plots, n);
     for (int i = 0; i < N_KINDS; i++) mem_free(s[i].x);
     return status;
 }
 
-static void table(const verify *w, FILE *f)
+/* ---- the verdict ---- */
+
+typedef struct tally {
+    int judged, failed, unjudged;
+} tally;
+
+/* Of one step, or of all (VERIFY_STEPS). */
+static tally count_checks(const verify *w, verify_step step)
 {
-    char text[CELL];
-    (void)fputs("<div class=\"wide\"><table>\n<tr><th>step</th><th>what</th><th>predicted</th><th>measured</th>"
-                "<th>verdict</th><th>how it is judged</th></tr>\n",
-                f);
+    tally t = {0};
     for (int k = 0; k < w->n_checks; k++) {
         const verify_check *c = &w->checks[k];
-        (void)fprintf(f, "<tr%s><td>%s</td><td class=\"text\">", c->verdict == 0 ? " class=\"failed\"" : "",
-                      verify_step_name(c->step));
-        xml_text(f, c->name);
-        value_text(c->predicted, c->unit, text);
-        (void)fprintf(f, "</td><td>%s</td>", text);
-        value_text(c->measured, c->unit, text);
-        (void)fprintf(f, "<td>%s</td><td>%s</td><td class=\"text\">%s</td></tr>\n", text, verdict_text(c->verdict),
-                      c->why ? c->why : "");
+        if (step != VERIFY_STEPS && c->step != step) continue;
+        t.judged += c->verdict >= 0;
+        t.failed += c->verdict == 0;
+        t.unjudged += c->verdict < 0;
     }
-    (void)fputs("</table></div>\n", f);
+    return t;
+}
+
+/* The sentence that the page begins with: the failed ones by name. */
+static page_verdict verdict(const verify *w, FILE *f)
+{
+    const tally t = count_checks(w, VERIFY_STEPS);
+    int named = 0;
+    if (t.failed)
+        (void)fprintf(f, "%d of %d checks failed: ", t.failed, t.judged);
+    else if (t.judged > 1)
+        (void)fprintf(f, "All %d checks hold", t.judged);
+    else
+        (void)fputs(t.judged ? "The one check holds" : "Nothing could be judged", f);
+    for (int k = 0; k < w->n_checks && named < NAMED; k++)
+        if (w->checks[k].verdict == 0) (void)fprintf(f, "%s%s", named++ ? "; " : "", w->checks[k].name);
+    if (t.failed > NAMED) (void)fprintf(f, "; and %d other%s", t.failed - NAMED, t.failed == NAMED + 1 ? "" : "s");
+    (void)fputc('.', f);
+    if (t.unjudged)
+        (void)fprintf(f, " %d number%s had nothing to be judged by.", t.unjudged, t.unjudged == 1 ? "" : "s");
+    for (int k = 0; k < w->n_missing; k++) (void)fprintf(f, "%s%s", k ? "; " : " Not measured: ", w->missing[k]);
+    if (w->n_missing) (void)fputc('.', f);
+    return t.failed || w->n_missing ? PAGE_BAD : t.judged ? PAGE_GOOD : PAGE_NEUTRAL;
+}
+
+/* What a measurement may be. Bytes that are compared one by one are written out, since rounded ones could look the same. */
+static void allowed_text(const verify_check *c, char to[ALLOWED])
+{
+    char low[CELL], high[CELL];
+    const int is_bytes = strcmp(c->unit, "bytes") == 0;
+    value_text(c->low, c->unit, low);
+    value_text(c->high, c->unit, high);
+    if (isfinite(c->low) && c->low == c->high && is_bytes)
+        (void)snprintf(to, ALLOWED, "%s bytes", count_text((uint64_t)c->low));
+    else if (isfinite(c->low) && c->low == c->high)
+        (void)snprintf(to, ALLOWED, "%s", low);
+    else if (isfinite(c->low) && isfinite(c->high))
+        (void)snprintf(to, ALLOWED, "%s to %s", low, high);
+    else if (isfinite(c->low))
+        (void)snprintf(to, ALLOWED, "at least %s", low);
+    else if (isfinite(c->high))
+        (void)snprintf(to, ALLOWED, "at most %s", high);
+    else
+        (void)snprintf(to, ALLOWED, "-");
+}
+
+static void measured_text(const verify_check *c, char to[ALLOWED])
+{
+    char text[CELL];
+    value_text(c->measured, c->unit, text);
+    if (c->verdict == 0 && c->low == c->high && isfinite(c->measured) && strcmp(c->unit, "bytes") == 0)
+        (void)snprintf(to, ALLOWED, "%s bytes", count_text((uint64_t)fmax(0, c->measured)));
+    else
+        (void)snprintf(to, ALLOWED, "%s", text);
+}
+
+/* ---- the page's parts ---- */
+
+static void list_failed(const verify *w, FILE *f)
+{
+    char measured[ALLOWED], allowed[ALLOWED];
+    if (count_checks(w, VERIFY_STEPS).failed == 0) return;
+    (void)fputs("<h2>What failed</h2>\n<ul>\n", f);
+    for (int k = 0; k < w->n_checks; k++) {
+        const verify_check *c = &w->checks[k];
+        if (c->verdict != 0) continue;
+        measured_text(c, measured);
+        allowed_text(c, allowed);
+        (void)fprintf(f, "<li><strong>%s: ", verify_step_name(c->step));
+        xml_text(f, c->name);
+        (void)fputs("</strong>: measured ", f);
+        xml_text(f, measured);
+        (void)fputs(", allowed ", f);
+        xml_text(f, allowed);
+        if (c->why) (void)fputs(" (", f);
+        xml_text(f, c->why);
+        (void)fputs(c->why ? ")</li>\n" : "</li>\n", f);
+    }
+    (void)fputs("</ul>\n", f);
+}
+
+static void put_cell(FILE *f, const char *class, const char *text)
+{
+    (void)fprintf(f, "<td%s%s%s>", class ? " class=\"" : "", class ? class : "", class ? "\"" : "");
+    xml_text(f, text);
+    (void)fputs("</td>", f);
+}
+
+static void put_row(const verify_check *c, FILE *f)
+{
+    char text[ALLOWED];
+    (void)fputs("<tr><th scope=\"row\" class=\"text\">", f);
+    xml_text(f, c->name);
+    (void)fputs("</th>", f);
+    put_cell(f, c->verdict > 0 ? "ok" : c->verdict == 0 ? "failed" : NULL, verdict_text(c->verdict));
+    value_text(c->predicted, c->unit, text);
+    put_cell(f, NULL, text);
+    measured_text(c, text);
+    put_cell(f, NULL, text);
+    allowed_text(c, text);
+    put_cell(f, NULL, text);
+    put_cell(f, "text", c->why);
+    (void)fputs("</tr>\n", f);
+}
+
+/* A table for each step. */
+static void tables(const verify *w, FILE *f)
+{
+    static const page_column heads[] = {
+        {.title = "what", .is_text = 1}, {.title = "verdict"}, {.title = "predicted"},
+        {.title = "measured"},           {.title = "allowed"}, {.title = "how it is judged", .is_text = 1}};
+    static const char *const titles[VERIFY_STEPS] = {"KV cache", "Memory", "Speed", "Quality"};
+    char text[96];
+    (void)fputs("<h2>All checks</h2>\n", f);
+    for (verify_step s = 0; s < VERIFY_STEPS; s++) {
+        const tally t = count_checks(w, s);
+        const int n = t.judged + t.unjudged;
+        if (n == 0) continue;
+        (void)fprintf(f, "<h3>%s</h3>\n", titles[s]);
+        if (t.failed)
+            (void)snprintf(text, sizeof text, "The table of %d rows: %d failed", n, t.failed);
+        else
+            (void)snprintf(text, sizeof text, "The table of %d rows: %s", n,
+                           t.judged ? "none failed" : "none could be judged");
+        page_table_begin(f, titles[s], text, n, heads, sizeof heads / sizeof *heads);
+        for (int k = 0; k < w->n_checks; k++)
+            if (w->checks[k].step == s) put_row(&w->checks[k], f);
+        page_table_end(f, n);
+    }
+}
+
+static void facts(const verify *w, FILE *f)
+{
+    char text[256];
+    page_facts_begin(f, &w->info, 0);
+    page_fact(f, "profile", w->has_machine ? w->machine.name : "none: speed is measured and not judged");
+    page_fact(f, "file", w->s.info->path);
+    (void)snprintf(text, sizeof text, "KV %s, %s tokens", w->s.kv, count_text((uint64_t)w->ctx));
+    page_fact(f, "context", text);
+    page_fact(f, "text", w->args->text ? w->args->text : "built in (Genesis)");
+    page_facts_end(f);
 }
 
 static kvasir_status page(const verify *w, FILE *f)
 {
     const kvasir_model_info *i = w->s.info;
-    char text[256];
-    page_begin(f, i->name && *i->name ? i->name : "model", "predicted and measured");
-    (void)fputs("<dl>\n", f);
-    page_fact(f, "file", i->path);
-    (void)snprintf(text, sizeof text, "%s, %s, %d threads", w->info.cpu_model, w->info.cpu_level, w->info.n_threads);
-    page_fact(f, "machine", text);
-    page_fact(f, "profile", w->has_machine ? w->machine.name : "none: speed is measured and not judged");
-    (void)snprintf(text, sizeof text, "KV %s, %s tokens", w->s.kv, count_text((uint64_t)w->ctx));
-    page_fact(f, "context", text);
-    page_fact(f, "text", w->args->text ? w->args->text : "built in (Genesis)");
-    for (int k = 0; k < w->n_missing; k++) page_fact(f, "not measured", w->missing[k]);
-    (void)fputs("</dl>\n", f);
-    kvasir_status status = draw(w, f);
-    table(w, f);
-    (void)fputs("</body>\n</html>\n", f);
+    char *sentence = NULL;
+    size_t n = 0;
+    FILE *to = open_memstream(&sentence, &n);
+    if (!to) return fail_memory(n);
+    page_verdict kind = verdict(w, to);
+    kvasir_status status = fclose(to) == 0 ? KVASIR_OK : fail_memory(n);
+    if (status == KVASIR_OK) {
+        page_begin(f, i->name && *i->name ? i->name : "model", "predicted and measured", kind, sentence);
+        facts(w, f);
+        list_failed(w, f);
+        status = draw(w, f);
+        if (w->n_checks) tables(w, f);
+        page_end(f);
+    }
+    free(sentence);
     return status;
 }
 

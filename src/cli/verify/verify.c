@@ -156,10 +156,9 @@ static kvasir_status read_depths(verify *w)
     const char *list = w->args->depths;
     char word[32];
     while (cli_next_item(&list, word, sizeof word)) {
-        uint64_t depth = 0;
-        if (cli_parse_size(word, &depth) != KVASIR_OK || depth < 1 || depth > MAX_DEPTH)
-            return fail(KVASIR_E_ARGUMENT, "--depths wants numbers of tokens like 2k,10k, not '%s'",
-                        quoted(word, strlen(word)));
+        int64_t depth = 0;
+        kvasir_status status = cli_parse_count(word, &depth);
+        if (status != KVASIR_OK || depth < 1 || depth > MAX_DEPTH) return cli_wrong_depth(status, word, 1, MAX_DEPTH);
         TRY(add_depth(w, (int)depth));
     }
     qsort(w->depth, (size_t)w->n_depths, sizeof *w->depth, by_number);
@@ -304,12 +303,17 @@ static void name_failed(const verify *w, int n_failed)
                           w->checks[i].why);
 }
 
+static int keeps_quality(const verify *w)
+{
+    return w->wanted[VERIFY_QUALITY] && !w->args->quick;
+}
+
 /* Whole and not quick, what the type costs is kept for kvasir plan, which chooses types. */
 static kvasir_status keep_quality(verify *w)
 {
     char path[1024];
     quality_record *q = &w->quality;
-    if (!w->wanted[VERIFY_QUALITY] || w->args->quick || w->n_missing > 0) return KVASIR_OK;
+    if (!keeps_quality(w) || w->n_missing > 0) return KVASIR_OK;
     q->holds = 1;
     for (int i = 0; i < w->n_checks; i++)
         if (w->checks[i].step == VERIFY_QUALITY && w->checks[i].verdict == 0) q->holds = 0;
@@ -327,7 +331,7 @@ static int report(verify *w, kvasir_status measured)
     for (int i = 0; i < w->n_missing; i++) note("not measured: %s", w->missing[i]);
     if (n_failed) name_failed(w, n_failed);
     kvasir_status status = measured == KVASIR_OK ? keep_quality(w) : KVASIR_OK;
-    if (status == KVASIR_OK && w->args->html) status = verify_write_html(w, w->args->html);
+    if (status == KVASIR_OK && w->args->html && w->n_checks > 0) status = verify_write_html(w, w->args->html);
     if (status != KVASIR_OK) {
         int write_code = failed(status);
         if (code == EXIT_DONE || code == EXIT_CHECK) code = write_code;
@@ -340,7 +344,8 @@ static int run(verify *w)
 {
     const verify_args *a = w->args;
     w->behind = a->quick ? QUICK_BEHIND : BEHIND;
-    kvasir_status status = read_steps(w);
+    kvasir_status status = output_check(a->html);
+    if (status == KVASIR_OK) status = read_steps(w);
     if (status == KVASIR_OK) status = read_depths(w);
     if (status == KVASIR_OK) {
         kvasir_status found = machine_find(a->machine, &w->machine);
@@ -354,6 +359,7 @@ static int run(verify *w)
     status = choose_ctx(w);
     if (status == KVASIR_OK) status = check_depths(w);
     if (status == KVASIR_OK) status = take_text(w);
+    if (status == KVASIR_OK && keeps_quality(w)) status = quality_check(w->s.info);
     if (status != KVASIR_OK) return failed(status);
     if (w->wanted[VERIFY_SPEED] && !w->has_machine)
         note("no profile of this machine (kvasir probe makes one): speed is measured, and there is no prediction to "
@@ -364,6 +370,7 @@ static int run(verify *w)
 
 static int verify_main(void *args)
 {
+    not_finite_fails_a_check();
     verify *w = mem_alloc(1, sizeof *w);
     if (!w) return failed(fail_memory(sizeof *w));
     w->args = args;
@@ -379,7 +386,7 @@ static int verify_main(void *args)
 
 const cli_command verify_command = {
     .name = "verify",
-    .argument = "MODEL.gguf",
+    .argument = CLI_ARGUMENT_MODEL,
     .argument_field = FIELD(model),
     .summary = "Check what was predicted against what is",
     .about =

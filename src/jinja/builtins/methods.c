@@ -1,5 +1,4 @@
-/* Methods of lists, dictionaries and the other types besides str: those that the sandbox lets templates call.
- */
+/* Methods of lists, dictionaries and the other types except str: those that the sandbox lets templates call. */
 #include "jinja/builtins/builtins.h"
 #include "jinja/run/run.h"
 
@@ -52,8 +51,7 @@ static kvasir_status copy_list(jrun *r, jval self, const jargs *a, jval *out)
     return j_to_list(r, self, &out->list);
 }
 
-/* pop and clear are the two changes of a list that Jinja's immutable sandbox forgot to forbid; templates use
- * pop. */
+/* pop and clear change a list, but Jinja's immutable sandbox forgot to forbid them. Templates use pop. */
 static kvasir_status pop_list(jrun *r, jval self, const jargs *a, jval *out)
 {
     jlist *list = self.list;
@@ -157,7 +155,7 @@ static kvasir_status cycler_reset(jrun *r, jval self, const jargs *a, jval *out)
 
 static kvasir_status decode_bytes(jrun *r, jval self, const jargs *a, jval *out)
 {
-    return j_string(r, self.s->s, self.s->n, out); /* they were made from text, as UTF-8 */
+    return j_string(r, self.s->s, self.s->n, out); /* they were made from text, so they are UTF-8 */
 }
 
 const jfunction *j_find_method(jkind kind, const jstr *name)

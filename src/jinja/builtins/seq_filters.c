@@ -1,5 +1,5 @@
-/* Filters on sequences. Those that are generators in Jinja are iterators here: nothing happens, and nothing
-   fails, before somebody asks for an item. */
+/* Filters on sequences. Those that are generators in Jinja are iterators here: nothing happens, and nothing fails,
+   before the first item is asked for. */
 #include "jinja/builtins/builtins.h"
 #include "jinja/run/run.h"
 
@@ -7,11 +7,11 @@
 
 /* ---- attributes of items ------------------------------------------------------------------------------ */
 
-/* How to get at what an item is sorted, grouped or mapped by: "a.b.0". */
+/* The attribute of an item by which it is sorted, grouped or mapped: "a.b.0". */
 typedef struct getter {
     jval *parts;
     size_t n;
-    jval otherwise; /* for what is undefined; J_MISSING: none */
+    jval otherwise; /* used for an undefined value; J_MISSING: none */
     bool ignore_case;
 } getter;
 
@@ -67,7 +67,7 @@ static kvasir_status get(jrun *r, const getter *g, jval item, jval *out)
 
 /* ---- sorting ------------------------------------------------------------------------------------------ */
 
-/* Stable merge sort of pairs by their first member; `reverse` keeps the order of equal ones, too. */
+/* Stable merge sort of pairs by their first member. Equal ones keep their order, also with `reverse`. */
 static kvasir_status sort_range(jrun *r, jval *v, jval *spare, size_t n, bool reverse)
 {
     if (n < 2) return KVASIR_OK;
@@ -97,8 +97,8 @@ kvasir_status j_sort_pairs(jrun *r, jlist *pairs)
     return sort_pairs(r, pairs, false);
 }
 
-/* What an item is sorted by: a list, since Jinja sorts by several attributes, and lists ask first what is
- * equal. */
+/* What an item is sorted by. It is a list, because Jinja sorts by several attributes, and lists compare by the first
+   members that differ. */
 static kvasir_status sort_key(jrun *r, const getter *g, size_t n, jval item, jval *out)
 {
     TRY(j_new_list(r, J_LIST, n, out));
@@ -316,7 +316,7 @@ static kvasir_status do_join(jrun *r, jval self, const jargs *a, jval *out)
 
 /* ---- lazy ones ---------------------------------------------------------------------------------------- */
 
-/* What a lazy filter remembers until it is asked. */
+/* What a lazy filter remembers until its first item is asked for. */
 typedef struct lazy {
     jval from;
     jargs args;
@@ -324,7 +324,7 @@ typedef struct lazy {
     getter get;
     const jfunction *call; /* the filter or test to run on each; NULL: none */
     jargs call_args;
-    bool by_attribute, negate; /* of select and its kind */
+    bool by_attribute, negate; /* of select, reject, selectattr and rejectattr */
     jdict *seen;
     jlist *made;
 } lazy;
@@ -341,7 +341,7 @@ static kvasir_status make_lazy(jrun *r, jnext next, const lazy *init, jval *out)
     return KVASIR_OK;
 }
 
-/* Begins with the first item asked for. Empty values are not looked at any further. */
+/* Begins when the first item is asked for. Of an empty value nothing more is looked at. */
 static kvasir_status start_lazy(jrun *r, jiter *it, lazy *z)
 {
     z->started = true;
@@ -479,7 +479,7 @@ static kvasir_status next_unique(jrun *r, jiter *it, jval *out)
     }
 }
 
-/* The bound arguments live on the stack of the call; lazy filters need a copy. */
+/* The bound arguments lie on the stack of the call, so a lazy filter needs a copy. */
 static kvasir_status keep_args(jrun *r, const jargs *a, jargs *out)
 {
     *out = *a;
@@ -495,8 +495,8 @@ static kvasir_status do_unique(jrun *r, jval self, const jargs *a, jval *out)
     return make_lazy(r, next_unique, &z, out);
 }
 
-/* Filters that read all before they give anything: `build` makes the list when the first item is asked for.
- */
+/* For filters that read everything before they give anything: `build` makes the list when the first item
+   is asked for. */
 static kvasir_status next_built(jrun *r, jiter *it, kvasir_status (*build)(jrun *r, lazy *z, jlist **out), jval *out)
 {
     lazy *z = it->state;
@@ -519,7 +519,7 @@ static kvasir_status build_batches(jrun *r, lazy *z, jlist **out)
     TRY(j_arg_int(r, z->args.v[0], 0, &count));
     for (size_t i = 0; i < items->n; i += in_batch) {
         size_t room = count <= 0 ? items->n - i : (size_t)(count < (jint)(items->n - i) ? count : (jint)(items->n - i));
-        if (i == 0 && count == 0) TRY(j_new_list(r, J_LIST, 0, &batches->v[batches->n++])); /* Jinja's quirk */
+        if (i == 0 && count == 0) TRY(j_new_list(r, J_LIST, 0, &batches->v[batches->n++])); /* as Jinja does */
         in_batch = room;
         bool fill =
             i + room == items->n && (jint)room < count && z->args.v[1].kind != J_MISSING && z->args.v[1].kind != J_NONE;

@@ -125,7 +125,8 @@ static kvasir_status expandtabs(jrun *r, jval self, const jargs *a, jval *out)
 
 /* ---- finding ------------------------------------------------------------------------------------------ */
 
-/* The part of the text that optional start and end arguments name. False: they lie the wrong way round. */
+/* The part of the text between the optional start and end arguments. *valid is false when they are in
+   the wrong order. */
 static kvasir_status part_of(jrun *r, const jstr *s, jval start_v, jval end_v, size_t *skipped, jstr *out, bool *valid)
 {
     jint n = (jint)s->chars, start = 0, end = n;
@@ -209,7 +210,7 @@ static bool has_end(const jstr *s, const jstr *end, bool at_start)
     return end->n <= s->n && memcmp(at_start ? s->s : s->s + s->n - end->n, end->s, end->n) == 0;
 }
 
-/* startswith and endswith: one text or a tuple of them. */
+/* startswith and endswith: their argument is one text or a tuple of texts. */
 static kvasir_status ends(jrun *r, jval self, const jargs *a, bool at_start, jval *out)
 {
     jstr part = {0};

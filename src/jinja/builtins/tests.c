@@ -27,7 +27,7 @@ static kvasir_status is_divisible(jrun *r, jval self, const jargs *a, jval *out)
     return remainder_is(r, self, a->v[0], 0, out);
 }
 
-/* A test that asks for no more than the value. */
+/* A test that needs only the value itself. */
 #define SIMPLE(name, answer)                                                                                           \
     static kvasir_status name(jrun *r, jval self, const jargs *a, jval *out)                                           \
     {                                                                                                                  \
@@ -53,7 +53,7 @@ SIMPLE(is_sequence, self.kind == J_STRING || self.kind == J_BYTES || j_is_sequen
 SIMPLE(is_callable, self.kind == J_FUNCTION || self.kind == J_METHOD || self.kind == J_MACRO || self.kind == J_LOOP ||
                         self.kind == J_JOINER || self.kind == J_UNDEFINED)
 
-/* Is it the name of a filter, of a test? */
+/* Whether the value is the name of a filter (or of a test). */
 static kvasir_status name_is(jrun *r, jval v, const jfunction *(*find)(const jstr *name), jval *out)
 {
     bool is;

@@ -17,7 +17,7 @@ static kvasir_status emit_name(jrun *r, char c, const struct tm *t)
 
 static kvasir_status emit_time(jrun *r, const char *s, size_t n, const struct tm *t);
 
-/* What a conversion is short for; NULL: it stands for itself. */
+/* The longer format that a conversion stands for; NULL when it stands for itself. */
 static const char *expansion(char c)
 {
     switch (c) {
@@ -40,7 +40,7 @@ static const char *expansion(char c)
     }
 }
 
-/* One conversion, at s; returns through *used how long it is. Flags (%-d, %_d, %^a) are the C library's. */
+/* Writes the conversion at s; *used becomes its length. Flags (%-d, %_d, %^a) are those of the C library. */
 static kvasir_status emit_conversion(jrun *r, const char *s, size_t n, size_t *used, const struct tm *t)
 {
     char how[8] = "%", text[64];

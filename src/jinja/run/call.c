@@ -13,7 +13,7 @@ const jfunction *j_find(const jfunction *table, size_t n, const jstr *name)
 
 /* ---- arguments ---------------------------------------------------------------------------------------- */
 
-/* The number of the parameter with this name, -1 if there is none; *count is how many there are. */
+/* The number of the parameter with this name, or -1; *count is how many parameters there are. */
 static int param_index(const char *params, const jstr *name, size_t *count)
 {
     int found = -1;
@@ -181,7 +181,7 @@ kvasir_status j_loop_peek(jrun *r, jloop *loop)
     return loop->after.kind == J_MISSING ? j_iter_next(r, loop->iter, &loop->after) : KVASIR_OK;
 }
 
-/* Where the iterable has no length, the rest of it is read to know. */
+/* loop.length. Where the iterable has no length, the rest of it is read to find out. */
 static kvasir_status loop_length(jrun *r, jloop *loop, jint *out)
 {
     size_t n;

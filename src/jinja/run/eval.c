@@ -38,7 +38,7 @@ static kvasir_status eval_binary(jrun *r, const jnode *node, jval *out)
     return j_binary(r, node->type, a, b, out);
 }
 
-/* and, or: the value that decides, not its truth */
+/* and, or: the result is the value that decides, not its truth. */
 static kvasir_status eval_logic(jrun *r, const jnode *node, jval *out)
 {
     TRY(j_eval(r, node->a, out));
@@ -55,7 +55,7 @@ static kvasir_status eval_concat(jrun *r, const jnode *node, jval *out)
     return j_cut(r, mark, out);
 }
 
-/* a < b < c compares both pairs, b evaluated once, and stops at the first that fails. */
+/* a < b < c compares both pairs; b is evaluated once, and the first comparison that fails ends it. */
 static kvasir_status eval_compare(jrun *r, const jnode *node, jval *out)
 {
     jval left, right;

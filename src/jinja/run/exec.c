@@ -48,7 +48,7 @@ static kvasir_status exec_set(jrun *r, const jnode *node)
     return j_assign(r, node->a, v);
 }
 
-/* The text of a body, as a value. After break or continue there is none. */
+/* The text of a body, as a value. There is none after break or continue. */
 static kvasir_status capture(jrun *r, const jnode *body, jval *out)
 {
     size_t mark = j_mark(r);
@@ -56,7 +56,7 @@ static kvasir_status capture(jrun *r, const jnode *body, jval *out)
     return j_cut(r, mark, out);
 }
 
-/* What the filter of a block and the macro of a call block give is written as it is, so it has to be text. */
+/* The result of a block's filter or of a call block's macro is written unescaped, so it has to be text. */
 static kvasir_status emit_result(jrun *r, jval v)
 {
     if (v.kind != J_STRING) return j_fail(r, "a block has to give text, not %s", j_type_name(v));
@@ -110,7 +110,7 @@ static kvasir_status new_activation(jrun *r, const jfunc *f, jactivation *up, ja
     return KVASIR_OK;
 }
 
-/* After a call whose variables nothing can refer to any more, they serve for the next. */
+/* After a call: if nothing can refer to its variables any more, their memory is kept for the next call. */
 static void drop_activation(jrun *r, const jfunc *f, jactivation *env)
 {
     if (f->keeps) return;
@@ -125,7 +125,7 @@ typedef struct filtered {
     jactivation *env;
 } filtered;
 
-/* The items of a `for ... if`, tested one by one as the loop goes on. */
+/* The items of a `for ... if`, each tested only when the loop reaches it. */
 static kvasir_status next_filtered(jrun *r, jiter *it, jval *out)
 {
     const filtered *f = it->state;
@@ -184,7 +184,7 @@ static kvasir_status run_rounds(jrun *r, jloop *loop, bool *any)
         jflow flow = r->flow;
         r->flow = FLOW_ON;
         if (flow == FLOW_BREAK) return KVASIR_OK;
-        if (flow == FLOW_ON) *any = true; /* a round left by continue does not count, as in Jinja */
+        if (flow == FLOW_ON) *any = true; /* as in Jinja, a round that `continue` ended does not count */
     }
 }
 
@@ -202,8 +202,8 @@ static kvasir_status run_loop(jrun *r, const jnode *node, jval iterable, jint de
     return j_exec(r, node->block->otherwise);
 }
 
-/* A recursive loop is a function: each call has variables of its own, around which are those of the loop's
- * place. */
+/* A recursive loop is a function. Each call has variables of its own; the variables around them are those of the place
+   where the loop stands. */
 static kvasir_status run_recursive(jrun *r, const jnode *node, jval iterable, jint depth, jactivation *up)
 {
     jactivation *env = r->env;
@@ -251,7 +251,7 @@ static bool is_caller(const jstr *name)
     return j_is(name, "caller");
 }
 
-/* The arguments without a parameter of that name: **kwargs of the macro, if it has any. */
+/* Arguments whose names are no parameters: they become the macro's **kwargs, if it has them. */
 static kvasir_status bind_kwargs(jrun *r, const jmacro *m, const jargs *a, const bool *used, jactivation *env)
 {
     const jblock *b = m->node->block;
@@ -312,7 +312,7 @@ static kvasir_status bind_args(jrun *r, const jmacro *m, const jargs *a, jactiva
     return bind_varargs(r, b, a, env);
 }
 
-/* Parameters that got nothing have their default, evaluated now, or are undefined. */
+/* A parameter without an argument gets its default, which is evaluated now, or is undefined. */
 static kvasir_status fill_defaults(jrun *r, const jblock *b)
 {
     for (size_t i = 0; i < b->n_params; i++) {

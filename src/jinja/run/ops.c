@@ -70,7 +70,7 @@ static jint floor_div(jint a, jint b)
     return q - (a % b != 0 && (a < 0) != (b < 0));
 }
 
-/* Python's // and % of floats agree with each other: computed from the remainder. */
+/* Python's // and % of floats agree with each other, since both are computed from the remainder. */
 static void float_divmod(double a, double b, double *div, double *mod)
 {
     double m = fmod(a, b), d = (a - m) / b;
@@ -130,7 +130,7 @@ static kvasir_status integers(jrun *r, jnode_type op, jint a, jint b, jval *out)
         *out = j_float((double)a / (double)b);
         return KVASIR_OK;
     default:
-        if (b == -1) { /* the smallest integer has no opposite */
+        if (b == -1) { /* the smallest integer has no positive counterpart */
             over = __builtin_sub_overflow((jint)0, a, &i);
             if (op == N_MOD) i = 0;
         } else {
@@ -214,7 +214,7 @@ static kvasir_status slice_bound(jrun *r, jval v, jint otherwise, jint n, jint l
     return KVASIR_OK;
 }
 
-/* The part of a string that starts at character `start`, each `step` characters, `count` in number. */
+/* The characters of a string from number `start` on, every `step`-th one, `count` in all. */
 static kvasir_status slice_text(jrun *r, const jstr *s, jint start, jint step, size_t count, jval *out)
 {
     if (step == 1 || count == 0) {
@@ -261,7 +261,7 @@ kvasir_status j_slice(jrun *r, jval v, jval start_v, jval stop_v, jval step_v, j
         step = j_integer(step_v);
     }
     if (step == 0) return j_fail(r, "slice step cannot be zero");
-    if (step > n + 1) step = n + 1; /* one item is what any larger step gives, too */
+    if (step > n + 1) step = n + 1; /* any larger step gives one item, too */
     if (step < -n - 1) step = -n - 1;
     TRY(slice_bound(r, start_v, step > 0 ? 0 : n - 1, n, step > 0 ? 0 : -1, step > 0 ? n : n - 1, &start));
     TRY(slice_bound(r, stop_v, step > 0 ? n : -1, n, step > 0 ? 0 : -1, step > 0 ? n : n - 1, &stop));
@@ -332,7 +332,7 @@ static kvasir_status unsafe(jrun *r, jval v, const jstr *name, jval *out)
     return j_new_undefined(r, text.s->s, NULL, j_str(name), out);
 }
 
-/* What Jinja's immutable sandbox does not let out: names with an underscore before, methods that change. */
+/* What Jinja's immutable sandbox hides: names that begin with an underscore, and methods that change the value. */
 static bool is_unsafe(jval v, const jstr *name)
 {
     static const char *const of_list[] = {"append", "reverse", "insert", "sort", "extend", "remove"};

@@ -39,7 +39,7 @@ static kvasir_status parse_name(jparser *p, jnode **out)
     return j_intern(p, t.s, t.n, &(*out)->name);
 }
 
-/* Strings that stand beside each other are one. */
+/* Strings that stand side by side are one string. */
 static kvasir_status parse_string(jparser *p, jnode **out)
 {
     jtoken first = p->now;
@@ -244,7 +244,7 @@ static kvasir_status parse_call(jparser *p, jnode *callee, jnode **out)
     return j_close(p, *out);
 }
 
-/* What stands in brackets after a value: an expression or a slice. */
+/* What stands in brackets after a value: an index or a slice. */
 static kvasir_status parse_subscribed(jparser *p, jnode **out)
 {
     jnode *part[3] = {NULL, NULL, NULL};
@@ -321,7 +321,7 @@ static kvasir_status parse_postfix(jparser *p, jnode *node, jnode **out)
     }
 }
 
-/* The name of a filter or test: dots in it belong to it. */
+/* The name of a filter or test. It may have dots in it. */
 static kvasir_status parse_builtin_name(jparser *p, const jstr **out)
 {
     if (p->now.type != T_NAME) return j_expect(p, T_NAME);
@@ -355,7 +355,7 @@ kvasir_status j_parse_filters(jparser *p, jnode *node, bool first_here, jnode **
     return KVASIR_OK;
 }
 
-/* An argument without parentheses: `is divisibleby 3`. */
+/* An argument without parentheses, as in `is divisibleby 3`. */
 static kvasir_status parse_test_operand(jparser *p, jnode *test)
 {
     jtoken_type t = p->now.type;

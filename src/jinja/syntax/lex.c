@@ -52,8 +52,8 @@ kvasir_status j_lex_open(jlexer *x, arena *mem, const char *text, size_t n)
     return KVASIR_OK;
 }
 
-/* Does "raw" or "endraw" and the tag's end stand at i? Then where the text after it starts, else 0. The
-   block's begin and its sign have been passed. `trim`: a newline after the tag belongs to it. */
+/* Matches "raw" or "endraw" and the end of its tag at i, behind the tag's begin and sign. Returns where the text after
+   the tag starts, or 0. `trim`: a newline after the tag is a part of it. */
 static size_t match_word_tag(const jlexer *x, size_t i, const char *word, bool trim)
 {
     i = skip_space(x, i);
@@ -66,8 +66,8 @@ static size_t match_word_tag(const jlexer *x, size_t i, const char *word, bool t
     return trim && at(x, i) == '\n' ? i + 1 : i;
 }
 
-/* The end of the data that starts at x->at and ends before a tag at `tag`, by the tag's sign and
- * lstrip_blocks. */
+/* The end of the data that starts at x->at and is followed by a tag at `tag`. The tag's sign and lstrip_blocks decide
+   how much white space is stripped. */
 static size_t data_end(const jlexer *x, size_t tag, char sign, bool variable)
 {
     size_t end = tag;
@@ -94,7 +94,7 @@ static size_t after_sign(const jlexer *x, size_t i, char *sign)
     return *sign ? i + 1 : i;
 }
 
-/* {% raw %}: the data up to {% endraw %}. x->at stands after the begin of raw. */
+/* {% raw %}: gives the data up to {% endraw %}. x->at is behind the begin of the raw tag. */
 static kvasir_status lex_raw(jlexer *x, jtoken *out)
 {
     for (size_t i = x->at; i + 1 < x->n; i++) {
@@ -110,7 +110,7 @@ static kvasir_status lex_raw(jlexer *x, jtoken *out)
     return lex_fail(x, "the end of the raw block is missing");
 }
 
-/* A comment; x->at stands after its begin and sign. */
+/* Skips a comment; x->at is behind its begin and sign. */
 static kvasir_status skip_comment(jlexer *x)
 {
     for (size_t i = x->at; i < x->n; i++) {
@@ -128,8 +128,7 @@ static kvasir_status skip_comment(jlexer *x)
     return lex_fail(x, "the end of the comment is missing");
 }
 
-/* Enters the tag that begins at `tag`, x->at standing there. *out gets the data of a raw block, otherwise
- * nothing. */
+/* Enters the tag at `tag`, where x->at is. A raw block gives its data in *out; other tags give nothing. */
 static kvasir_status enter_tag(jlexer *x, jtoken *out, bool *has_data)
 {
     char kind = x->s[x->at + 1], sign;
@@ -180,7 +179,7 @@ static kvasir_status lex_root(jlexer *x, jtoken *out)
     return KVASIR_OK;
 }
 
-/* Digits with single underscores between them from i on; returns the end, i if there are none. */
+/* The end of the digits from i on, single underscores between them included; i if there are none. */
 static size_t digits(const jlexer *x, size_t i)
 {
     size_t end = i;
@@ -264,8 +263,7 @@ static bool read_hex(const char *s, size_t n, size_t *i, size_t count, uint32_t 
     return true;
 }
 
-/* One escape of a string literal, *i standing after the backslash; what it means goes to out. False: it is
- * broken. */
+/* Decodes one escape of a string literal into out; *i is behind its backslash. False when it is malformed. */
 static bool unescape(const char *s, size_t n, size_t *i, char *out, size_t *used)
 {
     static const char plain[] = "\\'\"abfnrtv", meaning[] = "\\'\"\a\b\f\n\r\t\v";
@@ -291,8 +289,8 @@ static bool unescape(const char *s, size_t n, size_t *i, char *out, size_t *used
     return true;
 }
 
-/* A backslash before a character beyond ASCII, at s[*i]. Python's decoder sees such characters already
-   escaped, and the two backslashes make one: '\é' is the four characters \xe9. */
+/* A backslash before a character beyond ASCII, at s[*i]. Python's decoder sees such a character already escaped, and
+   the two backslashes become one: '\é' is the four characters \xe9. */
 static void unescape_wide(const char *s, size_t *i, char *out, size_t *used)
 {
     static const char hex[] = "0123456789abcdef";
@@ -379,7 +377,7 @@ static bool match_operator(const jlexer *x, jtoken *out)
     return false;
 }
 
-/* The end of the tag at hand, if it stands at x->at; else 0. */
+/* The end of the end mark of the present tag, if it stands at x->at; else 0. */
 static size_t match_tag_end(const jlexer *x)
 {
     bool block = x->state == LEX_BLOCK;

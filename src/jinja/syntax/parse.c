@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* Up to three names, one of which ends a body. */
+/* Up to three names of tags; each of them ends a body. */
 typedef struct ends {
     const char *name[3];
 } ends;
@@ -17,8 +17,7 @@ static bool at_any(const jparser *p, const ends *e)
     return false;
 }
 
-/* The rest of a tag and the body after it, up to one of the names; that name is the current token afterwards.
- */
+/* The rest of a tag and the body after it, up to one of the names. That name is then the current token. */
 static kvasir_status parse_body(jparser *p, const ends *until, jnode **out)
 {
     if (p->now.type == T_COLON) TRY(j_next(p));
@@ -30,7 +29,7 @@ static kvasir_status parse_body(jparser *p, const ends *until, jnode **out)
     return KVASIR_OK;
 }
 
-/* A body with only one possible end, which is passed. */
+/* A body that only one tag can end. This tag is consumed. */
 static kvasir_status parse_body_to(jparser *p, const char *end, jnode **out)
 {
     TRY(parse_body(p, &(ends){{end}}, out));
@@ -156,7 +155,7 @@ static kvasir_status parse_for(jparser *p, jnode **out)
     TRY(j_next(p));
     if (has_else) {
         int loops = p->loops;
-        if (b->recursive) p->loops = 0; /* the loop is a function of its own, and this is after its for */
+        if (b->recursive) p->loops = 0; /* a recursive loop is a function, and we are behind its `for` */
         TRY(parse_body_to(p, "endfor", &b->otherwise));
         p->loops = loops;
     }
@@ -173,7 +172,7 @@ static kvasir_status parse_with(jparser *p, jnode **out)
     while (p->now.type != T_BLOCK_END) {
         if (items.n > 0) TRY(j_expect(p, T_COMMA));
         int forbid = p->forbid;
-        p->forbid = 0; /* its names are parameters */
+        p->forbid = 0; /* its names are parameters, which may be called `loop` */
         TRY(parse_target(p, 0, &part));
         p->forbid = forbid;
         TRY(j_push(p, &items, part));
@@ -215,7 +214,7 @@ static kvasir_status parse_signature(jparser *p, jblock *b)
     return j_next(p);
 }
 
-/* A body that is a function of its own: break and continue do not reach the loops around it. */
+/* The body of a function: break and continue in it do not reach the loops around it. */
 static kvasir_status parse_function_body(jparser *p, const char *end, jnode **out)
 {
     int loops = p->loops;
@@ -248,7 +247,7 @@ static kvasir_status parse_call_block(jparser *p, jnode **out)
     return j_close(p, *out);
 }
 
-/* transformers' mark of what the model wrote: rendered as it is. */
+/* transformers marks with it what the model wrote. The body is rendered as it is. */
 static kvasir_status parse_generation(jparser *p, jnode **out)
 {
     TRY(new_statement(p, N_CALL_BLOCK, true, out));
@@ -329,7 +328,7 @@ static kvasir_status parse_data(jparser *p, jnode **out)
     return j_next(p);
 }
 
-/* Everything up to the end of the template or a tag named in `until`. */
+/* Everything up to the end of the template, or up to a tag named in `until`. */
 static kvasir_status parse_block(jparser *p, const ends *until, jnode **out)
 {
     jnodes items = {0};

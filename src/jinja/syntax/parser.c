@@ -1,4 +1,4 @@
-/* The parser's ground: tokens, names, nodes. */
+/* What the parser's files stand on: tokens, names, nodes. */
 #include "jinja/syntax/syntax.h"
 
 #include <stdarg.h>

@@ -1,15 +1,13 @@
-/* Where names live. Jinja compiles a template to Python and its names to Python's local variables; which
-   variable a name is, and whether it starts as the outer one, as the context's or as nothing, is decided by
-   looking at a whole scope before it runs. The rules are those of jinja2's idtracking.py:
-
-   - A scope is the template, the body of a loop, of a macro, of with, set, filter and call. `if` has none.
-   - A name read in a scope is the innermost variable outside that exists; if there is none, the scope gets
-   one that starts with what the context has.
-   - A name written in a scope is a variable of that scope. It starts as a copy of the one outside; where
-   there is none it starts with nothing, or, if it was read before or is not written in every branch of an
-   `if`, with what the context has.
-
-   The branches of an `if` are looked at one by one from the same state and then merged. */
+/* Where names live. Jinja compiles a template to Python, and its names to Python's local variables. Which variable a
+   name is, and whether it starts as the outer one, as the context's or as nothing, is decided by looking at a whole
+   scope before it runs. The rules are those of jinja2's idtracking.py:
+   - A scope is the template, or the body of a loop, of a macro, of with, set, filter or call. `if` has none.
+   - A name that is read in a scope is the innermost variable outside that exists. If there is none, the scope gets one
+     that starts with what the context has.
+   - A name that is written in a scope is a variable of that scope. It starts as a copy of the one outside. If there is
+     none outside, it starts with nothing; but with what the context has if it was read before, or is not written in
+     every branch of an `if`.
+   The branches of an `if` are looked at one by one from the same state, and then merged. */
 #include "jinja/syntax/syntax.h"
 
 #include <string.h>
@@ -119,7 +117,7 @@ static kvasir_status get(pass *t, scope *s, const jstr *name, symbol **out)
     return KVASIR_OK;
 }
 
-/* The innermost symbol of that name in s or around it. */
+/* The innermost symbol of that name, in s or around it. */
 static symbol *find(const pass *t, const scope *s, const jstr *name)
 {
     for (; s; s = s->up) {
@@ -201,7 +199,7 @@ static kvasir_status look_target(pass *t, scope *s, const jnode *node, bool para
     return KVASIR_OK;
 }
 
-/* Ends a branch: keeps what it changed since `mark` in *out and takes it back. */
+/* Ends a branch: moves what it changed since `mark` to *out, and undoes the changes. */
 static kvasir_status end_branch(pass *t, size_t mark, branch *out)
 {
     size_t changes = t->n_log - mark, serial = ++t->serial;
@@ -252,7 +250,7 @@ static kvasir_status merge(pass *t, scope *s, const branch b[3])
     return KVASIR_OK;
 }
 
-/* To Jinja the elifs together are the second branch, each of them an `if` of its own. */
+/* To Jinja all elifs together are the second branch, and each of them is an `if` of its own. */
 static kvasir_status look_if(pass *t, scope *s, const jnode *node)
 {
     branch whole[3] = {{0}}, one[3] = {{0}};
@@ -303,7 +301,7 @@ static kvasir_status look(pass *t, scope *s, const jnode *node)
     }
 }
 
-/* Is the name read somewhere below before it is written? `over`: it was written, the search is over. */
+/* Is the name read somewhere below before it is written? `over` is set once it is written: that ends the search. */
 static bool reads(const jnode *node, const jstr *name, bool *over);
 
 static bool reads_all(jnode *const *v, size_t n, const jstr *name, bool *over)
@@ -384,7 +382,7 @@ static kvasir_status new_function(pass *t, function *up, function **out)
     return KVASIR_OK;
 }
 
-/* What is to be done on entering the scope, now that it has been looked at. */
+/* Lists what has to be done on entering the scope, now that all of it has been looked at. */
 static kvasir_status seal(pass *t, const scope *s, jscope *out)
 {
     size_t n = 0;
@@ -413,9 +411,8 @@ static kvasir_status place_args(pass *t, scope *s, const jnode_args *a, bool sof
     return place(t, s, a->named_rest, soft);
 }
 
-/* Expressions, and statements without a scope. Unknown filters and tests are an error here, except within
-   `if`
-   (`soft`), where they are one only when they are reached. */
+/* Places names in expressions and in statements without a scope. Unknown filters and tests are an error here. Within an
+   `if` (`soft`) they are an error only when the rendering reaches them. */
 static kvasir_status place_plain(pass *t, scope *s, jnode *node, bool soft)
 {
     if (node->type == N_NAME || node->type == N_NAMESPACE_SET) {
@@ -479,7 +476,7 @@ static kvasir_status place_for(pass *t, scope *s, jnode *node, bool soft)
     return place(t, inner, b->otherwise, false);
 }
 
-/* caller, kwargs and varargs exist only in macros that read them. */
+/* Gives a macro its caller, kwargs or varargs. They exist only in macros that read them. */
 static kvasir_status special(pass *t, scope *s, jblock *b, const char *name, bool *takes, jref *ref, bool *explicit_)
 {
     const jstr *interned;

@@ -53,8 +53,8 @@ static uint64_t hash_flat(jval v)
     return mix((uint64_t)(uintptr_t)v.list);
 }
 
-/* *is false: the value is or has in it a list or dictionary. Each value is a step: a tuple in a tuple may
-   well be there a million times. */
+/* *is is false when the value is a list or dictionary, or contains one. Each value counts as a step, since a tuple may
+   occur in another one a million times. */
 static kvasir_status hash_of(jrun *r, jval v, uint64_t *out, bool *is)
 {
     TRY(j_step(r, 1));
@@ -112,7 +112,7 @@ jval j_dict_value(const jdict *d, size_t i)
     return d->v[i].value;
 }
 
-/* The place in the index where the key is or would be. */
+/* The place in the index where the key is, or where it would go. */
 static kvasir_status probe(jrun *r, const jdict *d, jval key, uint64_t hash, size_t *place)
 {
     size_t mask = d->room * 2 - 1;

@@ -1,4 +1,4 @@
-/* Iterators: one `next` function each, values made when they are asked for. */
+/* Iterators: each has one `next` function and makes its values when they are asked for. */
 #include "jinja/run/run.h"
 
 #include <string.h>
@@ -13,7 +13,7 @@ kvasir_status j_new_iter(jrun *r, const char *type, jnext next, jval source, jit
 kvasir_status j_iter_next(jrun *r, jiter *it, jval *out)
 {
     TRY(j_step(r, 1));
-    TRY(j_down(r)); /* iterators stand on iterators */
+    TRY(j_down(r)); /* iterators may read from iterators */
     kvasir_status status = it->next(r, it, out);
     j_up(r);
     return status;
@@ -106,8 +106,8 @@ static kvasir_status next_none(jrun *r, jiter *it, jval *out)
     return KVASIR_OK;
 }
 
-/* A loop is an iterator over its own items, each with the loop; nobody writes that, and it is not supported.
- */
+/* In Jinja a loop object can be iterated over: it gives each item together with the loop. Nobody writes that, and it
+   is not supported. */
 bool j_iterable(jval v)
 {
     switch (v.kind) {

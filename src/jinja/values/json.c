@@ -54,7 +54,7 @@ static bool read_hex4(reader *x, uint32_t *c)
     return true;
 }
 
-/* After a backslash. */
+/* Reads what follows a backslash. */
 static bool read_escape(reader *x, char *to, size_t *used)
 {
     static const char plain[] = "\"\\/bfnrt", meaning[] = "\"\\/\b\f\n\r\t";
@@ -88,7 +88,7 @@ static kvasir_status read_string(reader *x, jval *out)
     if (end >= x->n) return bad(x);
     char *to;
     jstr *s;
-    TRY(j_take(x->r, end - x->at, 1, &to)); /* no escape is shorter than what it means */
+    TRY(j_take(x->r, end - x->at, 1, &to)); /* an escape is never shorter than what it stands for */
     TRY(j_take(x->r, 1, sizeof *s, &s));
     while (x->s[x->at] != '"') {
         if ((unsigned char)x->s[x->at] < 0x20) return bad(x);
@@ -165,7 +165,7 @@ static kvasir_status read_array(reader *x, jval *out)
     return KVASIR_OK;
 }
 
-/* Of equal keys the last one's value counts, at the place of the first, as in Python. */
+/* Of equal keys the value of the last one counts, at the place of the first one, as in Python. */
 static kvasir_status read_object(reader *x, jval *out)
 {
     jdict *d;
@@ -297,7 +297,7 @@ static kvasir_status write_list(writer *w, const jlist *list)
     return j_emit_text(w->r, "]");
 }
 
-/* Keys that are no strings are written as strings. */
+/* Keys that are not strings are written as strings. */
 static kvasir_status write_key(writer *w, jval key)
 {
     jval text = key;

@@ -8,8 +8,8 @@
 
 /* ---- reading numbers ---------------------------------------------------------------------------------- */
 
-/* strtod reads the point that the locale has; so the digits are given to it without point, the exponent
- * corrected. */
+/* strtod expects the decimal point of the locale. So it gets the digits without a point, and an exponent that makes
+   up for it. */
 double j_read_double(const char *s, size_t n)
 {
     char text[800];
@@ -23,7 +23,7 @@ double j_read_double(const char *s, size_t n)
             if (used > 0 || s[i] != '0') text[used++] = s[i];
             shift -= point;
         } else {
-            if (s[i] != '0') text[used - 1] |= 1; /* keeps a value just above a tie above it */
+            if (s[i] != '0') text[used - 1] |= 1; /* what lies just above a tie must stay above it */
             shift += !point;
         }
     }
@@ -74,8 +74,8 @@ kvasir_status j_emit_int(jrun *r, jint i)
     return j_emit_text(r, j_int_digits(i, 10, digits));
 }
 
-/* Fifteen digits are enough for most; the rest needs sixteen or seventeen. printf's point may be any
- * character. */
+/* Fifteen digits are enough for most numbers; the rest needs sixteen or seventeen. The decimal point that printf writes
+   may be any character. */
 int j_shortest(double f, char digits[24])
 {
     char text[40];
@@ -255,7 +255,7 @@ static kvasir_status emit_repr(jrun *r, jval v)
         return emit_macro(r, v.macro);
     case J_LOOP:
         return emit_loop(r, v.loop);
-    default: /* Python shows an address here; no template can want that */
+    default: /* Python shows an address here, which no template can want */
         TRY(j_emit_text(r, "<"));
         TRY(j_emit_text(r, j_type_name(v)));
         return j_emit_text(r, " object>");

@@ -73,7 +73,7 @@ kvasir_status j_replace(jrun *r, const jstr *s, const jstr *old, const jstr *new
     return j_cut(r, mark, out);
 }
 
-/* Where str.splitlines() ends a line: how long the end at s[i] is, 0 if there is none. */
+/* The length of the line end at s[i], by the rules of str.splitlines(); 0 if there is none. */
 static size_t line_end(const jstr *s, size_t i)
 {
     size_t next = i;
@@ -108,7 +108,7 @@ kvasir_status j_split_lines(jrun *r, const jstr *s, bool keep, jval *out)
     return KVASIR_OK;
 }
 
-/* where: -1 the text to the left, 0 in the middle, 1 to the right. */
+/* where: -1 puts the text to the left, 0 in the middle, 1 to the right. */
 kvasir_status j_center(jrun *r, const jstr *s, jint width, const jstr *fill, int where, jval *out)
 {
     if (fill && fill->chars != 1) return j_fail(r, "the fill character must be exactly one character long");

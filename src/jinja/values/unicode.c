@@ -140,7 +140,7 @@ static bool is_letter(uint32_t c)
     return k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_LO;
 }
 
-/* Characters that are digits without being decimal: superscripts, circled digits and their kind. */
+/* Digits that are not decimal: superscripts, circled digits and the like. */
 static bool is_digit(uint32_t c)
 {
     static const uint32_t ranges[][2] = {
@@ -203,7 +203,7 @@ bool j_identifier(const char *s, size_t n)
     return n > 0;
 }
 
-/* Unicode's Other_Lowercase and Other_Uppercase beside the categories. */
+/* Unicode's Other_Lowercase and Other_Uppercase, besides the categories. */
 static bool is_lower(uint32_t c)
 {
     static const uint32_t ranges[][2] = {{0xaa, 0xaa},     {0xba, 0xba},     {0x2b0, 0x2b8},   {0x2c0, 0x2c1},
@@ -257,7 +257,7 @@ static bool in_class(jclass k, uint32_t c)
     }
 }
 
-/* islower, isupper and istitle: at least one cased character, and none that contradicts. */
+/* islower, isupper and istitle: at least one character with case, and none that contradicts. */
 static bool cased_class(jclass k, const jstr *s)
 {
     bool any = false, after_cased = false;

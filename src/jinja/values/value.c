@@ -42,7 +42,7 @@ kvasir_status j_part(jrun *r, const jstr *of, size_t at, size_t n, jval *out)
 
 void j_set_markup(jval v)
 {
-    ((jstr *)v.s)->markup = true; /* every string of a rendering lies in its own arena */
+    ((jstr *)v.s)->markup = true; /* every string of a rendering lies in its own arena, so it may be written to */
 }
 
 kvasir_status j_new_list(jrun *r, jkind kind, size_t n, jval *out)
@@ -211,13 +211,13 @@ bool j_same(jval a, jval b)
     case J_STRING:
         return a.s->n == b.s->n && memcmp(a.s->s, b.s->s, a.s->n) == 0;
     default:
-        return a.list == b.list; /* any pointer of the union */
+        return a.list == b.list; /* any pointer of the union will do */
     }
 }
 
 /* ---- comparing ---------------------------------------------------------------------------------------- */
 
-/* -1, 0, 1; 2 when one is not a number (NaN). Exact, also where an integer has no double. */
+/* -1, 0 or 1; 2 when one of them is NaN. Exact, also for integers that no double can hold. */
 static int order_numbers(jval a, jval b)
 {
     if (a.kind != J_FLOAT && b.kind != J_FLOAT) {
@@ -312,7 +312,7 @@ static bool decide(jcompare op, int order)
     return op == CMP_LT ? order < 0 : op == CMP_LE ? order <= 0 : op == CMP_GT ? order > 0 : order >= 0;
 }
 
-/* Lists compare as their first different members do. */
+/* Lists compare as their first members that differ. */
 static kvasir_status compare_lists(jrun *r, jcompare op, const jlist *a, const jlist *b, bool *out)
 {
     for (size_t i = 0; i < a->n && i < b->n; i++) {

@@ -1,4 +1,4 @@
-/* Sixteen float lanes in four NEON registers: what kernels/lanes.h asks for. */
+/* Sixteen float lanes in four NEON registers: what kernels/lanes/lanes.h asks for. */
 #ifndef KVASIR_KERNELS_ARM_NEON_LANES_H
 #define KVASIR_KERNELS_ARM_NEON_LANES_H
 
@@ -39,7 +39,7 @@ LANES void v16_store(float *p, v16 x)
     vst1q_f32(p + 12, x.d);
 }
 
-/* NEON has no masked access: the ends of rows go by way of a buffer. */
+/* NEON has no masked access: the ends of rows go through a buffer. */
 LANES v16 v16_load_n(const float *p, int n)
 {
     float some[16] = {0};

@@ -29,7 +29,7 @@ INLINE ivec dots_fold(ivec t, dots s)
 
 #include "kernels/lanes/linear_tile.h"
 
-/* ---- what kernels/linear_quantise.h asks for ---- */
+/* ---- what kernels/lanes/linear_quantise.h asks for ---- */
 
 INLINE ivec i_sub(ivec a, ivec b)
 {

@@ -1,4 +1,4 @@
-/* The vectors of linear_tile.h for ARM: a panel is four vectors of four rows. Weights go into products as
+/* The vectors of kernels/lanes/linear_tile.h for ARM: a panel is four vectors of four rows. Weights go into products as
    signed bytes. The including file adds the dots. */
 #ifndef KVASIR_KERNELS_ARM_NEON_WORDS_H
 #define KVASIR_KERNELS_ARM_NEON_WORDS_H

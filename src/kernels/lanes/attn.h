@@ -1,11 +1,11 @@
-/* Family "attn" over sixteen lanes (kernels/lanes.h, and the integer products of x86/avx512_dots.h and its like).
-   Included by one file per instruction set, which defines before it
-     ATTN_QK_COLS(n), ATTN_PV_COLS(n)     registers of tokens beside n queries in the score loop (1, 2 or 4), of channels
-                                          in the output loop (1, 2, 4 or 8), for f16 and f32
+/* Family "attn" over sixteen lanes (kernels/lanes/lanes.h, and the integer products of x86/avx512_dots.h and
+   the like). Included by one file per instruction set, which first defines
+     ATTN_QK_COLS(n), ATTN_PV_COLS(n)     registers of tokens beside n queries in the score loop (1, 2 or 4), of
+                                          channels in the output loop (1, 2, 4 or 8), for f16 and f32
      ATTN_K_COLS(n), ATTN_V8_COLS(n), ATTN_V4_COLS(n)     the same for q8 and q4
      ATTN_BLOCK, ATTN_PACKED_BLOCK        queries in a block: at most 6, at most 8 where K and V are q8 or q4
-     ATTN_SCORES_STAY(n)                  whether the scores of n queries and ATTN_K_COLS(n) registers of tokens fit beside
-                                          as many sums
+     ATTN_SCORES_STAY(n)                  whether the scores of n queries and ATTN_K_COLS(n) registers of tokens fit
+                                          beside as many sums
      ATTN_BESIDE                          1: weights for q8 are made between the products of other queries' outputs
      ATTN_MEAN_PAGES                      pages whose means meet the queries together
    so that n * cols accumulators stay in registers, and calls lanes_attn_init from its own init function.
@@ -27,16 +27,16 @@
 
 enum { BLOCK = 8, MAX_COLS = 8, LINE = 64, MEAN_PAGES = ATTN_MEAN_PAGES };
 
-/* Lines that are asked for before integer weights are made, a third of a small page's time in which nothing else would be:
-   as many as a core waits for at once. */
+/* Lines that are fetched before integer weights are made. Making them takes a third of a small page's time, in which
+   nothing else would be fetched. As many as a core can wait for at once. */
 enum { FLYING = 24 };
 
 /* Memory that is wanted soon. */
 typedef struct wanted {
-    const char *at, *end; /* at == end: nothing */
+    const char *at, *end; /* at == end: nothing is wanted */
 } wanted;
 
-/* The same, fetched a little at a time while the loops are at other work. */
+/* Wanted memory that is fetched a little at a time while the loops do other work */
 typedef struct fetcher {
     wanted rest;
     int step; /* bytes for each call of fetch */
@@ -67,13 +67,13 @@ static void fetch_first(wanted *w)
     for (int i = 0; i < FLYING && w->at < w->end; i++, w->at += LINE) FETCH(w->at);
 }
 
-/* The page of one call. */
+/* The page of one call of fold. */
 typedef struct page_job {
     const void *k, *v;
     wanted with_k, with_v; /* what is fetched while K, while V is at work */
     attn_format k_format, v_format;
     const float *start;   /* what the page's mean gives to the scores of the call's queries; NULL: not computed yet */
-    struct block *beside; /* the block whose scores are done while outputs of the one before are at work, or NULL */
+    struct block *beside; /* its weights are made while the outputs of the block before it are at work; or NULL */
     int n_beside;         /* its queries */
 } page_job;
 
@@ -100,10 +100,9 @@ LANES v16 page_load(const void *data, size_t i, bool f16)
     return f16 ? v16_load_f16((const uint16_t *)data + i) : v16_load((const float *)data + i);
 }
 
-/* acc[i][c] += w[i][j] * x[c] for n queries and cols registers of x, which start at element `at` of the page:
-   the heart of both loops. Whichever side is shorter waits in registers. Where the queries differ in what
-   they see, `visible` says who takes part (bit j); the others must not even multiply: 0 times what an unseen
-   row holds may be NaN. */
+/* acc[i][c] += w[i][j] * x[c] for n queries and cols registers of x, which start at element `at` of the page: the heart
+   of both loops. Whichever side is shorter waits in registers. Where the queries differ in what they see, `visible`
+   says who takes part (bit j). The others must not even multiply by 0: an unseen row may hold NaN. */
 LANES void add_products(int n, int cols, const float *const *w, int j, const void *data, size_t at, bool f16,
                         const uint64_t *visible, v16 acc[BLOCK][MAX_COLS])
 {
@@ -149,7 +148,7 @@ LANES void score_plain(int n, bool f16, block *b, const page_job *pg, int dim)
     for (int t = 0; t < KV_PAGE; t += 16 * cols) score_tile(n, cols, f16, b, pg, dim, t, &ahead);
 }
 
-/* Soft cap and mask of one query's scores. Out of the way of pages that everybody sees. */
+/* Soft cap and mask of one query's scores. Not inlined, so that pages that everybody sees do not carry this code. */
 static __attribute__((noinline)) void settle_scores(float *p, uint64_t visible, float softcap)
 {
     foreach (c, 4) {
@@ -159,8 +158,8 @@ static __attribute__((noinline)) void settle_scores(float *p, uint64_t visible, 
     }
 }
 
-/* One query's scores, of which `max` is the largest, to weights; where V is q8 they go to `weight` as integers. Returns
-   their sums in lanes. */
+/* Turns one query's scores, of which `max` is the largest, into weights; where V is q8 they go to `weight` as integers.
+   Returns their sums in lanes. */
 LANES v16 weigh(float *p, attn_format v, p_weight *weight, float max)
 {
     v16 x[4];
@@ -176,7 +175,7 @@ LANES v16 weigh(float *p, attn_format v, p_weight *weight, float max)
     return v16_add(v16_add(x[0], x[1]), v16_add(x[2], x[3]));
 }
 
-/* The largest score of each query. Long in latency and short in work: other work should follow. */
+/* Finds the largest score of each query. This has a long latency and little work, so other work should follow it. */
 LANES void find_tops(int n, block *b, float softcap)
 {
     float lane[8][16];
@@ -212,8 +211,8 @@ LANES void store_states(int n, const block *b, float *p, v16 x)
 }
 
 #if ATTN_BESIDE
-/* The integer weights of the next sixteen tokens of a block that waits for them. Exponentials need units that products do
-   not: between products they cost less than by themselves. */
+/* Makes the integer weights of the next sixteen tokens of the block that waits for them. Exponentials need units that
+   products do not need: done between products they cost less than by themselves. */
 LANES void weigh_beside(const page_job *pg)
 {
     block *b = pg->beside;
@@ -224,7 +223,7 @@ LANES void weigh_beside(const page_job *pg)
     b->weighed++;
 }
 
-/* The sums of query i's weights in lanes; makes them where they are not there. */
+/* The sums of query i's weights in lanes; makes the weights first if that has not been done. */
 LANES v16 weigh_query(attn_format v, block *b, int i)
 {
     if (v == ATTN_Q8 && b->weighed >= (i + 1) * (KV_PAGE / 16)) return v16_page_weights_sum(b->weight[0][i]);
@@ -239,8 +238,8 @@ LANES v16 weigh_query(attn_format v, block *b, int i)
 }
 #endif
 
-/* What parts with maxima m and m2 (not -infinity) are worth beside each other: exp(m - max) and exp(m2 - max), of which one
-   is 1. */
+/* The factors by which two parts with maxima m and m2 (not -infinity) are multiplied when they are merged: exp(m - max)
+   and exp(m2 - max). One of them is 1. */
 LANES void scale_states(v16 m, v16 m2, v16 *old, v16 *new)
 {
     v16 one = v16_set(1), less = v16_exp_low(v16_neg(v16_abs(v16_sub(m, m2))));
@@ -248,8 +247,8 @@ LANES void scale_states(v16 m, v16 m2, v16 *old, v16 *new)
     *new = v16_if_greater(m2, m, one, less);
 }
 
-/* Weights of the block's queries, and their states' m and s moved to the new maximum. What runs across lanes is done
-   for all queries together: one by one it would be half of the time. */
+/* Weights of the block's queries; moves m and s of their states to the new maximum. Operations across lanes are done
+   for all queries together: one by one they would take half of the time. */
 LANES void weigh_block(int n, attn_format v, block *b, const attn_queries *a)
 {
     float lane[8][16], sum[16];
@@ -447,9 +446,9 @@ static void next_block(block *b, const attn_queries *a, int *at, int n)
     b->in_row = b->index[n - 1] - b->index[0] == n - 1;
 }
 
-/* Blocks as equal as can be: seven queries are 4 and 3, not 6 and 1. What runs across lanes, maxima and sums, takes its
-   time: after a block's scores come the outputs of the block before, and only then its weights, which its outputs need
-   when the next scores are done. */
+/* The queries are cut into blocks that are as equal as can be: seven are 4 and 3, not 6 and 1. Maxima and sums go
+   across lanes and take long to come out. So after the scores of a block come the outputs of the block before it, and
+   only then its own weights; its outputs need them after the next block's scores. */
 static void fold_page(const attn_queries *a, page_job pg)
 {
     const int packed = attn_is_packed(pg.k_format) + attn_is_packed(pg.v_format);
@@ -466,7 +465,7 @@ static void fold_page(const attn_queries *a, page_job pg)
             next_block(b, a, &at, n);
             scores[pg.k_format][n - 1](b, &pg, a->head_dim);
             tops[n - 1](b, a);
-            pg.with_k = (wanted){0}; /* once is enough */
+            pg.with_k = (wanted){0}; /* fetching it once is enough */
         }
         b->weighed = 0;
         pg.beside = n > 0 ? b : NULL;
@@ -489,8 +488,8 @@ static attn_kernels reference(void)
     return t;
 }
 
-/* V is fetched while K is at work and the next K while V is; where a page is so small that memory would answer too late,
-   the next K and V. */
+/* V is fetched while K is at work, and the next K while V is. Where pages are so small that memory would answer too
+   late, the next K is fetched while K is at work, and the next V while V is. */
 static void fold(const attn_queries *a, const attn_page *pg)
 {
     if (a->head_dim % ATTN_LANES) {

@@ -2,8 +2,8 @@
 
 /* ---- open pages ---- */
 
-/* K in squares of 16 tokens by 16 channels, turned in registers; the tokens that do not fill a square one by
- * one. */
+/* Writes K in squares of 16 tokens by 16 channels, which are transposed in registers; the tokens that do not fill a
+   square are written one by one. */
 static void append_k(attn_format f, const float *rows, size_t ld, int n, int at, int head_dim, void *page)
 {
     uint16_t *to = (uint16_t *)page + at;
@@ -43,13 +43,13 @@ static void append_v(attn_format f, const float *rows, size_t ld, int n, int at,
 
 /* ---- closed pages ---- */
 
-/* Lanes to the nearest even integer within low..high, which stands in the low bits after adding EXP_MAGIC. */
+/* Keeps lanes within low..high. Adding EXP_MAGIC then leaves the nearest even integer in the low bits. */
 LANES v16 clamp(v16 x, float low, float high)
 {
     return v16_min(v16_max(x, v16_set(low)), v16_set(high));
 }
 
-/* f16 scales of amax as 127, stored; returns their inverses, 0 for 0. */
+/* Stores the f16 scales with which amax becomes 127; returns their inverses, 0 for 0. */
 LANES v16 scale_q8(v16 amax, uint16_t *scale)
 {
     v16_store_f16(scale, v16_mul(amax, v16_set(1.0f / 127.0f)));
@@ -57,7 +57,7 @@ LANES v16 scale_q8(v16 amax, uint16_t *scale)
     return v16_if_greater(s, v16_set(0), v16_div(v16_set(1), s), v16_set(0));
 }
 
-/* One block of n channels of sixteen tokens in four bits: q as floats, and the f16 scales. */
+/* One block of n channels of sixteen tokens in four bits: gives q as floats, and the f16 scales. */
 LANES void block_q4(const v16 *x, int n, bool is_v, v16 *q, uint16_t *scale)
 {
     static const float k_range[ATTN_Q4_TRIES] = ATTN_Q4_K_RANGE, v_range[ATTN_Q4_TRIES] = ATTN_Q4_V_RANGE;
@@ -87,7 +87,7 @@ LANES void block_q4(const v16 *x, int n, bool is_v, v16 *q, uint16_t *scale)
     v16_store_f16(scale, value);
 }
 
-/* Words of four bytes: r + EXP_MAGIC + centre, channel after channel. */
+/* Writes words of four bytes, r + EXP_MAGIC + centre, one channel after the other. */
 LANES void store_biased(uint8_t *to, const v16 *r, float centre)
 {
     v16 byte[4];

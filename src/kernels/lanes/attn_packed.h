@@ -8,7 +8,7 @@
      k8_add(sum, k, q), k4_add         adds the products of k with the four bytes of q
      p_weight, v16_store_page_weights(p, x[4])     64 integer weights in memory, rounded to nearest even (0 to 255);
                                        returns sums of four as floats, in any order
-     v16_store_weights(p, x), v16_page_weights_sum(p)    where ATTN_BESIDE is defined: the same sixteen at a time; the sums
+     v16_store_weights(p, x), v16_page_weights_sum(p)    where ATTN_BESIDE is 1: the same sixteen at a time; the sums
      p_words, p_load(p)                the weights of four tokens
      v_words, v8_load(p), v4_load(p, high)    four tokens of sixteen channels
      v_sums, v_sums_zero(), v_sums_add(sum, p, v), v_sums_total(sum)    the last one a w16
@@ -18,7 +18,7 @@
 
 /* ---- scores ---- */
 
-/* The scores' part that the tokens share: q times the page's mean, for n queries. */
+/* The part of the scores that all tokens share: q times the page's mean, for n queries. */
 LANES void mean_scores(int n, block *b, const page_job *pg, int dim, float *start)
 {
     const uint16_t *mean = (const uint16_t *)(const void *)((const uint8_t *)pg->k + attn_mean_at(pg->k_format, dim));
@@ -34,8 +34,8 @@ LANES void mean_scores(int n, block *b, const page_job *pg, int dim, float *star
     v16_sum_eight(lane, start);
 }
 
-/* The same for sixteen queries, which are lanes here, and a few pages: nothing is left to be added across lanes. Four of the
-   sixteen partial sums at a time, in the order in which lanes are added. */
+/* The same for sixteen queries and a few pages. The queries are the lanes here, so nothing is left to be added across
+   lanes. Takes four of the sixteen partial sums at a time, in the order in which lanes are added. */
 LANES void mean_tile(int pages, const float *q, const float (*mean)[ATTN_MAX_DIM], int dim, float *start, size_t ld)
 {
     v16 part[MEAN_PAGES][4];
@@ -79,15 +79,15 @@ static void means(const float *turned, int n, int dim, attn_format f, const void
     }
 }
 
-/* p, of which the compiler does not know that it has read it before: low and high nibbles together would not fit into the
-   registers. */
+/* Returns p, but hides from the compiler that it was read before. Otherwise it would keep the low and the high nibbles
+   together, which do not fit into the registers. */
 LANES const uint8_t *read_again(const uint8_t *p)
 {
     __asm__("" : "+r"(p));
     return p;
 }
 
-/* Integer sums over one block of `quads` times four channels, for 16*cols tokens, which begin at k. */
+/* Integer sums over one block of `quads` times four channels, for 16*cols tokens, whose K begins at k. */
 LANES void sum_block(int n, int cols, bool q4, int quads, const act_block *const *q, const uint8_t *k,
                      w16 sum[BLOCK][4], fetcher *ahead)
 {
@@ -111,8 +111,8 @@ LANES void sum_block(int n, int cols, bool q4, int quads, const act_block *const
     }
 }
 
-/* Scores of 16*cols tokens from t on, of which top keeps the largest. They stay in registers from block to block of channels
-   where there are enough. */
+/* Scores of 16*cols tokens from t on; top keeps the largest. Where there are enough registers, the scores stay in them
+   from one block of channels to the next. */
 LANES void score_tokens(int n, int cols, bool q4, block *b, const page_job *pg, int dim, int t, const float *start,
                         v16 top[BLOCK], fetcher *ahead)
 {
@@ -179,7 +179,7 @@ LANES void score_packed(int n, bool q4, block *b, const page_job *pg, int dim)
 
 /* ---- outputs ---- */
 
-/* Channels d0.. of a q8 page. */
+/* Channels from d0 on of a q8 page. */
 LANES void q8_tile(int n, int cols, block *b, const page_job *pg, int dim, int d0, fetcher *ahead)
 {
     const uint8_t *v = (const uint8_t *)pg->v + (size_t)d0 * KV_PAGE;
@@ -225,7 +225,7 @@ LANES void output_q8(int n, block *b, const page_job *pg, int dim)
     for (; d < dim; d += 16) q8_tile(n, 1, b, pg, dim, d, &ahead);
 }
 
-/* The weights times one block's scales as integers; new[i] becomes what an integer sum is worth. */
+/* The weights times one block's scales, as integers; new[i] becomes the factor of an integer sum. */
 LANES void weigh_q4(int n, const block *b, const uint16_t *scale, p_weight weight[BLOCK][KV_PAGE], float *new)
 {
     v16 s[4];
@@ -241,7 +241,7 @@ LANES void weigh_q4(int n, const block *b, const uint16_t *scale, p_weight weigh
     v16_store(new, v16_mul(v16_load(b->new), v16_set(max)));
 }
 
-/* Channels d0.. of a q4 page: 16*cols of them in one or two blocks. */
+/* Channels from d0 on of a q4 page: 16*cols of them, in one or two blocks. */
 LANES void q4_tile(int n, int cols, block *b, const page_job *pg, int dim, int d0, fetcher *ahead)
 {
     const uint8_t *v = (const uint8_t *)pg->v + (size_t)d0 * (KV_PAGE / 2);

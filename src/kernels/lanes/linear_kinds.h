@@ -1,5 +1,5 @@
-/* Private to linear_tile.h: reading the quantised kinds' panels (layouts: ref/panel.c), over the vectors that
-   linear_tile.h lists. */
+/* Private to linear_tile.h: reading the quantised kinds' panels (layouts: ref/panel.c), over the vectors
+   that linear_tile.h lists. */
 #ifndef KVASIR_KERNELS_LANES_LINEAR_KINDS_H
 #define KVASIR_KERNELS_LANES_LINEAR_KINDS_H
 
@@ -23,13 +23,13 @@ INLINE bool is_affine(panel_kind kind)
     return kind == PANEL_Q4_1 || kind == PANEL_Q5_1 || kind == PANEL_Q4_K || kind == PANEL_Q5_K;
 }
 
-/* Weights that are looked up by a code of four bits. */
+/* Kinds whose weights are looked up in a table by a code of four bits. */
 INLINE bool has_table(panel_kind kind)
 {
     return kind == PANEL_IQ4_NL || kind == PANEL_IQ4_XS || kind == PANEL_MXFP4;
 }
 
-/* w = u - centre. u of a kind with a table is what the table says plus the centre. */
+/* w = u - centre. For a kind with a table, u is what the table says plus the centre. */
 INLINE int centre(panel_kind kind)
 {
     switch (kind) {

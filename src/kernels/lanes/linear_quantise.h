@@ -1,5 +1,6 @@
-/* Activations to int8, the steps of kernels/linear.h, written once over the vectors of linear_tile.h and compiled where
-   that is. A lane is a block: what belongs to a block needs no sums across lanes, and blocks of several rows fill a vector.
+/* Activations to int8, the steps of kernels/linear.h, written once over the vectors of linear_tile.h and compiled
+   together with it. A lane is a block: what belongs to a block needs no sums across lanes, and blocks of several rows
+   fill a vector.
 
    Beside linear_tile.h's list the including file gives
 
@@ -23,13 +24,13 @@ _Static_assert(ACT_BLOCK_WORDS == 13 && offsetof(act_block, ds) == 4 && offsetof
                    offsetof(act_block, q) == 20,
                "store_blocks writes an act_block as words");
 
-/* What is known of ROWS blocks, a lane each. */
+/* What is known of ROWS blocks, one in each lane. */
 typedef struct block_lanes {
     ivec y[ACT_PAIRS]; /* two elements of 16 bits */
     fvec amax;         /* NaN where an element is */
 } block_lanes;
 
-/* x, or 0 in the lanes whose block is zeros or beyond numbers. */
+/* x, or 0 in the lanes whose block is to be zeros: amax is below 2^-110 or infinite. */
 INLINE fvec f_where_usable(const block_lanes *l, fvec x)
 {
     x = f_if_greater(f_set(0x1p-110f), l->amax, f_set(0), x);
@@ -55,7 +56,7 @@ INLINE void read_blocks(const float *const from[ROWS], block_lanes *l)
     }
 }
 
-/* `most` of each block's best rounding, twice in a word, and that one's scale. */
+/* The `most` of each block's best rounding, twice in each word; *scale becomes that rounding's scale. */
 INLINE ivec choose_rounding(const block_lanes *l, fvec *scale)
 {
     ivec yq[CANDIDATES], qq[CANDIDATES];
@@ -94,7 +95,7 @@ INLINE void store_blocks(fvec words[WORDS_ROOM], act_block *const to[ROWS], int 
     }
 }
 
-/* n <= ROWS blocks; `from` names something to read for every lane. */
+/* n <= ROWS blocks. `from` points to something readable for every lane. */
 static void quantise_blocks(const float *const from[ROWS], act_block *const to[ROWS], int n)
 {
     block_lanes l;

@@ -2,14 +2,15 @@
    instruction set: x86/avx512_linear.c, x86/avx2_linear.c, arm/neon_linear.c and arm/dotprod_linear.c define
    what is listed here and then include this file. All levels thus follow the same steps by construction.
 
-   A tile is TILE_PANELS panels times up to TILE_ACTS rows of activations, whose sums stay in registers while
-   the panels' blocks go by. When more rows are to meet the weights of a quantised kind, the first tile leaves
-   what it has unpacked as plain blocks (bytes for the products, scales as floats) for the tiles that follow,
-   QUANT_BLOCK elements of k at a time, so that they stay in the first-level cache. A single row of activations,
-   which is to run at the memory's speed, takes one panel of a quantised kind at a time (one stream through the
-   weights; the integer sums of many blocks overlap), and FLOAT_PANELS of a float kind, whose sums are one long
-   chain per row. The tile functions take the kind and the tile's size as constants and are inlined into one
-   small function per kind and size, so loops unroll and decisions vanish.
+   A tile is TILE_PANELS panels times up to TILE_ACTS rows of activations. Its sums stay in registers while the panels'
+   blocks go by. When more rows than that meet the weights of a quantised kind, the first tile leaves what it has
+   unpacked as plain blocks (bytes for the products, scales as floats) for the tiles that follow. It does so for
+   QUANT_BLOCK elements of k at a time, so that the plain blocks stay in the first-level cache.
+
+   A single row of activations must run at the memory's speed. It takes one panel of a quantised kind at a time (one
+   stream through the weights; the integer sums of many blocks overlap), or FLOAT_PANELS panels of a float kind, where
+   the sums are one long chain per row. The tile functions take the kind and the tile's size as constants and are
+   inlined into one small function per kind and size, so loops unroll and decisions vanish.
 
    The including file gives
 
@@ -60,8 +61,8 @@
 
 #define UNROLL _Pragma("GCC unroll 16")
 
-/* The compiler moves nothing across. It would gather the prefetches of a whole super-block, a burst that holds up
-   the loads (a fifth of a GEMV's speed), and keep more in registers than there are. */
+/* Keeps the compiler from moving anything across. Otherwise it would gather the prefetches of a whole super-block into
+   a burst that holds up the loads (a fifth of a GEMV's speed), and would keep more in registers than there are. */
 #define STAY_IN_ORDER __asm__ volatile("" ::: "memory")
 
 enum {
@@ -72,7 +73,7 @@ enum {
     QUANT_BLOCK = 512      /* elements of k for quantised kinds that many rows meet */
 };
 
-/* What a tile works on; strides in bytes. A panel may be named twice (the last tile of an odd number). */
+/* What a tile works on; strides are in bytes. A panel may be named twice, in the last tile of an odd number. */
 typedef struct tile_job {
     const uint8_t *panel[MAX_VECS];
     uint8_t *plain;       /* the plain blocks of TILE_PANELS panels, PLAIN_PANEL bytes apart */
@@ -96,7 +97,7 @@ enum {
     PLAIN_PANEL = QUANT_BLOCK / ACT_BLOCK * PLAIN_BYTES
 };
 
-/* How a tile has its blocks: as the file's units; the same, to be left as plain ones; plain. */
+/* How a tile has its blocks: as units of the file; the same, but it leaves them as plain blocks; as plain blocks. */
 typedef enum form { AS_FILE, TO_PLAIN, PLAIN } form;
 
 typedef struct block_view {
@@ -149,7 +150,7 @@ INLINE fvec block_offset(panel_kind kind, form as, const block_view *b)
 
 /* ---- the tiles of the quantised kinds ---- */
 
-/* What products of w + c have too much: minus c times the sum of a group's activations. */
+/* What is added because products take w + c: minus c times the sum of a group's activations. */
 INLINE ivec centre_term(panel_kind kind, form as, const act_block *a, int g)
 {
     const int c = product_centre(kind, as);
@@ -226,7 +227,7 @@ INLINE void store_sums(const tile_job *job, int n_vecs, int n_act, fvec acc[][TI
     }
 }
 
-/* A sub-block's share of the lines that come PREFETCH_AHEAD bytes later in the stream. */
+/* Fetches a sub-block's share of the lines that come PREFETCH_AHEAD bytes later in the stream. */
 INLINE void prefetch_block(panel_kind kind, unit_view unit, size_t half, int q)
 {
     const size_t share = (size_t)unit_bytes(kind) / (is_super(kind) ? 8 : 1);
@@ -234,7 +235,7 @@ INLINE void prefetch_block(panel_kind kind, unit_view unit, size_t half, int q)
     UNROLL for (size_t i = 0; i < share; i += 64) FETCH(ahead + i);
 }
 
-/* Panels as they are. */
+/* The tile over panels as they are. */
 INLINE void quant_tile(panel_kind kind, form as, int n_panels, int n_act, const tile_job *job)
 {
     const int n_vecs = n_panels * PANEL_VECS, quarters = is_super(kind) ? 4 : 1;
@@ -275,7 +276,7 @@ INLINE void quant_tile(panel_kind kind, form as, int n_panels, int n_act, const 
     store_sums(job, n_vecs, n_act, acc);
 }
 
-/* Plain blocks. */
+/* The tile over plain blocks. */
 INLINE void plain_tile(panel_kind kind, int n_panels, int n_act, const tile_job *job)
 {
     const int n_vecs = n_panels * PANEL_VECS;
@@ -341,7 +342,7 @@ typedef struct product {
     tile_fn *one, *const *few, *first, *const *more;
 } product;
 
-/* Names panel p of the product as number i of the job. */
+/* Makes panel p of the product the job's panel number i. */
 static inline void set_panel(tile_job *job, int i, const product *g, int p, int row)
 {
     p = min_int(p, g->n_panels - 1);
@@ -349,8 +350,8 @@ static inline void set_panel(tile_job *job, int i, const product *g, int p, int 
     job->out[i] = g->out + (size_t)row * g->ld_out + (size_t)p * PANEL_ROWS;
 }
 
-/* One row of activations: the panels are read as `at_once` streams, each through its own part of the weights; one that is
-   through does the first one's again. */
+/* One row of activations: the panels are read as `at_once` streams, each through its own part of the weights. A stream
+   that has ended computes the first stream's panel again. */
 static void one_row(const product *g)
 {
     tile_job job = {.acts = g->acts, .ld_act = g->ld_act, .ld_out = g->ld_out, .k = g->k, .resume = g->add};
@@ -361,7 +362,7 @@ static void one_row(const product *g)
     }
 }
 
-/* A tile, after which the job is about the rows behind it. */
+/* Computes a tile, and moves the job to the rows behind it. */
 static inline void run_tile(tile_job *job, int n, tile_fn *tile)
 {
     tile(job);
@@ -397,8 +398,8 @@ static void many_rows(const product *g, int first, int last, int from, int k)
     }
 }
 
-/* What a group of panels and the rows that it meets take is to stay in the caches: k is taken in parts, between
-   which the sums wait in `out`, and rows in chunks. */
+/* A group of panels and the rows that it meets should stay in the caches. So k is taken in parts, between which the
+   sums wait in `out`, and the rows are taken in chunks. */
 static void multiply(const product *g)
 {
     if (g->n_act == 1) {
@@ -468,8 +469,8 @@ static void multiply(const product *g)
          .act_bytes = ACT_BLOCK * sizeof(float), .at_once = FLOAT_PANELS, .part = FLOAT_BLOCK, .few = float_##kind,    \
          .first = float_##kind[TILE_ACTS - 1], .more = float_##kind)
 
-/* plain: a kind with the same plain blocks, whose tiles serve both: equal scale groups, offset, centre, and
-   largest u. */
+/* plain: a kind whose plain blocks are the same, so that its tiles serve both: equal scale groups, offset, centre,
+   and largest u. */
 #define GEMM_QUANT(kind, plain)                                                                                        \
     TILE(one_##kind, quant, PANEL_##kind, AS_FILE, 1, 1)                                                               \
     TILE(first_##kind, quant, PANEL_##kind, TO_PLAIN, TILE_PANELS, TILE_ACTS)                                          \

@@ -1,6 +1,6 @@
-/* Family "vec" over sixteen lanes (kernels/lanes.h). Included by one file per instruction set, which then
-   puts lanes_vec_table into its init function. Every function below does what its namesake in
-   kernels/ref/vec.c does, in the same order. */
+/* Family "vec" over sixteen lanes (kernels/lanes/lanes.h). Included by one file per instruction set, which then puts
+   lanes_vec_table into its init function. Every function below does what its namesake in kernels/ref/vec.c does, in
+   the same order. */
 #include "kernels/lanes/lanes.h"
 #include "kernels/vec.h"
 
@@ -107,7 +107,7 @@ static void softmax(float *x, int n)
     scale(x, 1.0f / v16_sum(sum), n);
 }
 
-/* (a, b) turned by the angle whose cosine and sine are c and s. */
+/* (a, b) rotated by the angle whose cosine and sine are c and s. */
 LANES void v16_rotate(v16 *a, v16 *b, v16 c, v16 s)
 {
     v16 x = *a, y = *b;
@@ -115,8 +115,8 @@ LANES void v16_rotate(v16 *a, v16 *b, v16 c, v16 s)
     *b = v16_fma(x, s, v16_mul(y, c));
 }
 
-/* cos and sin of up to sixteen angles; fewer come by way of a buffer, so that nothing past the table is read.
- */
+/* cos and sin of up to sixteen angles. Fewer than sixteen go through a buffer, so that nothing past the
+   table is read. */
 LANES void load_angles(const float *cs, int count, v16 *c, v16 *s)
 {
     float some[32] = {0};

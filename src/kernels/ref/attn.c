@@ -1,5 +1,4 @@
-/* The plain C reference of family "attn". The order of operations here is the contract that every level
- * keeps. */
+/* The plain C reference of family "attn". The order of operations here is the contract that every level keeps. */
 #include "kernels/attn.h"
 #include "base/half.h"
 #include "kernels/levels.h"

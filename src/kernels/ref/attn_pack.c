@@ -32,7 +32,7 @@ static void append_v(attn_format f, const float *rows, size_t ld, int n, int at,
 
 /* ---- closed pages ---- */
 
-/* x to the nearest even integer within low..high; what is no number becomes low. */
+/* x as the nearest even integer within low..high; NaN becomes low. */
 static int nearest(float x, float low, float high)
 {
     if (!(x > low)) x = low;

@@ -14,7 +14,7 @@ static uint64_t int8_dot(int steps)
     memset(u, 3, sizeof u);
     memset(q, -2, sizeof q);
     for (int i = 0; i < steps; i++) {
-        __asm__ volatile("" : "+m"(u), "+m"(q)); /* not the same products in every step, as far as one can tell */
+        __asm__ volatile("" : "+m"(u), "+m"(q)); /* as far as the compiler can tell, each step has other products */
         for (int j = 0; j < LANES; j++) acc[j] += u[j] * q[j];
     }
     uint64_t sum = 0;

@@ -100,8 +100,7 @@ static float high_half(uint32_t word)
     return f32_from_f16((uint16_t)(word >> 16));
 }
 
-/* The types of 32 elements a block. `affine`: words 0 is d, m; otherwise d follows the words and w = u -
- * centre. */
+/* The types of 32 elements a block. `affine`: words 0 is d, m; otherwise d follows the words and w = u - centre. */
 static void unpack_simple(const uint8_t *unit, bool affine, int bits, int centre, panel_block *to)
 {
     const uint32_t *words = (const uint32_t *)(const void *)unit, *fifth, *quants;
@@ -123,8 +122,7 @@ static void unpack_simple(const uint8_t *unit, bool affine, int bits, int centre
     }
 }
 
-/* Sub-block s of a Q4_K or Q5_K super-block. The packing of its 6-bit scale and minimum: ggml's
- * get_scale_min_k4. */
+/* Sub-block s of a Q4_K or Q5_K super-block. The packing of its 6-bit scale and minimum: ggml's get_scale_min_k4. */
 static void unpack_k45(const uint8_t *unit, int bits, int s, panel_block *to)
 {
     const uint32_t *words = (const uint32_t *)(const void *)unit;

@@ -115,8 +115,7 @@ static inline __attribute__((always_inline)) void pack_blocks(panel_layout l, co
     }
 }
 
-/* F32, F16 and BF16: TILE elements of each row at a time, so that the panel's part stays in the first-level
- * cache. */
+/* F32, F16 and BF16: TILE elements of each row at a time, so that the panel's part stays in the first-level cache. */
 static void pack_floats(const uint8_t *rows, size_t row_bytes, int n_rows, int k, int size, uint8_t *to)
 {
     enum { TILE = 64 };

@@ -1,4 +1,4 @@
-/* Sixteen float lanes in two AVX registers: what kernels/lanes.h asks for. */
+/* Sixteen float lanes in two AVX registers: what kernels/lanes/lanes.h asks for. */
 #ifndef KVASIR_KERNELS_X86_AVX2_LANES_H
 #define KVASIR_KERNELS_X86_AVX2_LANES_H
 
@@ -71,7 +71,7 @@ LANES void v16_store_f16(uint16_t *p, v16 x)
     _mm_storeu_si128((__m128i *)(p + 8), _mm256_cvtps_ph(x.b, _MM_FROUND_TO_NEAREST_INT));
 }
 
-/* 16-bit lanes have no masked access before AVX-512: by way of a buffer. */
+/* 16-bit lanes have no masked access before AVX-512: they go through a buffer. */
 LANES v16 v16_load_f16_n(const uint16_t *p, int n)
 {
     uint16_t some[16] = {0};

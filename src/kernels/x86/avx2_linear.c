@@ -82,8 +82,7 @@ INLINE ivec i_look_up(ivec table, ivec x)
     return _mm256_shuffle_epi8(table, x);
 }
 
-/* The byte that holds bit 4j+i goes to byte i of each word; comparing with the bit's own mask makes it 0 or
- * 255. */
+/* The byte that holds bit 4j+i goes to byte i of each word; comparing with the bit's own mask makes it 0 or 255. */
 INLINE ivec i_fifth(ivec u, ivec bits, int j)
 {
     const __m256i first =
@@ -144,7 +143,7 @@ INLINE void f_store(float *p, fvec x)
     _mm256_storeu_ps(p, x);
 }
 
-/* For kernels/linear_quantise.h. */
+/* For kernels/lanes/linear_quantise.h. */
 INLINE ivec i_round(fvec x)
 {
     return _mm256_cvtps_epi32(x);

@@ -1,6 +1,6 @@
-/* Family "attn" for AVX-512: 24 accumulators of the 32 registers. Zen 4 multiplies one register a cycle, half of what Zen 5
-   does: 16 accumulators keep it busy, eight queries share what is done once for a block, and while it multiplies there is time
-   for the weights of the next ones. */
+/* Family "attn" for AVX-512: 24 accumulators of the 32 registers. Zen 4 multiplies one register a cycle, half of what
+   Zen 5 does. So 16 accumulators keep it busy, eight queries share what is done once for a block, and while it
+   multiplies there is time for the weights of the next block. */
 #include "kernels/x86/avx512_dots.h"
 
 #define ATTN_QK_COLS(n)     4

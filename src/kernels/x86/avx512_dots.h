@@ -115,7 +115,7 @@ LANES v16 v16_store_page_weights(p_weight *p, const v16 x[4])
     return byte_sums(all);
 }
 
-/* NaN, a masked token's, is the lowest integer, which would become 255 without the maximum. */
+/* A masked token's NaN converts to the lowest integer, which would become 255 without the maximum. */
 LANES void v16_store_weights(p_weight *p, v16 x)
 {
     __m512i weight = _mm512_max_epi32(_mm512_cvtps_epi32(x), _mm512_setzero_si512());

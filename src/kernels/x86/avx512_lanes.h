@@ -1,4 +1,4 @@
-/* Sixteen float lanes in one AVX-512 register: what kernels/lanes.h asks for. */
+/* Sixteen float lanes in one AVX-512 register: what kernels/lanes/lanes.h asks for. */
 #ifndef KVASIR_KERNELS_X86_AVX512_LANES_H
 #define KVASIR_KERNELS_X86_AVX512_LANES_H
 
@@ -199,8 +199,9 @@ LANES v16 v16_swap(v16 x, int distance)
     }
 }
 
-/* No clamp: vscalefps makes 0 of what is far below. The fraction of -infinity is NaN, of which integers and packs make 0.
-   vreduceps would do both steps, in no less time on Zen 4, but it rounds the fraction down. */
+/* No clamp: vscalefps makes 0 of what is far below. The fraction of -infinity is NaN, which becomes 0 when it
+   is turned into integers and packed. vreduceps would do both steps, in no less time on Zen 4, but it rounds
+   the fraction down. */
 LANES v16 v16_split_floor(v16 t, v16 *fraction)
 {
     *fraction = _mm512_sub_ps(t, _mm512_roundscale_ps(t, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC));

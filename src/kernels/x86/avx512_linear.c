@@ -79,8 +79,7 @@ INLINE ivec i_look_up(ivec table, ivec x)
     return _mm512_shuffle_epi8(table, x);
 }
 
-/* Four bits become four bytes by a look-up in 16 words; the permutation looks only at an index's low four
- * bits. */
+/* Four bits become four bytes by a look-up in 16 words; the permutation looks only at an index's low four bits. */
 INLINE ivec i_fifth(ivec u, ivec bits, int j)
 {
     const __m512i spread =
@@ -138,7 +137,7 @@ INLINE void f_store(float *p, fvec x)
     _mm512_storeu_ps(p, x);
 }
 
-/* For kernels/linear_quantise.h. */
+/* For kernels/lanes/linear_quantise.h. */
 INLINE ivec i_round(fvec x)
 {
     return _mm512_cvtps_epi32(x);

@@ -25,6 +25,9 @@ kvasir_status read_gqa(const reading *r);
 
 /* One per family. */
 kvasir_status arch_read_gqa(const reading *r);
+/* Of an architecture without a reader of its own: plain attention, if nothing in the header speaks against it.
+   KVASIR_E_UNSUPPORTED or KVASIR_E_FORMAT: it does, or does not say enough. */
+kvasir_status arch_read_assumed(const reading *r);
 kvasir_status arch_read_gemma3(const reading *r);
 kvasir_status arch_read_gemma4(const reading *r);
 kvasir_status arch_read_gpt_oss(const reading *r);

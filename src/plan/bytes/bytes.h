@@ -35,11 +35,14 @@ typedef struct plan_layer {
 
 typedef struct plan_shape {
     int n_layer, n_ctx; /* n_ctx: trained for */
+    bool assumed;       /* plain attention, since the header's keys are those of it; nobody knows the architecture */
+    bool counts_all;    /* of an assumed one: it has a window, and in which layers is not said: all tokens count */
     plan_layer *layer;  /* in the arena that it was read into */
 } plan_shape;
 
-/* Reads the keys of an architecture that is known here (those that run and those that can only be planned).
-   KVASIR_E_UNSUPPORTED for others; KVASIR_E_FORMAT names the key that is missing or absurd. */
+/* Reads the keys of an architecture that is known here (those that run and those that can only be planned), or of one that looks
+   like plain attention (`assumed`). KVASIR_E_UNSUPPORTED for others says what is in the way; KVASIR_E_FORMAT names the key
+   that is missing or absurd. */
 kvasir_status plan_shape_read(const gguf *g, arena *memory, plan_shape *out);
 /* The same from the hyperparameters of a model that runs. */
 kvasir_status plan_shape_of(const hparams *h, arena *memory, plan_shape *out);

@@ -106,30 +106,60 @@ static kvasir_status alloc_layers(arena *memory, plan_shape *s)
     return s->layer ? KVASIR_OK : fail_memory((size_t)s->n_layer * sizeof *s->layer);
 }
 
-kvasir_status plan_shape_read(const gguf *g, arena *memory, plan_shape *out)
+static kvasir_status read_with(kvasir_status (*read)(const reading *r), reading *r, arena *memory)
 {
-    gguf_string name;
+    plan_shape *out = r->shape;
     int nextn = 0;
-    *out = (plan_shape){0};
-    TRY(gguf_get_string(g, "general.architecture", true, &name));
-    int i = 0;
-    while (i < N_ARCH && !(strlen(table[i].name) == name.n && !memcmp(table[i].name, name.s, name.n))) i++;
-    if (i == N_ARCH)
-        return fail(KVASIR_E_UNSUPPORTED, "what architecture %s keeps for its context is not known",
-                    quoted(name.s, name.n));
-    reading r = {.g = g, .arch = table[i].name, .shape = out};
-    TRY(read_count(&r, "block_count", true, 1, MODEL_MAX_LAYERS, &out->n_layer));
-    TRY(read_count(&r, "context_length", true, 1, KV_MAX_CONTEXT, &out->n_ctx));
-    TRY(read_count(&r, "nextn_predict_layers", false, 0, out->n_layer, &nextn));
+    TRY(read_count(r, "block_count", true, 1, MODEL_MAX_LAYERS, &out->n_layer));
+    TRY(read_count(r, "context_length", true, 1, KV_MAX_CONTEXT, &out->n_ctx));
+    TRY(read_count(r, "nextn_predict_layers", false, 0, out->n_layer, &nextn));
     /* Some files declare such layers and have none: then block_count is that of the model alone. */
     int first = out->n_layer - nextn;
     bool there =
-        has_tensor(&r, "blk.%d.nextn.eh_proj.weight", first) || has_tensor(&r, "blk.%d.nextn.e_proj.weight", first);
-    r.n_main = there || gguf_n_tensors(g) == 0 ? first : out->n_layer;
+        has_tensor(r, "blk.%d.nextn.eh_proj.weight", first) || has_tensor(r, "blk.%d.nextn.e_proj.weight", first);
+    r->n_main = there || gguf_n_tensors(r->g) == 0 ? first : out->n_layer;
     TRY(alloc_layers(memory, out));
-    TRY(table[i].read(&r));
-    for (int il = r.n_main; il < out->n_layer; il++) out->layer[il] = (plan_layer){0};
+    TRY(read(r));
+    for (int il = r->n_main; il < out->n_layer; il++) out->layer[il] = (plan_layer){0};
     return KVASIR_OK;
+}
+
+/* A name that may stand before keys, and in sentences. */
+static bool is_plain_name(gguf_string name)
+{
+    enum { MOST = 32 };
+    for (size_t i = 0; i < name.n; i++) {
+        char c = name.s[i];
+        if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && !strchr("-_.", c))
+            return false;
+    }
+    return name.n > 0 && name.n <= MOST && strlen(name.s) == name.n;
+}
+
+static kvasir_status read_unknown(gguf_string name, reading *r, arena *memory)
+{
+    char why[384];
+    if (!is_plain_name(name))
+        return fail(KVASIR_E_UNSUPPORTED, "KV of architecture %s is not known", quoted(name.s, name.n));
+    r->arch = name.s;
+    kvasir_status status = read_with(arch_read_assumed, r, memory);
+    if (status != KVASIR_E_FORMAT && status != KVASIR_E_UNSUPPORTED) return status;
+    (void)snprintf(why, sizeof why, "%s", kvasir_message());
+    return fail(KVASIR_E_UNSUPPORTED, "KV of architecture %s is not known: %s", name.s, why);
+}
+
+kvasir_status plan_shape_read(const gguf *g, arena *memory, plan_shape *out)
+{
+    gguf_string name;
+    *out = (plan_shape){0};
+    reading r = {.g = g, .shape = out};
+    TRY(gguf_get_string(g, "general.architecture", true, &name));
+    for (int i = 0; i < N_ARCH; i++) {
+        if (strlen(table[i].name) != name.n || memcmp(table[i].name, name.s, name.n) != 0) continue;
+        r.arch = table[i].name;
+        return read_with(table[i].read, &r, memory);
+    }
+    return read_unknown(name, &r, memory);
 }
 
 kvasir_status plan_shape_of(const hparams *h, arena *memory, plan_shape *out)

@@ -1,0 +1,87 @@
+/* Which handler answers what: the table of paths, and what comes before a handler. */
+#include "server/http/routes.h"
+#include "server/endpoints.h"
+#include "server/http/guards.h"
+#include "server/openai/endpoints.h"
+
+#include <event2/buffer.h>
+#include <event2/http.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Each handler answers the exchange, at once or through a job. */
+typedef struct route {
+    const char *path, *method;
+    int is_open; /* needs no key */
+    void (*answer)(server *s, exchange *x, const char *body, size_t n);
+} route;
+
+static const route routes[] = {
+    {"/v1/chat/completions", "POST", 0, answer_chat}, {"/v1/completions", "POST", 0, answer_plain},
+    {"/v1/models", "GET", 0, answer_model_list},      {"/health", "GET", 1, answer_health},
+    {"/metrics", "GET", 0, answer_metrics},           {"/tokenize", "POST", 0, answer_tokenize},
+    {"/detokenize", "POST", 0, answer_detokenize},    {"/apply-template", "POST", 0, answer_template},
+};
+
+/* The route of a path and a method. NULL: *e says why, and *allowed which methods the path has. */
+static const route *find_route(const exchange *x, char *allowed, size_t n_allowed, http_error *e)
+{
+    *allowed = 0;
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+        if (strcmp(routes[i].path, x->path) != 0) continue;
+        if (strcmp(routes[i].method, x->method) == 0) return &routes[i];
+        (void)snprintf(allowed, n_allowed, "%s, OPTIONS", routes[i].method);
+    }
+    if (*allowed)
+        (void)http_refuse(e, 405, "method_not_allowed", NULL, "%s takes %s, not %s", x->path, allowed, x->method);
+    else
+        (void)http_refuse(e, 404, "not_found", NULL, "there is nothing at '%s'", quoted(x->path, strlen(x->path)));
+    return NULL;
+}
+
+static void answer_preflight(exchange *x)
+{
+    exchange_add_header(x, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
+    exchange_add_header(x, "Access-Control-Allow-Headers", "Authorization, Content-Type, x-api-key");
+    exchange_add_header(x, "Access-Control-Max-Age", "600");
+    exchange_text(x, 204, "text/plain", evbuffer_new());
+}
+
+static void answer(server *s, exchange *x, struct evhttp_request *req)
+{
+    http_error e = {0};
+    char allowed[32];
+    int status = check_framing(req, &e);
+    if (!status) status = check_origin(s, x, &e);
+    if (!status && strcmp(x->method, "OPTIONS") == 0) {
+        answer_preflight(x);
+        return;
+    }
+    const route *r = status ? NULL : find_route(x, allowed, sizeof allowed, &e);
+    if (r && !r->is_open) status = check_key(s, x, &e);
+    if (!r && !status && *allowed) exchange_add_header(x, "Allow", allowed);
+    if (!r || status) {
+        exchange_refuse(x, &e);
+        return;
+    }
+    struct evbuffer *body = evhttp_request_get_input_buffer(req);
+    size_t n = evbuffer_get_length(body);
+    const char *text = n ? (const char *)evbuffer_pullup(body, -1) : "";
+    if (text) {
+        r->answer(s, x, text, n);
+        return;
+    }
+    (void)http_refuse_memory(&e);
+    exchange_refuse(x, &e);
+}
+
+void routes_request(struct evhttp_request *req, void *user)
+{
+    server *s = user;
+    exchange *x = exchange_open(req, &s->owner);
+    if (!x) {
+        evhttp_send_error(req, HTTP_SERVUNAVAIL, NULL);
+        return;
+    }
+    answer(s, x, req);
+}

@@ -1,0 +1,14 @@
+/* The JSON of OpenAI's answers. */
+#ifndef KVASIR_SERVER_OPENAI_ANSWER_H
+#define KVASIR_SERVER_OPENAI_ANSWER_H
+
+#include "server/state.h"
+
+/* An answer that is not streamed. */
+json_t *answer_whole(const server *s, const job *j);
+/* A part of a stream: some text, or a role, or the reason for the end; each may be NULL. */
+json_t *answer_chunk(const server *s, const job *j, const char *role, const char *text, const char *finish);
+json_t *answer_usage_chunk(const server *s, const job *j); /* its last part: counts of tokens */
+json_t *answer_models(const server *s);                    /* the list of models */
+
+#endif
