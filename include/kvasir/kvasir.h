@@ -26,7 +26,8 @@ extern "C" {
     X(E_IO, 6, "input or output failed")                                                                               \
     X(E_CANCELLED, 7, "cancelled")                                                                                     \
     X(E_TEMPLATE, 8, "the chat template failed")                                                                       \
-    X(E_INTERNAL, 9, "internal error")
+    X(E_INTERNAL, 9, "internal error")                                                                                 \
+    X(E_NOT_FINITE, 10, "not a finite number")
 
 typedef enum kvasir_status {
 #define X(name, number, text) KVASIR_##name = number,
@@ -83,10 +84,14 @@ typedef struct kvasir_model_info {
     int adds_bos, adds_eos;
     const char *chat_template; /* NULL when the file has none */
     int n_tensors, n_metadata, n_problems;
+    int n_notes;
 } kvasir_model_info;
 KVASIR_API const kvasir_model_info *kvasir_model_get_info(const kvasir_model *m); /* lives as long as the model */
 /* Sentence i of n_problems, which inspect_only has noted; NULL beyond them. */
 KVASIR_API const char *kvasir_model_problem(const kvasir_model *m, int i);
+/* What a user should know of a model that runs: parts of the file that are not used, guesses. A sentence; NULL beyond the
+   last. */
+KVASIR_API const char *kvasir_model_note(const kvasir_model *m, int i);
 
 typedef struct kvasir_tensor_info {
     const char *name, *type;

@@ -223,6 +223,8 @@ static int print_text(const kvasir_model *m, const inspect_args *a)
     if (a->output.verbose) print_all(m);
     if (info->n_problems) (void)printf("\nProblems: Kvasir cannot run this file\n");
     for (int i = 0; i < info->n_problems; i++) (void)printf("  %s\n", kvasir_model_problem(m, i));
+    if (info->n_notes) (void)printf("\nNotes\n");
+    for (int i = 0; i < info->n_notes; i++) (void)printf("  %s\n", kvasir_model_note(m, i));
     return finish_output(EXIT_DONE);
 }
 
@@ -326,6 +328,9 @@ static int print_document(const kvasir_model *m, const inspect_args *a)
     (void)json_object_set_new(d, "ctx", int_or_null(known || a->kv.ctx, ctx));
     (void)json_object_set_new(d, "kv_bytes_at_ctx", json_kv_costs(m, ctx, 1));
     (void)json_object_set_new(d, "problems", problems);
+    json_t *notes = json_array();
+    for (int k = 0; k < i->n_notes; k++) (void)json_array_append_new(notes, json_text_or_null(kvasir_model_note(m, k)));
+    (void)json_object_set_new(d, "notes", notes);
     (void)json_object_set_new(d, "metadata", json_metadata(m));
     (void)json_object_set_new(d, "tensors", json_tensors(m));
     return print_json(d);

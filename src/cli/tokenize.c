@@ -248,6 +248,7 @@ static int tokenize_main(void *args)
     if (code != EXIT_DONE) return code;
     kvasir_status status = kvasir_model_open(path, &o, &m);
     if (status != KVASIR_OK) return failed_model(status);
+    print_model_notes(m);
     if (a->jsonl) {
         code = serve_lines(m, a);
     } else {

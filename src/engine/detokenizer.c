@@ -4,16 +4,34 @@
 #include "engine/model.h"
 #include "engine/stopper.h"
 
+#include <string.h>
+
 struct kvasir_detokenizer {
     const tok *tok;
     stopper *stopper;
     tok_stream stream;
     bool special;
-    int stop; /* the string that was found, -1: none */
+    int stop;         /* the string that was found, -1: none */
+    int32_t *control; /* by stop string: the control token that is written so, -1: none */
+    int n_stop;
     char *text;
     size_t n, room; /* decided and not taken yet; with room for the 0 behind it */
     bool taken;     /* the caller has seen text[0..n): the next text replaces it */
 };
+
+/* Control tokens are not shown, so as stop strings they are found by their ids. */
+static kvasir_status find_controls(kvasir_detokenizer *d, const char *const *stop, int n_stop)
+{
+    if (n_stop == 0 || d->special) return KVASIR_OK;
+    d->control = mem_alloc((size_t)n_stop, sizeof *d->control);
+    if (!d->control) return fail_memory((size_t)n_stop * sizeof *d->control);
+    d->n_stop = n_stop;
+    for (int i = 0; i < n_stop; i++) {
+        int32_t id = tok_find(d->tok, stop[i], strlen(stop[i]));
+        d->control[i] = id >= 0 && tok_is_control(d->tok, id) ? id : -1;
+    }
+    return KVASIR_OK;
+}
 
 kvasir_status kvasir_detokenizer_create(const kvasir_model *m, const char *const *stop, int n_stop, int special,
                                         kvasir_detokenizer **out)
@@ -23,6 +41,7 @@ kvasir_status kvasir_detokenizer_create(const kvasir_model *m, const char *const
     if (!d) return fail_memory(sizeof *d);
     *d = (kvasir_detokenizer){.tok = m->tok, .special = special != 0, .stop = -1};
     kvasir_status status = stopper_create(stop, n_stop, &d->stopper);
+    if (status == KVASIR_OK) status = find_controls(d, stop, n_stop);
     if (status == KVASIR_OK) {
         d->room = stopper_holds(d->stopper) + 2 * TOK_STREAM_ROOM + 1;
         d->text = mem_alloc(d->room, 1);
@@ -39,6 +58,7 @@ void kvasir_detokenizer_free(kvasir_detokenizer *d)
 {
     if (!d) return;
     stopper_free(d->stopper);
+    mem_free(d->control);
     mem_free(d->text);
     mem_free(d);
 }
@@ -63,13 +83,26 @@ static void decide(kvasir_detokenizer *d, const char *piece, size_t n)
     d->text[d->n] = 0;
 }
 
+/* What was held back comes before the token, so it is shown. */
+static void stop_at_control(kvasir_detokenizer *d, int32_t id)
+{
+    for (int i = 0; i < d->n_stop; i++) {
+        if (d->control[i] != id) continue;
+        d->n += stopper_end(d->stopper, d->text + d->n);
+        d->text[d->n] = 0;
+        d->stop = i;
+        return;
+    }
+}
+
 kvasir_status kvasir_detokenizer_add(kvasir_detokenizer *d, int32_t id, int *stopped)
 {
     char piece[TOK_STREAM_ROOM];
     if (id < 0 || id >= tok_size(d->tok))
         return fail(KVASIR_E_ARGUMENT, "id %d is outside the vocabulary of %d", (int)id, tok_size(d->tok));
     TRY(make_room(d));
-    decide(d, piece, tok_stream_next(d->tok, &d->stream, id, d->special, piece, sizeof piece));
+    if (d->stop < 0) stop_at_control(d, id);
+    if (d->stop < 0) decide(d, piece, tok_stream_next(d->tok, &d->stream, id, d->special, piece, sizeof piece));
     if (stopped) *stopped = d->stop;
     return KVASIR_OK;
 }

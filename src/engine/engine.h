@@ -27,7 +27,9 @@ typedef struct loaded {
     op_limits limits;
     size_t scratch_bytes; /* of one thread, inside the workspace */
     unsigned char *scratch;
-    kv_layout *layout[KV_TYPES][KV_TYPES]; /* made when they are first asked for */
+    kv_layout *layout[KV_TYPES][KV_TYPES]; /* made when first asked for */
+    long v_overflows;                      /* values of V beyond f16's range so far */
+    bool said_overflows;
 } loaded;
 
 /* The positions of one work item that are still to be computed: first those whose KV a cut has discarded, then

@@ -4,6 +4,7 @@
 
 #include "engine/model_handle.h"
 #include "model/model.h"
+#include "base/notes.h"
 
 struct kvasir_model {
     gguf *gguf;
@@ -15,6 +16,7 @@ struct kvasir_model {
     arena memory;
     const char **problems;
     int n_problems;
+    notes notes;
     kvasir_model_info info;
 };
 

@@ -1,6 +1,7 @@
 /* kvasir_model: a GGUF file, opened and checked, with its tokenizer. No weights are read here. */
 #include "base/mem.h"
 #include "engine/model.h"
+#include "model/leftovers.h"
 #include "model/vocab.h"
 
 #include <string.h>
@@ -60,6 +61,7 @@ static void fill_info(kvasir_model *m)
     }
     if (m->has_hparams) fill_hparams(i, &m->hparams);
     i->n_problems = m->n_problems;
+    i->n_notes = m->notes.n;
 }
 
 /* With inspect_only a failure is noted, and the model goes on without that part. */
@@ -80,18 +82,29 @@ static kvasir_status check_weights(kvasir_model *m)
 {
     weights w;
     TRY(weights_bind(m->gguf, &m->hparams, &w));
+    kvasir_status status = leftover_tensors(m->gguf, &w, &m->notes);
     weights_free(&w);
+    TRY(status);
     m->runs = m->tok != NULL;
     return KVASIR_OK;
+}
+
+static kvasir_status read_hparams(kvasir_model *m)
+{
+    TRY(gguf_watch(m->gguf));
+    kvasir_status status = hparams_read(m->gguf, &m->hparams);
+    if (status == KVASIR_OK) status = leftover_keys(m->gguf, &m->hparams, &m->notes);
+    gguf_unwatch(m->gguf);
+    return status;
 }
 
 static kvasir_status open_parts(kvasir_model *m, const char *path, const kvasir_model_options *o)
 {
     kvasir_status status;
     TRY(gguf_open(path, o->header_only, &m->gguf));
-    status = model_vocab(m->gguf, o->pre, &m->tok);
+    status = model_vocab(m->gguf, o->pre, &m->memory, &m->notes, &m->tok);
     TRY(tolerate(m, o->inspect_only, status));
-    status = hparams_read(m->gguf, &m->hparams);
+    status = read_hparams(m);
     if (status == KVASIR_OK) {
         m->has_hparams = true;
         if (m->tok && tok_size(m->tok) > m->hparams.n_vocab)
@@ -108,6 +121,7 @@ kvasir_status kvasir_model_open(const char *path, const kvasir_model_options *o,
     if (!path || !out) return fail(KVASIR_E_ARGUMENT, "kvasir_model_open: path and out must be given");
     kvasir_model *m = mem_alloc(1, sizeof *m);
     if (!m) return fail_memory(sizeof *m);
+    m->notes.memory = &m->memory;
     kvasir_status status = open_parts(m, path, o ? o : &none);
     if (status != KVASIR_OK) {
         kvasir_model_close(m);
@@ -131,6 +145,11 @@ void kvasir_model_close(kvasir_model *m)
 const kvasir_model_info *kvasir_model_get_info(const kvasir_model *m)
 {
     return &m->info;
+}
+
+const char *kvasir_model_note(const kvasir_model *m, int i)
+{
+    return i >= 0 && i < m->notes.n ? m->notes.text[i] : NULL;
 }
 
 const char *kvasir_model_problem(const kvasir_model *m, int i)

@@ -4,6 +4,7 @@
 #include "base/checked.h"
 #include "base/mem.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static int32_t id_at(const kvasir_work *w, int pos)
@@ -159,6 +160,50 @@ static kvasir_status gather_piece(kvasir_engine *e, loaded *l, kvasir_work *work
     return KVASIR_OK;
 }
 
+/* V beyond f16's range becomes infinite in the KV cache: said once for each model. */
+static void say_overflows(kvasir_engine *e, loaded *l)
+{
+    char text[512];
+    l->v_overflows += l->step.v_overflows;
+    l->step.v_overflows = 0;
+    if (l->v_overflows == 0 || l->said_overflows || !e->log) return;
+    (void)snprintf(
+        text, sizeof text,
+        "%s: %ld values of V were beyond f16's range (65504) and are infinite in the KV cache; with --kv f32 "
+        "they are kept",
+        l->model->info.path, l->v_overflows);
+    e->log(e->log_user, text);
+    l->said_overflows = true;
+}
+
+/* The step's logits are not finite: computes it once more and looks where that begins. The rows of KV are written again as
+   they were, since nothing has been committed. */
+static kvasir_status explain(kvasir_engine *e, loaded *l)
+{
+    const int n_layer = l->weights.h.n_layer;
+    step *s = &l->step;
+    char where[96];
+    s->trace = true;
+    team_run(e->team, run_thread, &(region_arg){e, l});
+    s->trace = false;
+    s->v_overflows = 0;
+    if (s->stop) return fail(KVASIR_E_CANCELLED, "the step was cancelled");
+    int row = s->bad_layer < n_layer ? s->bad_row : s->logit_rows[0];
+    if (s->bad_layer < 0)
+        (void)snprintf(where, sizeof where, "in its embedding");
+    else if (s->bad_layer < n_layer)
+        (void)snprintf(where, sizeof where, "%s layer %d of %d", s->in_attention ? "in the attention of" : "behind",
+                       s->bad_layer, n_layer);
+    else
+        (void)snprintf(where, sizeof where, "in the logits, behind all %d layers", n_layer);
+    return fail(
+        KVASIR_E_NOT_FINITE,
+        "the numbers of token %d (id %d) are not finite %s: the file's weights are damaged, or beyond what can be "
+        "computed%s",
+        s->pos[row], (int)s->ids[row], where,
+        l->v_overflows > 0 ? "; V was beyond f16's range, which --kv f32 holds" : "");
+}
+
 static kvasir_status run_piece(kvasir_engine *e, loaded *l, int n_items, int logits_done)
 {
     step *s = &l->step;
@@ -176,12 +221,14 @@ static kvasir_status run_piece(kvasir_engine *e, loaded *l, int n_items, int log
     s->cancelled = is_cancelled;
     s->engine = e;
     s->stop = false;
+    s->trace = false;
     team_run(e->team, run_thread, &(region_arg){e, l});
     if (s->status != KVASIR_OK)
         return fail(s->status, "%s: reading token_embd.weight failed: the file has changed or cannot be read",
                     l->model->info.path);
     if (s->stop) return fail(KVASIR_E_CANCELLED, "the step was cancelled");
-    return KVASIR_OK;
+    say_overflows(e, l);
+    return s->not_finite ? explain(e, l) : KVASIR_OK;
 }
 
 static kvasir_status run_model(kvasir_engine *e, loaded *l, kvasir_work *work, int n_work, pending *todo, int *taken)

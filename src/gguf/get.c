@@ -119,6 +119,40 @@ kvasir_status gguf_get_string(const gguf *g, const char *key, bool required, ggu
     return KVASIR_OK;
 }
 
+bool gguf_is_number(gguf_value_type type)
+{
+    return type != GGUF_STRING && type != GGUF_ARRAY;
+}
+
+double gguf_number(const gguf_kv *kv, size_t i)
+{
+    switch (kv->element) {
+    case GGUF_U8:
+    case GGUF_BOOL:
+        return ((const uint8_t *)kv->data)[i];
+    case GGUF_I8:
+        return ((const int8_t *)kv->data)[i];
+    case GGUF_U16:
+        return ((const uint16_t *)kv->data)[i];
+    case GGUF_I16:
+        return ((const int16_t *)kv->data)[i];
+    case GGUF_U32:
+        return ((const uint32_t *)kv->data)[i];
+    case GGUF_I32:
+        return ((const int32_t *)kv->data)[i];
+    case GGUF_U64:
+        return (double)((const uint64_t *)kv->data)[i];
+    case GGUF_I64:
+        return (double)((const int64_t *)kv->data)[i];
+    case GGUF_F32:
+        return (double)((const float *)kv->data)[i];
+    case GGUF_F64:
+        return ((const double *)kv->data)[i];
+    default:
+        return NAN;
+    }
+}
+
 kvasir_status gguf_get_array(const gguf *g, const char *key, bool required, gguf_value_type element, const void **out,
                              size_t *n)
 {

@@ -14,6 +14,7 @@ struct gguf {
     const gguf_tensor **tensor; /* in the files' order */
     const gguf_tensor **named;  /* sorted by name */
     uint64_t total_bytes, tensor_bytes;
+    bool *asked; /* by key, while watching; else NULL */
 };
 
 static int compare_names(const void *a, const void *b)
@@ -34,9 +35,10 @@ static kvasir_status index_tensors(gguf *g)
     g->named = arena_alloc(&g->memory, total, sizeof *g->named);
     if (!g->tensor || !g->named) return fail_memory(2 * total * sizeof *g->tensor);
     for (int i = 0; i < g->n_parts; i++) {
-        const gguf_part *p = &g->part[i];
+        gguf_part *p = &g->part[i];
         g->total_bytes += file_size(p->f);
         for (int k = 0; k < p->n_tensors; k++) {
+            p->tensor[k].index = (int)n;
             g->tensor[n++] = &p->tensor[k];
             /* Only false sizes that header_only let pass can overflow. */
             if (!ck_add(g->tensor_bytes, p->tensor[k].bytes, &g->tensor_bytes))
@@ -236,7 +238,26 @@ const gguf_kv *gguf_kv_at(const gguf *g, int i)
 
 const gguf_kv *gguf_find(const gguf *g, const char *key)
 {
-    return part_find(&g->part[0], key);
+    const gguf_kv *kv = part_find(&g->part[0], key);
+    if (kv && g->asked) g->asked[kv - g->part[0].kv] = true;
+    return kv;
+}
+
+kvasir_status gguf_watch(gguf *g)
+{
+    const size_t n = (size_t)g->part[0].n_kv;
+    g->asked = arena_alloc(&g->memory, n, sizeof *g->asked);
+    return g->asked ? KVASIR_OK : fail_memory(n);
+}
+
+void gguf_unwatch(gguf *g)
+{
+    g->asked = NULL; /* its memory goes with the rest */
+}
+
+bool gguf_was_asked(const gguf *g, int i)
+{
+    return g->asked && g->asked[i];
 }
 
 int gguf_n_tensors(const gguf *g)

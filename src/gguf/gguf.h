@@ -58,6 +58,7 @@ typedef struct gguf_tensor {
     uint64_t offset;              /* of its first byte in that file */
     uint64_t bytes;               /* checked to lie inside the file */
     uint64_t row_bytes;
+    int index; /* in gguf_tensor_at's order */
 } gguf_tensor;
 
 typedef struct gguf gguf;
@@ -82,6 +83,12 @@ int gguf_n_kv(const gguf *g);                             /* metadata keys of th
 const gguf_kv *gguf_kv_at(const gguf *g, int i);          /* in the file's order */
 const gguf_kv *gguf_find(const gguf *g, const char *key); /* NULL when absent; binary search */
 
+/* From gguf_watch to gguf_unwatch it is remembered which keys were asked for (gguf_find and the functions below); one thread
+   at a time. KVASIR_E_MEMORY. gguf_was_asked: of key number i, false where nothing is remembered. */
+kvasir_status gguf_watch(gguf *g);
+void gguf_unwatch(gguf *g);
+bool gguf_was_asked(const gguf *g, int i);
+
 int gguf_n_tensors(const gguf *g);                                    /* of all files */
 const gguf_tensor *gguf_tensor_at(const gguf *g, int i);              /* in the files' order */
 const gguf_tensor *gguf_find_tensor(const gguf *g, const char *name); /* NULL when absent; binary search */
@@ -93,6 +100,9 @@ kvasir_status gguf_get_u32(const gguf *g, const char *key, bool required, uint32
 kvasir_status gguf_get_f32(const gguf *g, const char *key, bool required, float min, float max, float *out);
 kvasir_status gguf_get_bool(const gguf *g, const char *key, bool required, bool *out);
 kvasir_status gguf_get_string(const gguf *g, const char *key, bool required, gguf_string *out);
+/* Are values of this type numbers (booleans too)? Element i of a value or array of numbers; NaN for what is none. */
+bool gguf_is_number(gguf_value_type type);
+double gguf_number(const gguf_kv *kv, size_t i);
 /* An array of `element` type; *out NULL and *n 0 when absent and not required. */
 kvasir_status gguf_get_array(const gguf *g, const char *key, bool required, gguf_value_type element, const void **out,
                              size_t *n);

@@ -91,7 +91,8 @@ typedef struct linear_kernels {
        c = 0..5 is q = (y * (127-c) + 2^14) >> 15; a = sum y*q and b = sum q*q are exact in integers and then rounded to
        float. The first candidate gives way to each later one with (a*a) * b' > (a'*a') * b, where a' and b' belong to
        the last one that won. d = (amax * (1/32767)) * (a/b) is the least-squares scale. A block whose amax is below
-       2^-110 (32767/amax would overflow) or infinite becomes zeros; NaN among numbers counts as 0. */
+       2^-110 (32767/amax would overflow) becomes zeros. A block with an infinite element or a NaN has zeros for q, and
+       NaN for d and ds, so that what is multiplied with it is NaN too. */
     void (*quantise)(const float *x, size_t ld, int n, int k, act_block *out, size_t ld_out);
 
     /* out[t * ld_out + 16 * p + r] = panel p, row r, times activation row t; t < n_act, p < n_panels. With `add` the

@@ -34,6 +34,8 @@ typedef struct vec_kernels {
        equal g / (1 + exp(-2u)) * up: t = fma(g*g, 0.044715f, 1), then exp((g * -2*sqrt(2/pi)) * t). out may
        be gate or up. */
     void (*gelu_mul)(const float *gate, const float *up, float *out, int n);
+    /* x[i] = cap * tanh(x[i] * (1 / cap)), cap > 0 */
+    void (*softcap)(float *x, float cap, int n);
     /* In place: e = exp(x - max), x = e * (1 / sum of e). -inf is allowed in x as long as one element is finite. */
     void (*softmax)(float *x, int n);
     /* n >= 1. The zero of either sign comes back as +0. */

@@ -52,12 +52,32 @@ kvasir_status bind_vector(binder *b, const float **to, int n, bool required, con
     return add(b, (binding){.tensor = t, .vector = to});
 }
 
+/* NVFP4 weights have a factor for the whole tensor (of experts one each) in a tensor beside them: NAME.scale. */
+static kvasir_status bind_factor(binder *b, const gguf_tensor *t, matrix *to, int n)
+{
+    static const char from[] = ".weight", with[] = ".scale";
+    char name[NAME_ROOM];
+    const size_t stem = t->name.n - strlen(from);
+    if (t->name.n <= strlen(from) || stem + sizeof with > sizeof name || strcmp(t->name.s + stem, from) != 0)
+        return KVASIR_OK;
+    (void)snprintf(name, sizeof name, "%.*s%s", (int)stem, t->name.s, with);
+    const gguf_tensor *factor = gguf_find_tensor(b->g, name);
+    if (!factor) return KVASIR_OK;
+    if (t->type != QUANT_NVFP4 || t == b->w->embedding)
+        return fail(KVASIR_E_UNSUPPORTED,
+                    "tensor %s: a factor is supported beside NVFP4 matrices of layers only, and %s is %s", name,
+                    quoted(t->name.s, t->name.n), quant_traits_of((uint32_t)t->type)->name);
+    TRY(check(factor, n, 1, 1));
+    return add(b, (binding){.tensor = factor, .vector = &to->factor});
+}
+
 static kvasir_status bind_tensor(binder *b, const gguf_tensor *t, matrix *to, int rows, int k, int n)
 {
     TRY(check(t, k, rows, n));
     matrix_shape(to, t->type, rows, k);
     if (to->kind < 0) b->w->has_raw = true;
-    return add(b, (binding){.tensor = t, .matrix = to, .n = n});
+    TRY(add(b, (binding){.tensor = t, .matrix = to, .n = n}));
+    return bind_factor(b, t, to, n);
 }
 
 kvasir_status bind_matrix(binder *b, matrix *to, int rows, int k, bool required, const char *name, int il)
@@ -98,7 +118,10 @@ kvasir_status bind_dense(binder *b, weights *w, int il)
     TRY(bind_vector(b, &l->ffn_norm, h->n_embd, true, "blk.%d.ffn_norm.weight", il));
     TRY(bind_matrix(b, &l->gate, h->n_ff, h->n_embd, true, "blk.%d.ffn_gate.weight", il));
     TRY(bind_matrix(b, &l->up, h->n_ff, h->n_embd, true, "blk.%d.ffn_up.weight", il));
-    return bind_matrix(b, &l->down, h->n_embd, h->n_ff, true, "blk.%d.ffn_down.weight", il);
+    TRY(bind_matrix(b, &l->down, h->n_embd, h->n_ff, true, "blk.%d.ffn_down.weight", il));
+    TRY(bind_vector(b, &l->b_gate, h->n_ff, false, "blk.%d.ffn_gate.bias", il));
+    TRY(bind_vector(b, &l->b_up, h->n_ff, false, "blk.%d.ffn_up.bias", il));
+    return bind_vector(b, &l->b_down, h->n_embd, false, "blk.%d.ffn_down.bias", il);
 }
 
 kvasir_status bind_head_norms(binder *b, weights *w, int il)
@@ -132,6 +155,7 @@ static kvasir_status bind_all(binder *b, weights *w)
     TRY(find(b, false, "output.weight", 0, &output));
     TRY(bind_tensor(b, output ? output : w->embedding, &w->output, h->n_vocab, h->n_embd, 1));
     TRY(bind_vector(b, &w->output_norm, h->n_embd, true, "output_norm.weight", 0));
+    TRY(bind_vector(b, &w->output_bias, h->n_vocab, false, "output.bias", 0));
     TRY(bind_vector(b, &w->rope_freqs, h->rope.n_rot / 2, false, "rope_freqs.weight", 0));
     for (int il = 0; il < h->n_layer; il++) TRY(h->arch->bind(b, w, il));
     return KVASIR_OK;

@@ -24,6 +24,7 @@ void block_attend(const weights *w, int il, step *s, op *t)
         .head_dim = h->head_dim,
         .window = slides ? h->window : 0,
         .scale = h->attn_scale,
+        .softcap = h->attn_softcap,
         .n_rot = r->n_rot,
         .rope_pairs = r->pairs,
         .rope = own_rope ? s->rope_window : s->rope,
@@ -34,7 +35,9 @@ void block_attend(const weights *w, int il, step *s, op *t)
     /* The flag is set here because every thread has read it since it was last set, and a barrier follows before
        the next layer. */
     if (t->tid == 0) s->stop = s->cancelled && s->cancelled(s->engine);
+    step_trace(w, il, s, t);
     op_append(t, &sh, items, s->n_items, s->q, s->ld_q, s->k, s->v, s->ld_kv, &s->room);
+    step_trace_attention(w, il, s, t);
     op_attend(t, &sh, items, s->n_items, s->q, s->ld_q, &s->room, &s->att);
 }
 
@@ -46,9 +49,16 @@ void block_attn_out(const layer *l, step *s, op *t, bool to_y)
 
 void block_dense(const layer *l, step *s, op *t, bool gelu, bool to_y)
 {
-    const linear_job half = {
-        .w = &l->gate, .up = &l->up, .gelu = gelu, .out = s->ff.x, .q = s->ff.q, .ld_out = s->ff.ld};
-    const linear_job down = {.w = &l->down, .out = to_y ? s->y : s->x, .ld_out = s->ld_x, .add = !to_y};
+    const linear_job half = {.w = &l->gate,
+                             .up = &l->up,
+                             .bias = l->b_gate,
+                             .up_bias = l->b_up,
+                             .gelu = gelu,
+                             .out = s->ff.x,
+                             .q = s->ff.q,
+                             .ld_out = s->ff.ld};
+    const linear_job down = {
+        .w = &l->down, .bias = l->b_down, .out = to_y ? s->y : s->x, .ld_out = s->ld_x, .add = !to_y};
     op_linear(t, &s->h, s->n_rows, &half, 1);
     op_linear(t, &s->ff, s->n_rows, &down, 1);
 }

@@ -41,6 +41,16 @@ static int pieces_of(const binding *b, int *panels_per_piece)
     return (matrix_panels(b->matrix) + per - 1) / per;
 }
 
+/* A damaged scale spoils all that follows, and where activations are rounded it would not be seen any more. */
+static kvasir_status check_rows(const gguf_tensor *t, const void *raw, int64_t row, int n_rows)
+{
+    const size_t blocks = (size_t)t->shape[0] / (size_t)quant_traits_of((uint32_t)t->type)->block_elements;
+    if (quant_is_finite(t->type, raw, blocks * (size_t)n_rows)) return KVASIR_OK;
+    while (quant_is_finite(t->type, raw, blocks)) raw = (const char *)raw + t->row_bytes, row++;
+    return fail(KVASIR_E_NOT_FINITE, "tensor %s: row %lld holds a number that is not finite: the file is damaged",
+                quoted(t->name.s, t->name.n), (long long)row);
+}
+
 static kvasir_status load_piece(loader *l, int tid, const binding *b, int index, int piece, int per)
 {
     matrix m = matrix_at(&(matrix_stack){*b->matrix, b->n}, index);
@@ -49,6 +59,7 @@ static kvasir_status load_piece(loader *l, int tid, const binding *b, int index,
     size_t row_bytes = b->tensor->row_bytes, bytes = (size_t)rows * row_bytes;
     uint64_t at = b->tensor->offset + ((uint64_t)index * (uint64_t)m.rows + (uint64_t)row0) * row_bytes;
     TRY(file_read(b->tensor->file, at, l->buffer[tid], bytes));
+    TRY(check_rows(b->tensor, l->buffer[tid], (int64_t)index * m.rows + row0, rows));
     for (int p = first; p < last; p++)
         matrix_pack(&m, p, l->buffer[tid] + (size_t)(p - first) * PANEL_ROWS * row_bytes, row_bytes);
     atomic_fetch_add(&l->done, bytes);
@@ -79,6 +90,7 @@ static kvasir_status load_vector(const binding *b, unsigned char *to, unsigned c
 {
     const quant_traits *traits = quant_traits_of((uint32_t)b->tensor->type);
     TRY(file_read(b->tensor->file, b->tensor->offset, buffer, (size_t)b->tensor->bytes));
+    TRY(check_rows(b->tensor, buffer, 0, 1));
     traits->decode(buffer, (float *)(void *)to, (size_t)b->tensor->shape[0]);
     *b->vector = (const float *)(const void *)to;
     return KVASIR_OK;

@@ -38,20 +38,21 @@ typedef struct hparams {
     int n_layer, n_embd, n_head, n_head_kv, head_dim, n_ff, n_vocab, n_ctx;
     int n_expert, n_expert_used;
     float eps;
-    rope_params rope;          /* of full-attention layers */
-    rope_params rope_window;   /* of sliding-window layers; n_rot 0 where there are none */
-    int window, window_period; /* layer il slides unless (il + 1) % window_period == 0; window 0: none slides */
-    float attn_scale;
+    rope_params rope;        /* of full-attention layers */
+    rope_params rope_window; /* of sliding-window layers; n_rot 0 where there are none */
+    int window;              /* of the layers that slide; 0: none does */
+    bool slides[MODEL_MAX_LAYERS];
+    float attn_scale, attn_softcap, final_softcap; /* softcaps 0: none */
 } hparams;
 
 static inline bool layer_slides(const hparams *h, int il)
 {
-    return h->window > 0 && (il + 1) % h->window_period != 0;
+    return h->window > 0 && h->slides[il];
 }
 
 typedef struct layer {
     const float *attn_norm, *q_norm, *k_norm, *post_attn_norm, *ffn_norm, *post_ffn_norm;
-    const float *bq, *bk, *bv, *bo;
+    const float *bq, *bk, *bv, *bo, *b_gate, *b_up, *b_down;
     matrix wq, wk, wv, wo;
     matrix gate, up, down;
     moe_weights moe; /* n_expert 0: the dense three above */
@@ -61,7 +62,7 @@ typedef struct weights {
     hparams h;
     const gguf_tensor *embedding; /* rows are read from the file as tokens ask for them */
     matrix output;                /* the embedding's own tensor when the file has no output.weight */
-    const float *output_norm, *rope_freqs;
+    const float *output_norm, *output_bias, *rope_freqs;
     layer *layers;
     double *inv_freq, *inv_freq_window; /* n_rot/2 each */
     float rope_magnitude, rope_magnitude_window;
@@ -98,6 +99,13 @@ typedef struct step {
     /* written by the threads */
     bool stop;            /* cancelled: thread 0 decides in block_attend, all obey before the next layer */
     kvasir_status status; /* of reading embeddings */
+    bool not_finite;      /* an embedding, a row of q, k or v, or a logit is NaN or infinite */
+    /* The second pass of a step whose logits are not finite: it looks for the layer. */
+    bool trace;
+    int bad_layer,
+        bad_row; /* the first layer after which a row is not finite (-1: the embedding), and that row; n_layer: none */
+    bool in_attention; /* it was a row of q, k or v of bad_layer */
+    long v_overflows;  /* values of V that are beyond f16's range, where pages hold f16 */
 } step;
 
 /* Lays out the step's buffers. With base NULL returns the bytes needed, else sets the pointers into
@@ -176,6 +184,12 @@ void rope_table(const double *inv_freq, float magnitude, int n_rot, int pos, flo
 
 /* The whole step, as each thread runs it: embeddings, rope tables, forward, logits. */
 void model_run(const weights *w, step *s, op *t);
+
+/* While s->trace is set: looks for the first row of s->x that is not finite when layer il begins. Every thread calls it;
+   nobody writes s->x meanwhile. */
+void step_trace(const weights *w, int il, step *s, op *t);
+/* The same for the rows of q, k and v, behind op_append. */
+void step_trace_attention(const weights *w, int il, step *s, op *t);
 
 /* Pieces of forward functions, which end when s->stop is set. */
 /* q, k, v = W h (+ b) */

@@ -1,6 +1,9 @@
 #include "model/vocab.h"
 
+#include <float.h>
+#include <math.h>
 #include <stddef.h>
+#include <string.h>
 
 /* The tokenizer reads the file's strings in place. */
 _Static_assert(sizeof(tok_text) == sizeof(gguf_string) && offsetof(tok_text, s) == offsetof(gguf_string, s) &&
@@ -27,14 +30,34 @@ static kvasir_status get_switch(const gguf *g, const char *key, int *out)
     return KVASIR_OK;
 }
 
-/* An array with an entry for each token, or NULL when the file has none. */
-static kvasir_status get_per_token(const gguf *g, const char *key, gguf_value_type type, size_t n_tokens,
-                                   const void **out)
+/* An array of numbers with an entry for each token as 32-bit ones, of which `wanted` is the type; NULL when the file has none.
+   Writers differ in the type: what is not `wanted` is converted, in `memory`. */
+static kvasir_status get_per_token(const gguf *g, const char *key, gguf_value_type wanted, size_t n_tokens,
+                                   arena *memory, const void **out)
 {
-    size_t n = 0;
+    const gguf_kv *kv = gguf_find(g, key);
+    const void *data;
+    size_t n;
     *out = NULL;
-    TRY(gguf_get_array(g, key, false, type, out, &n));
-    if (*out && n < n_tokens) return fail(KVASIR_E_FORMAT, "%s has %zu entries for %zu tokens", key, n, n_tokens);
+    if (!kv || (kv->type == GGUF_ARRAY && kv->count == 0))
+        return KVASIR_OK; /* some writers drop what is empty, some do not */
+    if (kv->type != GGUF_ARRAY || !gguf_is_number(kv->element))
+        return gguf_get_array(g, key, true, wanted, &data, &n); /* says what is wrong */
+    if (kv->count < n_tokens)
+        return fail(KVASIR_E_FORMAT, "%s has %zu entries for %zu tokens", key, kv->count, n_tokens);
+    *out = kv->data;
+    if (kv->element == wanted) return KVASIR_OK;
+    float *floats = arena_alloc(memory, n_tokens, sizeof *floats);
+    int32_t *integers = (int32_t *)(void *)floats;
+    if (!floats) return fail_memory(n_tokens * sizeof *floats);
+    for (size_t i = 0; i < n_tokens; i++) {
+        double v = gguf_number(kv, i);
+        if (wanted == GGUF_F32)
+            floats[i] = v == v ? (float)fmax(fmin(v, (double)FLT_MAX), -(double)FLT_MAX) : 0;
+        else
+            integers[i] = v >= 0 && v <= INT32_MAX ? (int32_t)v : 0;
+    }
+    *out = floats;
     return KVASIR_OK;
 }
 
@@ -52,19 +75,33 @@ static kvasir_status get_ids(const gguf *g, tok_source *s)
     return get_switch(g, "tokenizer.ggml.add_space_prefix", &s->add_space_prefix);
 }
 
-kvasir_status model_vocab(const gguf *g, const char *pre_override, tok **out)
+/* A list of texts; none where the key is absent, or an empty array of whatever type. */
+static kvasir_status get_texts(const gguf *g, const char *key, const void **out, size_t *n)
 {
-    tok_source s = {0};
-    gguf_string model, pre = {0};
-    const void *tokens, *scores, *attrs, *merges;
+    const gguf_kv *kv = gguf_find(g, key);
+    *out = NULL;
+    *n = 0;
+    if (!kv || (kv->type == GGUF_ARRAY && kv->count == 0)) return KVASIR_OK;
+    return gguf_get_array(g, key, true, GGUF_STRING, out, n);
+}
+
+kvasir_status model_vocab(const gguf *g, const char *pre_override, arena *memory, notes *to, tok **out)
+{
+    tok_source s = {.notes = to};
+    gguf_string model, pre = {0}, template = {0};
+    const void *tokens, *scores = NULL, *attrs, *merges;
     *out = NULL;
     TRY(gguf_get_string(g, "tokenizer.ggml.model", true, &model));
     TRY(gguf_get_string(g, "tokenizer.ggml.pre", false, &pre));
     TRY(gguf_get_array(g, "tokenizer.ggml.tokens", true, GGUF_STRING, &tokens, &s.n_tokens));
-    TRY(get_per_token(g, "tokenizer.ggml.scores", GGUF_F32, s.n_tokens, &scores));
-    TRY(get_per_token(g, "tokenizer.ggml.token_type", GGUF_I32, s.n_tokens, &attrs));
-    TRY(gguf_get_array(g, "tokenizer.ggml.merges", false, GGUF_STRING, &merges, &s.n_merges));
+    if (strcmp(model.s, "llama") == 0) /* to the other kinds scores mean nothing */
+        TRY(get_per_token(g, "tokenizer.ggml.scores", GGUF_F32, s.n_tokens, memory, &scores));
+    TRY(get_per_token(g, "tokenizer.ggml.token_type", GGUF_I32, s.n_tokens, memory, &attrs));
+    TRY(get_texts(g, "tokenizer.ggml.merges", &merges, &s.n_merges));
     TRY(get_ids(g, &s));
+    if (gguf_find(g, "tokenizer.chat_template") &&
+        gguf_get_string(g, "tokenizer.chat_template", false, &template) == KVASIR_OK)
+        s.template = template.s;
     s.model = model.s;
     s.pre = pre_override ? pre_override : pre.s;
     s.tokens = tokens;

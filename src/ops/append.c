@@ -2,6 +2,7 @@
    one page. */
 #include "ops/attention.h"
 #include "base/checked.h"
+#include "base/finite.h"
 
 #include <string.h>
 
@@ -53,6 +54,21 @@ static void close_page(const op_stream *s, void (*pack)(attn_format, const uint1
         memcpy(closed, open, s->page_bytes[OP_CLOSED]);
 }
 
+/* Scores against NaN, and rounding to integers, hide what is not a number: here it would be seen last. */
+static void watch_numbers(const attn_shape *sh, const attn_room *room, attn_format v_format, int n, const float *q,
+                          size_t ld_q, const float *k, const float *v, size_t ld_kv)
+{
+    const int d = sh->head_dim, group = sh->n_head / sh->n_head_kv;
+    bool finite = true;
+    int beyond = 0;
+    for (int i = 0; i < n; i++, q += ld_q, k += ld_kv, v += ld_kv) {
+        finite = is_finite(q, group * d) && is_finite(k, d) && is_finite(v, d) && finite;
+        if (v_format == ATTN_F16) beyond += beyond_f16(v, d);
+    }
+    if (!finite && room->not_finite) __atomic_store_n(room->not_finite, true, __ATOMIC_RELAXED);
+    if (beyond && room->v_overflows) __atomic_fetch_add(room->v_overflows, beyond, __ATOMIC_RELAXED);
+}
+
 /* Rows row..row+n-1 of an item, which lie in one page, for one kv-head and its group of query heads. */
 static void append_piece(const op *t, const attn_shape *sh, const attn_item *it, int head_kv, int row, int n, float *q,
                          size_t ld_q, float *k, float *v, size_t ld_kv, const attn_room *room)
@@ -72,6 +88,7 @@ static void append_piece(const op *t, const attn_shape *sh, const attn_item *it,
     }
     if (meets_closed(&p->k, pos)) quantise_queries(t, sh, first, n, head_kv * group, qh, ld_q, room);
     attn_page open = page_of(sh, it, room, page, head_kv, true);
+    watch_numbers(sh, room, open.v_format, n, qh, ld_q, kh, vh, ld_kv);
     attn->append_k(open.k_format, kh, ld_kv, n, pos % PAGE, d, (void *)open.k);
     attn->append_v(open.v_format, vh, ld_kv, n, pos % PAGE, d, (void *)open.v);
     if (p->closed[page] || (p->closing && page == it->pos0 / PAGE && (pos + n) % PAGE == 0)) {

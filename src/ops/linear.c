@@ -50,7 +50,10 @@ static void multiply(const op *t, const matrix *w, int panel, int n_panels, cons
     for (int p = 0; p < n_panels; p++) {
         int rows = min_int(PANEL_ROWS, w->rows - (panel + p) * PANEL_ROWS);
         const unsigned char *raw = w->data + (size_t)(panel + p) * w->panel_bytes;
-        for (int r = 0; r < rows; r++) traits->decode(raw + (size_t)r * row_bytes, decoded + (size_t)r * k, k);
+        for (int r = 0; r < rows; r++) {
+            traits->decode(raw + (size_t)r * row_bytes, decoded + (size_t)r * k, k);
+            if (w->factor) t->kernels->vec.scale(decoded + (size_t)r * k, *w->factor, w->k);
+        }
         panel_pack_f32(decoded, k, rows, w->k, floats);
         kn->gemm[PANEL_F32](floats, 1, w->k, x, a->ld, n, out + PANEL_ROWS * p, ld, add);
     }
@@ -103,12 +106,15 @@ static void plain_tile(const op *t, const acts *a, int n, const linear_job *j, i
 }
 
 /* Finishes rows from..to-1 (at most FINISH_ROWS) of a gated job, both of whose products are there. */
-static void gate_rows(const op *t, const linear_job *j, int panel, int width, int from, int to, const float *gate,
-                      const float *up)
+static void gate_rows(const op *t, const linear_job *j, int panel, int width, int from, int to, float *gate, float *up)
 {
     const vec_kernels *v = &t->kernels->vec;
-    for (int i = from; i < to; i++, gate += width, up += width)
-        (j->gelu ? v->gelu_mul : v->silu_mul)(gate, up, j->out + (size_t)i * j->ld_out + panel * PANEL_ROWS, width);
+    const int first = panel * PANEL_ROWS, valid = min_int(width, j->w->rows - first);
+    for (int i = from; i < to; i++, gate += width, up += width) {
+        if (j->bias) v->add(gate, j->bias + first, valid);
+        if (j->up_bias) v->add(up, j->up_bias + first, valid);
+        (j->gelu ? v->gelu_mul : v->silu_mul)(gate, up, j->out + (size_t)i * j->ld_out + first, width);
+    }
     leave_blocks(t, j, panel, width, from, to - from);
 }
 

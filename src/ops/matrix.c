@@ -24,6 +24,7 @@ matrix matrix_at(const matrix_stack *s, int i)
 {
     matrix m = s->first;
     m.data += (size_t)i * matrix_bytes(&s->first);
+    if (m.factor) m.factor += i;
     return m;
 }
 

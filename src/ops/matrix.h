@@ -12,6 +12,7 @@ typedef struct matrix {
     int kind;            /* panel_kind, or -1: raw rows */
     unsigned char *data; /* n_panels panels, or rows * row_bytes */
     size_t panel_bytes;  /* of a panel, or of 16 raw rows */
+    const float *factor; /* of raw rows: what all weights are multiplied with (NVFP4), of a stack one each; NULL: 1 */
 } matrix;
 
 /* n matrices of one shape, one behind the other. */

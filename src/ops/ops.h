@@ -58,6 +58,8 @@ void op_norm_add(op *t, float *x, const float *y, size_t ld, const float *w, flo
 /* Quantises rows that were written as floats. */
 void op_quantise(op *t, acts *a, int n);
 void op_scale(op *t, float *x, size_t ld, float s, int k, int n); /* x *= s */
+/* x = cap * tanh(x / cap), n rows of k */
+void op_softcap(op *t, float *x, size_t ld, float cap, int k, int n);
 /* out row i = x row index[i], for i < n. */
 void op_gather(op *t, const float *x, size_t ld, const int *index, int n, float *out);
 
@@ -65,8 +67,8 @@ void op_gather(op *t, const float *x, size_t ld, const int *index, int n, float 
 
 typedef struct linear_job {
     const matrix *w;
-    const matrix *up;  /* with `up`, out = activation(w x) * (up x): a gated feed-forward half */
-    const float *bias; /* added to the product where there is no `up`, NULL: none */
+    const matrix *up;            /* with `up`, out = activation(w x) * (up x): a gated feed-forward half */
+    const float *bias, *up_bias; /* added to the products of w and of up, NULL: none */
     float *out;
     size_t ld_out; /* at least the rows of w rounded up to 16 */
     act_block *q;  /* NULL, or out as blocks too, ld_out/32 apart; the rows of w are then a multiple of 32 */
@@ -148,6 +150,8 @@ typedef struct attn_room {
     /* The open form of pages that are begun and filled within the step, [page][kv-head], K and then V: their blocks
        have the closed form already. */
     unsigned char *open;
+    bool *not_finite;  /* set where a row of q, k or v is not finite, which attention would hide; may be NULL */
+    long *v_overflows; /* counts values of V that are beyond f16's range; may be NULL */
     /* Partial results of decoding rows, one per (row, head, span). */
     float *m, *s, *o;
     int entries; /* how many of head_dim floats fit */

@@ -74,6 +74,12 @@ void op_scale(op *t, float *x, size_t ld, float s, int k, int n)
     team_barrier(t->team);
 }
 
+void op_softcap(op *t, float *x, size_t ld, float cap, int k, int n)
+{
+    for (int i = t->tid; i < n; i += t->n_threads) t->kernels->vec.softcap(x + (size_t)i * ld, cap, k);
+    team_barrier(t->team);
+}
+
 void op_gather(op *t, const float *x, size_t ld, const int *index, int n, float *out)
 {
     for (int i = t->tid; i < n; i += t->n_threads)

@@ -5,6 +5,8 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
+
 /* X(name, id in GGUF files, elements per block, bytes per block): one row per type, the traits table. The
    integer types carry ids only (deepseek4's tid2eid), not weights. */
 #define QUANT_TYPE_MAP(X)                                                                                              \
@@ -54,6 +56,9 @@ typedef struct quant_traits {
     /* Decodes n elements (a multiple of block_elements) of the blocks at `raw` into `out`. NULL for integer types. */
     void (*decode)(const void *raw, float *out, size_t n);
 } quant_traits;
+
+/* Are all numbers that n blocks stand for finite? Looks at scales, where a type has them. */
+bool quant_is_finite(quant_type type, const void *raw, size_t n_blocks);
 
 /* NULL for an id that is not in the table. */
 const quant_traits *quant_traits_of(uint32_t id);

@@ -26,7 +26,9 @@ enum {
     FLAG_UNKNOWN = 4,
     FLAG_BYTE = 8, /* its text is <0xXX> and it stands for that byte */
     FLAG_EOG = 16,
-    FLAGS_NOT_TEXT = FLAG_CONTROL | FLAG_UNKNOWN | FLAG_BYTE /* never the result of merging text */
+    FLAG_NAMED =
+        32, /* text of an end of generation whose type says it is none: looked for as a control token, but shown */
+    FLAGS_NOT_TEXT = FLAG_CONTROL | FLAG_UNKNOWN | FLAG_BYTE | FLAG_NAMED /* never the result of merging text */
 };
 
 typedef struct text_slot {
@@ -55,6 +57,7 @@ struct tok {
     special_set any, user; /* tokens found in text with parse_special, and without */
     int32_t bos, eos, unk;
     bool add_bos, add_eos, add_space_prefix;
+    int32_t n_twins, twin[2]; /* tokens whose text an earlier one has; the first such pair */
 };
 
 /* What an encoding cost, for the tests that show it to be linear. */

@@ -2,6 +2,7 @@
 #ifndef KVASIR_TOK_TOK_H
 #define KVASIR_TOK_TOK_H
 
+#include "base/notes.h"
 #include "base/status.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,17 +41,20 @@ typedef struct tok_source {
     size_t n_merges;
     int32_t bos, eos, eot, eom, unk, sep, pad; /* -1 when absent */
     int add_bos, add_eos, add_space_prefix;    /* 0, 1, or -1 when the file does not say */
+    const char *template;                      /* the file's chat template; NULL when absent */
+    notes *notes;                              /* what had to be left out or guessed; NULL: nobody wants to know */
 } tok_source;
 
-/* KVASIR_E_UNSUPPORTED naming an unknown model or pre-tokenizer pattern (and the known ones), KVASIR_E_FORMAT for
-   ids out of range, duplicate or missing tokens that make the vocabulary unusable. */
+/* KVASIR_E_UNSUPPORTED naming an unknown model or pre-tokenizer pattern (and the known ones), KVASIR_E_FORMAT for missing
+   tokens that make the vocabulary unusable. Special ids out of range are dropped, and of tokens with one text the first is
+   found: both get a note. */
 kvasir_status tok_create(const tok_source *source, tok **out);
 void tok_free(tok *t); /* NULL is fine */
 
 int32_t tok_size(const tok *t); /* tokens in the vocabulary */
 int32_t tok_bos(const tok *t);  /* -1 when there is none */
 int32_t tok_eos(const tok *t);
-bool tok_is_eog(const tok *t, int32_t id); /* ends generation: eos, eot, and the tokens known by name */
+bool tok_is_eog(const tok *t, int32_t id); /* ends generation: eos, eot, eom, and control tokens known by name */
 bool tok_is_control(const tok *t, int32_t id);
 bool tok_adds_bos(const tok *t);                            /* whether the vocabulary wants BOS before a text */
 bool tok_adds_eos(const tok *t);                            /* whether it wants EOS behind one */

@@ -7,7 +7,7 @@
 #include <limits.h>
 #include <string.h>
 
-/* Texts that end a generation whatever the file says of the token (the list of llama.cpp's llama-vocab.cpp). */
+/* Texts that end a generation where the token is a control token (the list of llama.cpp's llama-vocab.cpp). */
 /* clang-format off */
 static const char *const eog_names[] = {
     "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "<end_of_turn>",
@@ -68,9 +68,10 @@ static kvasir_status add_text(tok *t, int32_t id, uint32_t hash)
         }
         if (slot->hash != hash) continue;
         const tok_text *other = &t->text[slot->id_plus_1 - 1];
-        if (other->n == text->n && memcmp(other->s, text->s, text->n) == 0)
-            return fail(KVASIR_E_FORMAT, "tokens %d and %d of the vocabulary are both %s", slot->id_plus_1 - 1, id,
-                        quoted(text->s, text->n));
+        if (other->n == text->n && memcmp(other->s, text->s, text->n) == 0) {
+            if (t->n_twins++ == 0) t->twin[0] = slot->id_plus_1 - 1, t->twin[1] = id;
+            return KVASIR_OK;
+        }
     }
     return fail(KVASIR_E_FORMAT, "the tokens of the vocabulary are made to collide (token %d, %s)", id,
                 quoted(text->s, text->n));
@@ -185,16 +186,28 @@ static void mark(tok *t, int32_t id, unsigned char flags)
     if (id >= 0) t->flags[id] |= flags;
 }
 
+/* Does the token end a generation by its name? Its type decides: "</s>" is a tag of HTML in some vocabularies. Files without
+   types have the name alone; and where a file calls the token that its own template writes between messages a normal one, the
+   template is believed. */
+static bool ends_by_name(const tok *t, const tok_source *source, int32_t id, const char *name)
+{
+    if (!source->attrs || t->flags[id] & (FLAG_CONTROL | FLAG_UNKNOWN)) return true;
+    return source->template && strstr(source->template, name);
+}
+
 /* Control tokens and ends of generation that files do not declare. */
 static void mark_names(tok *t, const tok_source *source)
 {
-    for (size_t i = 0; i < sizeof eog_names / sizeof *eog_names; i++)
-        mark(t, find_name(t, eog_names[i]), FLAG_CONTROL | FLAG_EOG);
+    for (size_t i = 0; i < sizeof eog_names / sizeof *eog_names; i++) {
+        int32_t id = find_name(t, eog_names[i]);
+        if (id < 0) continue;
+        mark(t, id, ends_by_name(t, source, id, eog_names[i]) ? FLAG_CONTROL | FLAG_EOG : FLAG_NAMED);
+    }
     for (size_t i = 0; i < sizeof control_names / sizeof *control_names; i++)
         mark(t, find_name(t, control_names[i]), FLAG_CONTROL);
     mark(t, t->eos, FLAG_EOG);
-    mark(t, source->eot, FLAG_EOG);
-    mark(t, source->eom, FLAG_EOG);
+    if (source->eot < t->n) mark(t, source->eot, FLAG_EOG);
+    if (source->eom < t->n) mark(t, source->eom, FLAG_EOG);
     /* Harmony and Solar write several messages in a turn, each closed by <|end|>. */
     int32_t end = find_name(t, "<|end|>");
     bool call = find_name(t, "<|call|>") >= 0 || find_name(t, "<|calls|>") >= 0;
@@ -209,9 +222,9 @@ static kvasir_status find_specials(tok *t)
 {
     for (int32_t id = 0; id < t->n; id++) {
         const tok_text *text = &t->text[id];
-        if (!(t->flags[id] & (FLAG_CONTROL | FLAG_USER | FLAG_UNKNOWN))) continue;
+        if (!(t->flags[id] & (FLAG_CONTROL | FLAG_USER | FLAG_UNKNOWN | FLAG_NAMED))) continue;
         TRY(special_add(&t->any, text->s, text->n, id));
-        if (t->flags[id] & (FLAG_CONTROL | FLAG_UNKNOWN)) continue;
+        if (t->flags[id] & FLAGS_NOT_TEXT) continue;
         TRY(special_add(&t->user, text->s, text->n, id));
     }
     TRY(special_finish(&t->any));
@@ -228,25 +241,25 @@ static void find_byte_tokens(tok *t)
     }
 }
 
-static kvasir_status check_id(const tok *t, const char *name, int32_t id)
+/* The id, or -1 with a note where no token has it: files of finetunes name a padding token that was never added. */
+static kvasir_status take_id(const tok *t, const tok_source *source, const char *name, int32_t id, int32_t *out)
 {
-    if (id < -1 || id >= t->n)
-        return fail(KVASIR_E_FORMAT, "the vocabulary's %s token is %d, but it has %d tokens", name, id, t->n);
-    return KVASIR_OK;
+    *out = id >= 0 && id < t->n ? id : -1;
+    if (*out == id || !source->notes) return KVASIR_OK;
+    return note_add(source->notes, "the vocabulary's %s token is %d, but there are %d tokens: it is left out", name, id,
+                    t->n);
 }
 
 static kvasir_status set_special_ids(tok *t, const tok_source *source)
 {
-    TRY(check_id(t, "BOS", source->bos));
-    TRY(check_id(t, "EOS", source->eos));
-    TRY(check_id(t, "EOT", source->eot));
-    TRY(check_id(t, "EOM", source->eom));
-    TRY(check_id(t, "unknown", source->unk));
-    TRY(check_id(t, "separator", source->sep));
-    TRY(check_id(t, "padding", source->pad));
-    t->bos = source->bos;
-    t->eos = source->eos;
-    t->unk = source->unk;
+    int32_t other;
+    TRY(take_id(t, source, "BOS", source->bos, &t->bos));
+    TRY(take_id(t, source, "EOS", source->eos, &t->eos));
+    TRY(take_id(t, source, "unknown", source->unk, &t->unk));
+    TRY(take_id(t, source, "EOT", source->eot, &other));
+    TRY(take_id(t, source, "EOM", source->eom, &other));
+    TRY(take_id(t, source, "separator", source->sep, &other));
+    TRY(take_id(t, source, "padding", source->pad, &other));
     if (t->kind == TOK_SPM) { /* SentencePiece's own defaults */
         if (t->bos < 0 && t->n > 1) t->bos = 1;
         if (t->eos < 0 && t->n > 2) t->eos = 2;
@@ -279,6 +292,25 @@ static kvasir_status set_kind(tok *t, const tok_source *source)
     return KVASIR_OK;
 }
 
+/* What a user should know of a vocabulary that works all the same. */
+static kvasir_status say_guesses(const tok *t, const tok_source *source)
+{
+    if (!source->notes) return KVASIR_OK;
+    if (t->n_twins > 0) {
+        const tok_text *text = &t->text[t->twin[0]];
+        TRY(note_add(source->notes,
+                     "%d tokens have the text of an earlier one and never come from text: %d and %d are both %s",
+                     t->n_twins, t->twin[0], t->twin[1], quoted(text->s, text->n)));
+    }
+    if (t->kind == TOK_BYTE_BPE && (!source->pre || !*source->pre))
+        TRY(note_add(source->notes,
+                     "the file does not say how text is split (tokenizer.ggml.pre), so the pattern %s is a guess",
+                     tok_pre_name(t)));
+    if (t->kind != TOK_SPM && source->n_merges == 0)
+        TRY(note_add(source->notes, "the vocabulary has no merges: text becomes single characters"));
+    return KVASIR_OK;
+}
+
 static kvasir_status build(tok *t, const tok_source *source)
 {
     if (source->n_tokens == 0 || source->n_tokens > TOK_MAX_TOKENS)
@@ -291,6 +323,7 @@ static kvasir_status build(tok *t, const tok_source *source)
     TRY(add_tokens(t, source));
     mark_names(t, source);
     TRY(find_specials(t));
+    TRY(say_guesses(t, source));
     if (t->kind != TOK_BYTE_BPE) find_byte_tokens(t);
     return t->kind == TOK_SPM ? KVASIR_OK : bpe_build(t, source);
 }

@@ -25,7 +25,7 @@ INSPECT = {
                     "head_dim": int, "window": int}],
     "kv_bytes_per_token": {"f16": OPTIONAL_NUMBER, "q8": OPTIONAL_NUMBER, "q4": OPTIONAL_NUMBER}, "ctx": OPTIONAL_INT,
     "kv_bytes_at_ctx": {"f16": OPTIONAL_NUMBER, "q8": OPTIONAL_NUMBER, "q4": OPTIONAL_NUMBER},
-    "problems": [str], "metadata": dict,
+    "problems": [str], "notes": [str], "metadata": dict,
     "tensors": [{"name": str, "type": str, "shape": [int], "bytes": int, "offset": int, "file": int}],
 }
 LOGITS = {

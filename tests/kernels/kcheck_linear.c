@@ -266,6 +266,7 @@ static void check_act_block(kcheck *k, const float *x, const act_block *a, const
                     a->minus128[2] == -128 * (sum[0] + sum[1]),
                 "quantise %s: sums %d %d %d", input, a->minus128[0], a->minus128[1], a->minus128[2]);
     kcheck_true(k, f32_bits(ds) == f32_bits(a->ds), "quantise %s: ds", input);
+    kcheck_true(k, numbers == !isnan(a->d), "quantise %s: NaN where an element is none, and only there", input);
     kcheck_true(k, a->d == 0 || !numbers || error.mine <= error.plain * 1.01 + 1e-9,
                 "quantise %s: error %g, %g at amax/127", input, error.mine, error.plain);
 }

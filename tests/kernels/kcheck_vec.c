@@ -113,6 +113,21 @@ static void check_gates(kcheck *k, const tables *t, kcheck_input kind, int n)
     kcheck_free(k, got.at);
 }
 
+static void check_softcap(kcheck *k, const tables *t, kcheck_input kind, int n)
+{
+    row x = row_of(k, kind, n);
+    const float caps[] = {0.5f, 30.0f};
+    for (size_t i = 0; i < sizeof caps / sizeof *caps; i++) {
+        row want = row_copy(x, n), got = row_copy(x, n);
+        t->ref.softcap(want.x, caps[i], n);
+        t->now.softcap(got.x, caps[i], n);
+        same(k, "softcap", want, got, n, kind);
+        kcheck_free(k, want.at);
+        kcheck_free(k, got.at);
+    }
+    kcheck_free(k, x.at);
+}
+
 static void check_half(kcheck *k, const tables *t, kcheck_input kind, int n)
 {
     row x = row_of(k, kind, n), want_back = row_alloc(n), back = row_alloc(n);
@@ -162,6 +177,7 @@ static void check_bits(kcheck *k, const tables *t)
             check_norm(k, t, (kcheck_input)kind, n);
             check_in_place(k, t, (kcheck_input)kind, n);
             check_gates(k, t, (kcheck_input)kind, n);
+            check_softcap(k, t, (kcheck_input)kind, n);
             check_half(k, t, (kcheck_input)kind, n);
         }
     }
@@ -222,6 +238,10 @@ static void check_rows(kcheck *k, const vec_kernels *v)
         scale[i] = fabs(g * (double)w[i]); /* to its left, 1 + tanh loses all digits, here and in double */
     }
     kcheck_near(k, want, out, scale, N, 1e-6, "gelu against the formula");
+    memcpy(out, x, sizeof out);
+    v->softcap(out, 3.0f, N);
+    for (int i = 0; i < N; i++) scale[i] = fabs(want[i] = 3 * tanh((double)x[i] / 3)) + 1e-30;
+    kcheck_near(k, want, out, scale, N, 1e-6, "softcap against the formula");
     memcpy(out, x, sizeof out);
     v->softmax(out, N);
     for (int i = 0; i < N; i++) scale[i] = want[i] = exp((double)x[i] - top) / sum;

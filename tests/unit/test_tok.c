@@ -13,6 +13,7 @@
 typedef struct model {
     gguf *g;
     tok *t;
+    arena memory;
 } model;
 
 static bool open_model(const char *name, model *m)
@@ -31,7 +32,7 @@ static bool open_model(const char *name, model *m)
     (void)fclose(f);
     assert_ok(gguf_open(path, true, &m->g));
     double start = clock_now();
-    assert_ok(model_vocab(m->g, NULL, &m->t));
+    assert_ok(model_vocab(m->g, NULL, &m->memory, NULL, &m->t));
     print_message("%s: %d tokens loaded in %.1f ms\n", name, tok_size(m->t), 1e3 * (clock_now() - start));
     return true;
 }
@@ -40,6 +41,7 @@ static void close_model(model *m)
 {
     tok_free(m->t);
     gguf_free(m->g);
+    arena_free(&m->memory);
 }
 
 static size_t unhex(const char *hex, char *to)
@@ -179,10 +181,10 @@ static void test_properties(void **state)
     assert_int_equal(tok_piece(m.t, end, false, NULL, 0), 0);
     assert_int_equal(tok_piece(m.t, end, true, NULL, 0), 10);
     tok *other;
-    assert_int_equal(model_vocab(m.g, "no-such-pattern", &other), KVASIR_E_UNSUPPORTED);
+    assert_int_equal(model_vocab(m.g, "no-such-pattern", &m.memory, NULL, &other), KVASIR_E_UNSUPPORTED);
     assert_non_null(strstr(kvasir_message(), "no-such-pattern"));
     assert_non_null(strstr(kvasir_message(), "deepseek-v3"));
-    assert_ok(model_vocab(m.g, "gpt-4o", &other));
+    assert_ok(model_vocab(m.g, "gpt-4o", &m.memory, NULL, &other));
     assert_string_equal(tok_pre_name(other), "gpt-4o");
     tok_free(other);
     close_model(&m);

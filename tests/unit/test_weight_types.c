@@ -7,20 +7,20 @@
 
 enum { TOKENS = 24 };
 
-typedef struct notes {
+typedef struct heard {
     int count;
     char text[256];
-} notes;
+} heard;
 
 static void note(void *user, const char *text)
 {
-    notes *n = user;
+    heard *n = user;
     n->count++;
     (void)snprintf(n->text, sizeof n->text, "%s", text);
 }
 
 /* Logits of all tokens of a short text, malloc. */
-static float *logits_of(const tiny_model *t, notes *n)
+static float *logits_of(const tiny_model *t, heard *n)
 {
     rig r = rig_open(t, &(kvasir_engine_options){.n_threads = 2, .log = note, .log_user = n});
     size_t bytes = sizeof(float) * TOKENS * (size_t)r.n_vocab;
@@ -57,7 +57,7 @@ static int check_type(quant_type type, bool experts)
     const quant_traits *q = quant_traits_of(type);
     int kind = panel_kind_of(type);
     bool exact = kind < 0 || panel_kind_is_float((panel_kind)kind);
-    notes with = {0}, without = {0};
+    heard with = {0}, without = {0};
     tiny_model t = model_of(type, experts);
     float *got = logits_of(&t, &with);
     t.decoded = true;

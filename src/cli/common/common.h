@@ -25,6 +25,9 @@ void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int failed(kvasir_status status);
 /* The same for a failure to open a model: a file that cannot be read is a bad model file too. */
 int failed_model(kvasir_status status);
+/* For commands that judge: numbers that are not finite (KVASIR_E_NOT_FINITE) are a failed check, EXIT_CHECK; to the others such
+   a file is a bad one, EXIT_MODEL. */
+void not_finite_fails_a_check(void);
 /* Prints the sentence and returns EXIT_USAGE. */
 int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

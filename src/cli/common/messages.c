@@ -27,6 +27,13 @@ int usage_error(const char *format, ...)
     return EXIT_USAGE;
 }
 
+static int not_finite_exit = EXIT_MODEL;
+
+void not_finite_fails_a_check(void)
+{
+    not_finite_exit = EXIT_CHECK;
+}
+
 static int exit_status(kvasir_status status)
 {
     switch (status) {
@@ -37,6 +44,8 @@ static int exit_status(kvasir_status status)
     case KVASIR_E_FORMAT:
     case KVASIR_E_UNSUPPORTED:
         return EXIT_MODEL;
+    case KVASIR_E_NOT_FINITE:
+        return not_finite_exit;
     case KVASIR_E_MEMORY:
     case KVASIR_E_CONTEXT:
         return EXIT_ROOM;

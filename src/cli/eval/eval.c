@@ -239,6 +239,7 @@ static int eval_logits(const eval_args *a)
 
 static int eval_main(void *args)
 {
+    not_finite_fails_a_check();
     eval_args *a = args;
     int ctx = a->engine.ctx;
     int tasks = (a->ids != NULL) + (a->ppl != NULL) + (a->kld != NULL);

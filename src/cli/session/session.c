@@ -152,6 +152,11 @@ static int many_rows(const kvasir_model_info *info)
     return max_int(LEAST, min_int(MOST, BYTES / (4 * max_int(info->n_vocab, 1))));
 }
 
+void print_model_notes(const kvasir_model *m)
+{
+    for (int i = 0; i < kvasir_model_get_info(m)->n_notes; i++) note("%s", kvasir_model_note(m, i));
+}
+
 int session_open_model(const char *path, const engine_args *e, const output_args *o, session *s)
 {
     *s = (session){.ctx = e->ctx, .verbose = o->verbose};
@@ -164,6 +169,7 @@ int session_open_model(const char *path, const engine_args *e, const output_args
     kvasir_status status = kvasir_model_open(s->path, NULL, &s->model);
     if (status != KVASIR_OK) return failed_model(status);
     s->info = kvasir_model_get_info(s->model);
+    print_model_notes(s->model);
     kvasir_kv_info kv;
     status = kvasir_model_kv(s->model, s->kv, 1, &kv); /* a wrong --kv is said before the weights are read */
     if (status != KVASIR_OK) return failed(status);

@@ -56,6 +56,8 @@ int session_open(const char *path, const engine_args *e, const output_args *o, i
 int session_open_model(const char *path, const engine_args *e, const output_args *o, session *s);
 int session_load(const engine_args *e, int max_logits, session *s);
 void session_close(session *s);
+/* What the library notes about a model that runs, each a line on stderr. */
+void print_model_notes(const kvasir_model *m);
 /* An empty sequence with the session's context and KV types, or those of `kv`. 0, or the exit status after
    saying what is wrong. */
 int session_sequence(const session *s, const char *kv, kvasir_seq **out);

@@ -370,6 +370,7 @@ static int run(verify *w)
 
 static int verify_main(void *args)
 {
+    not_finite_fails_a_check();
     verify *w = mem_alloc(1, sizeof *w);
     if (!w) return failed(fail_memory(sizeof *w));
     w->args = args;

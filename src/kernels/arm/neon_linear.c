@@ -54,17 +54,13 @@ INLINE ivec h_dot(ivec sum, ivec a, ivec b)
     int16x8_t x = vreinterpretq_s16_s32(a), y = vreinterpretq_s16_s32(b);
     return vaddq_s32(sum, vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y)));
 }
-INLINE fvec f_abs(fvec x)
-{
-    return vabsq_f32(x);
-}
 INLINE fvec f_div(fvec a, fvec b)
 {
     return vdivq_f32(a, b);
 }
-INLINE fvec f_max(fvec a, fvec b)
+INLINE ivec i_bits(fvec x)
 {
-    return vmaxnmq_f32(a, b);
+    return vreinterpretq_s32_f32(x);
 }
 INLINE fvec f_if_greater(fvec a, fvec b, fvec x, fvec y)
 {

@@ -9,8 +9,8 @@
      i_low_bytes(a, b)         the lower bytes of the four 16-bit numbers in each word of a and b, as one word
      h_scale(y, m)             pairs of 16-bit numbers: (y * m + 2^14) >> 15
      h_dot(sum, a, b)          words: adds the two products of a's and b's pairs
-     f_abs, f_div
-     f_max(a, b)               b where a is NaN
+     f_div
+     i_bits(x)                 the bits of floats as words
      f_if_greater(a, b, x, y)  a > b ? x : y
      f_transpose(r)            r[ROWS] as a ROWS x ROWS matrix, in place
      f_store_n(p, x, n)        the first n lanes; n is constant */
@@ -27,7 +27,7 @@ _Static_assert(ACT_BLOCK_WORDS == 13 && offsetof(act_block, ds) == 4 && offsetof
 /* What is known of ROWS blocks, one in each lane. */
 typedef struct block_lanes {
     ivec y[ACT_PAIRS]; /* two elements of 16 bits */
-    fvec amax;
+    fvec amax;         /* NaN where an element is */
 } block_lanes;
 
 /* x, or 0 in the lanes whose block is to be zeros: amax is below 2^-110 or infinite. */
@@ -40,13 +40,14 @@ INLINE fvec f_where_usable(const block_lanes *l, fvec x)
 INLINE void read_blocks(const float *const from[ROWS], block_lanes *l)
 {
     fvec x[ACT_BLOCK];
-    l->amax = f_set(0);
+    ivec most = i_set(0); /* magnitudes are ordered as their bits are, NaN above all */
     UNROLL for (int e = 0; e < ACT_BLOCK; e += ROWS)
     {
         UNROLL for (int i = 0; i < ROWS; i++) x[e + i] = f_load(from[i] + e);
         f_transpose(x + e);
-        UNROLL for (int i = 0; i < ROWS; i++) l->amax = f_max(f_abs(x[e + i]), l->amax);
+        UNROLL for (int i = 0; i < ROWS; i++) most = i_max(most, i_and(i_bits(x[e + i]), i_set(0x7fffffff)));
     }
+    l->amax = f_from_bits(most);
     fvec to = f_where_usable(l, f_div(f_set(32767.0f), l->amax));
     UNROLL for (int i = 0; i < ACT_PAIRS; i++)
     {
@@ -110,6 +111,7 @@ static void quantise_blocks(const float *const from[ROWS], act_block *const to[R
     }
     ivec all = i_add(sum[0], sum[1]);
     words[0] = f_where_usable(&l, f_mul(f_mul(l.amax, f_set(1 / 32767.0f)), scale));
+    words[0] = f_if_greater(f_set(__builtin_inff()), l.amax, words[0], f_set(__builtin_nanf("")));
     words[1] = f_mul(words[0], f_from_i(all));
     words[2] = f_from_bits(i_shl(i_sub(i_set(0), sum[0]), 7));
     words[3] = f_from_bits(i_shl(i_sub(i_set(0), sum[1]), 7));

@@ -75,6 +75,15 @@ static void gelu_mul(const float *gate, const float *up, float *out, int n)
     }
 }
 
+static void softcap(float *x, float cap, int n)
+{
+    const v16 c16 = v16_set(cap), inv = v16_set(1.0f / cap);
+    for (int i = 0; i < n; i += 16) {
+        int c = lanes_at(i, n);
+        v16_store_n(x + i, v16_mul(c16, v16_tanh(v16_mul(v16_load_n(x + i, c), inv))), c);
+    }
+}
+
 static float max(const float *x, int n)
 {
     v16 m = v16_set(-INFINITY);
@@ -202,6 +211,7 @@ static const vec_kernels lanes_vec_table = {
     .scale = scale,
     .silu_mul = silu_mul,
     .gelu_mul = gelu_mul,
+    .softcap = softcap,
     .softmax = softmax,
     .max = max,
     .rope_half = rope_half,

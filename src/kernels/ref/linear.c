@@ -42,8 +42,9 @@ static void quantise_block(const float *x, act_block *out)
     float amax = 0, a, b, best_a, best_b;
     int y[ACT_BLOCK], most = 127, sum[2] = {0};
     for (int i = 0; i < ACT_BLOCK; i++)
-        if (fabsf(x[i]) > amax) amax = fabsf(x[i]);
+        if (!(fabsf(x[i]) <= amax)) amax = isnan(amax) ? amax : fabsf(x[i]); /* NaN stays */
     memset(out, 0, sizeof *out);
+    if (!(amax < INFINITY)) out->d = out->ds = NAN;
     if (!(amax >= 0x1p-110f && amax < INFINITY)) return;
 
     for (int i = 0; i < ACT_BLOCK; i++) y[i] = nearest(x[i] * (32767.0f / amax));

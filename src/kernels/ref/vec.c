@@ -91,6 +91,12 @@ static void gelu_mul(const float *gate, const float *up, float *out, int n)
     }
 }
 
+static void softcap(float *x, float cap, int n)
+{
+    const float inv = 1.0f / cap;
+    for (int i = 0; i < n; i++) x[i] = cap * vec_tanh_ref(x[i] * inv);
+}
+
 static float max(const float *x, int n)
 {
     float m = -INFINITY;
@@ -164,6 +170,7 @@ void vec_init_ref(vec_kernels *t)
         .scale = scale,
         .silu_mul = silu_mul,
         .gelu_mul = gelu_mul,
+        .softcap = softcap,
         .softmax = softmax,
         .max = max,
         .rope_half = rope_half,

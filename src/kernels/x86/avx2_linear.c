@@ -162,17 +162,13 @@ INLINE ivec h_dot(ivec sum, ivec a, ivec b)
 {
     return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
 }
-INLINE fvec f_abs(fvec x)
-{
-    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x);
-}
 INLINE fvec f_div(fvec a, fvec b)
 {
     return _mm256_div_ps(a, b);
 }
-INLINE fvec f_max(fvec a, fvec b)
+INLINE ivec i_bits(fvec x)
 {
-    return _mm256_max_ps(a, b);
+    return _mm256_castps_si256(x);
 }
 INLINE fvec f_if_greater(fvec a, fvec b, fvec x, fvec y)
 {

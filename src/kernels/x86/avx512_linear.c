@@ -155,17 +155,13 @@ INLINE ivec h_dot(ivec sum, ivec a, ivec b)
 {
     return _mm512_dpwssd_epi32(sum, a, b);
 }
-INLINE fvec f_abs(fvec x)
-{
-    return _mm512_abs_ps(x);
-}
 INLINE fvec f_div(fvec a, fvec b)
 {
     return _mm512_div_ps(a, b);
 }
-INLINE fvec f_max(fvec a, fvec b)
+INLINE ivec i_bits(fvec x)
 {
-    return _mm512_max_ps(a, b);
+    return _mm512_castps_si512(x);
 }
 INLINE fvec f_if_greater(fvec a, fvec b, fvec x, fvec y)
 {

@@ -7,17 +7,45 @@
 
 enum { GEMMA3_PERIOD = 6, GEMMA3_27B_LAYERS = 62 };
 
+/* Which layers slide: all but each n-th, or as an array says; without a window none. */
+static kvasir_status read_pattern(const gguf *g, hparams *h)
+{
+    static const char key[] = "gemma3.attention.sliding_window_pattern";
+    const gguf_kv *kv = gguf_find(g, key);
+    uint32_t period = GEMMA3_PERIOD;
+    const void *each = NULL;
+    size_t n = 0;
+    if (kv && kv->type == GGUF_ARRAY) {
+        if (kv->element != GGUF_BOOL && kv->element != GGUF_I32 && kv->element != GGUF_U32)
+            return fail(KVASIR_E_FORMAT, "key %s: an array of booleans is expected", key);
+        TRY(gguf_get_array(g, key, true, kv->element, &each, &n));
+        if (n < (size_t)h->n_layer)
+            return fail(KVASIR_E_FORMAT, "key %s: %zu entries for %d layers", key, n, h->n_layer);
+    } else {
+        TRY(gguf_get_u32(g, key, false, 0, MODEL_MAX_LAYERS, &period));
+    }
+    for (int il = 0; il < h->n_layer; il++) {
+        if (!each)
+            h->slides[il] = period == 0 || (uint32_t)(il + 1) % period != 0;
+        else
+            h->slides[il] = kv->element == GGUF_BOOL ? ((const uint8_t *)each)[il] : ((const uint32_t *)each)[il];
+    }
+    return KVASIR_OK;
+}
+
 static kvasir_status gemma3_hparams(const gguf *g, hparams *h)
 {
     uint32_t window = 0;
     float base = 10000.0f;
-    TRY(gguf_get_u32(g, "gemma3.attention.sliding_window", true, 1, KV_MAX_CONTEXT, &window));
+    TRY(gguf_get_u32(g, "gemma3.attention.sliding_window", false, 0, KV_MAX_CONTEXT, &window));
     TRY(gguf_get_f32(g, "gemma3.rope.freq_base_swa", false, 1.0f, 1e12f, &base));
+    TRY(gguf_get_f32(g, "gemma3.attn_logit_softcapping", false, 0, 1e6f, &h->attn_softcap));
+    TRY(gguf_get_f32(g, "gemma3.final_logit_softcapping", false, 0, 1e6f, &h->final_softcap));
+    TRY(read_pattern(g, h));
     if (!gguf_find(g, "gemma3.rope.freq_base")) h->rope.base = 1000000.0f;
     h->window = (int)window;
-    h->window_period = GEMMA3_PERIOD;
     /* Linear scaling is for the full-attention layers only. */
-    h->rope_window = (rope_params){.n_rot = h->rope.n_rot, .base = base, .linear_scale = 1};
+    if (window > 0) h->rope_window = (rope_params){.n_rot = h->rope.n_rot, .base = base, .linear_scale = 1};
     /* The 27B model scales by its embedding width per head, which no key says. */
     if (h->n_layer == GEMMA3_27B_LAYERS) h->attn_scale = 1.0f / sqrtf((float)h->n_embd / (float)h->n_head);
     return KVASIR_OK;
