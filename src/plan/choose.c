@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum { TEXT_ROOM = 512, CONTEXT_UNIT = 256, MARGIN_SHARE = 100 };
-/* Within this or a hundredth the resident memory of a run is the plan's: see tests/e2e/test_plan.py. */
+/* Within this or a hundredth the resident memory of a run is the plan's: see tests/e2e/plan/test_plan.py. */
 static const uint64_t margin_least = (uint64_t)64 << 20;
 
 kvasir_status plan_say(planning *p, const char **list, int *n, const char *format, ...)

@@ -7,17 +7,20 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(room) for room in sorted(HERE.iterdir()) if room.is_dir()]  # rig, and tests that use each other's tools
 pytest_plugins = ["serving"]  # its fixtures
-SOURCE = Path(os.environ.get("KVASIR_SOURCE", Path(__file__).resolve().parents[2]))
+SOURCE = Path(os.environ.get("KVASIR_SOURCE", HERE.parents[1]))
 BIN = os.environ.get("KVASIR_BIN", str(SOURCE / "build/src/cli/kvasir"))
 MODELS = Path(os.environ.get("KVASIR_MODELS", "~/.cache/kvasir/models")).expanduser()
 SHORT = bool(os.environ.get("KVASIR_TEST_SHORT"))  # with sanitizers, or counting lines: what takes long is left out
-TEMPLATE = str(Path(__file__).parent / "chat.jinja")
+TEMPLATE = str(HERE / "rig/chat.jinja")
 COMMANDS = ["run", "inspect", "tokenize", "template", "eval", "plan", "probe", "tune", "verify", "sweep", "serve", "bench", "pull", "list", "rm"]
 SETTINGS = tempfile.mkdtemp(prefix="kvasir-settings-")
 atexit.register(shutil.rmtree, SETTINGS, ignore_errors=True)

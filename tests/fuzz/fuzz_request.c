@@ -1,7 +1,7 @@
 /* Fuzz target of the server's requests: the first byte chooses the kind, the rest is the body. What is accepted
    has a prompt that fits and sampling options that a sampler takes; what is refused says so with a status, a code
    and a message. */
-#include "../unit/model_builder.h"
+#include "../unit/rig/model_builder.h"
 
 #include "server/openai/read.h"
 

@@ -2,7 +2,7 @@
    the rest is the text. Ids are in range, plain text gives no control token, valid UTF-8 comes back byte for
    byte, streaming says what decoding says, and the work stays linear. With bit 7 of the first byte the text
    is the vocabulary instead. */
-#include "../unit/tok_builder.h"
+#include "../unit/rig/tok_builder.h"
 
 #include "base/mem.h"
 

@@ -1,5 +1,5 @@
 /* make_model_seeds FOLDER: writes the seeds of fuzz_model, one tiny model of each family. */
-#include "../unit/model_builder.h"
+#include "../unit/rig/model_builder.h"
 
 int main(int argc, char **argv)
 {

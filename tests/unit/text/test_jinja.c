@@ -1,5 +1,5 @@
 /* The template interpreter: every reference case and snippet, then limits and hostile input. The random
-   comparison with jinja2 itself is tests/e2e/test_jinja_diff.py. */
+   comparison with jinja2 itself is tests/e2e/text/test_jinja_diff.py. */
 #include "test.h"
 
 #include "base/mem.h"

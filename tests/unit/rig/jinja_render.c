@@ -1,4 +1,4 @@
-/* For tests/e2e/test_jinja_diff.py: reads lines {"template": text, "context": object}, renders each, and prints {"ok":
+/* For tests/e2e/text/test_jinja_diff.py: reads lines {"template": text, "context": object}, renders each, and prints {"ok":
    text} or {"error": text} for it. The time is always 2026-01-15 09:05:07. */
 #include "base/mem.h"
 #include "jinja/jinja.h"

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from conftest import SOURCE
+
 jinja2 = pytest.importorskip("jinja2")
 from jinja2.exceptions import TemplateError  # noqa: E402
 from jinja2.ext import Extension, loopcontrols  # noqa: E402
 from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: E402
 
-SOURCE = Path(os.environ.get("KVASIR_SOURCE", Path(__file__).resolve().parents[2]))
 BUILD = Path(os.environ.get("KVASIR_BUILD", SOURCE / "build"))
 COUNT = int(os.environ.get("KVASIR_JINJA_COUNT", "4000"))
 SEED = int(os.environ.get("KVASIR_JINJA_SEED", "1"))

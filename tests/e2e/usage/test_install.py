@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(os.environ.get("KVASIR_SOURCE", Path(__file__).resolve().parents[2]))
+from conftest import SOURCE
+
 BUILD = Path(os.environ.get("KVASIR_BUILD", SOURCE / "build"))
 PUBLIC = "kvasir_"
 
