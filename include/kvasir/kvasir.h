@@ -110,6 +110,11 @@ KVASIR_API kvasir_status kvasir_model_tensor_read(const kvasir_model *m, const c
 KVASIR_API kvasir_status kvasir_model_metadata(const kvasir_model *m, int i, const char **key, const char **type,
                                                char **value);
 
+/* The number or boolean (0, 1) under a key: 1 with *out, or 0 where the file has none of that name. */
+KVASIR_API int kvasir_model_number(const kvasir_model *m, const char *key, double *out);
+/* The text under a key, which lives as long as the model; NULL where the file has none of that name. */
+KVASIR_API const char *kvasir_model_text(const kvasir_model *m, const char *key);
+
 typedef struct kvasir_kv_stream {
     int layer, n_heads, head_dim, window; /* window 0: all tokens */
     const char *name;                     /* "k" or "v" */

@@ -111,6 +111,7 @@ static kvasir_status prompt_ids(const session *s, const run_args *a, const char 
     if (a->raw || !(template_text || s->info->chat_template)) {
         TRY(kvasir_tokenize(s->model, text, n, 1, !a->plain, ids, n_ids));
         if (s->info->adds_eos && *n_ids && (*ids)[*n_ids - 1] == s->info->eos) --*n_ids; /* the text is to go on */
+        note_double_bos(s->info, *ids, *n_ids);
         return KVASIR_OK;
     }
     json_t *messages = json_array();
@@ -282,6 +283,7 @@ static int run_session(session *s, run_args *a, int wants_chat, const run_texts 
                : n_ids == 0        ? usage_error("the prompt is empty; give one with -p TEXT, -f FILE or on stdin")
                                    : EXIT_DONE;
     }
+    if (code == EXIT_DONE) sampling_complete(&a->sampling, s->model);
     if (code == EXIT_DONE) code = session_load(&a->engine, 0, s);
     if (code == EXIT_DONE)
         code = wants_chat ? chat(s, a, t->template, system_text, t->prompt) : answer(s, a, ids, n_ids);

@@ -165,6 +165,7 @@ static int serve(serving *v, serve_args *a, const char *template_text)
                         .on_step = on_step,
                         .user = v};
     kvasir_logit_bias *bias = NULL;
+    sampling_complete(&a->sampling, v->session.model);
     kvasir_status status = sampling_options_for(&a->sampling, 0, &o.sampling, &bias);
     if (status == KVASIR_OK) status = server_run(&o);
     mem_free(bias);

@@ -193,6 +193,7 @@ static int encode_text(const kvasir_model *m, const tokenize_args *a, const char
     size_t n_ids = 0;
     kvasir_status status = kvasir_tokenize(m, text, n, !a->no_bos, !a->plain, &ids, &n_ids);
     if (status != KVASIR_OK) return failed(status);
+    note_double_bos(kvasir_model_get_info(m), ids, n_ids);
     int code;
     if (a->output.json) {
         json_t *d = json_document("tokenize");

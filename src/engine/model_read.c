@@ -123,6 +123,20 @@ kvasir_status kvasir_model_metadata(const kvasir_model *m, int i, const char **k
     return *value ? KVASIR_OK : fail_memory(used);
 }
 
+int kvasir_model_number(const kvasir_model *m, const char *key, double *out)
+{
+    const gguf_kv *kv = gguf_find(m->gguf, key);
+    if (!kv || !gguf_is_number(kv->type)) return 0;
+    *out = gguf_number(kv, 0);
+    return 1;
+}
+
+const char *kvasir_model_text(const kvasir_model *m, const char *key)
+{
+    const gguf_kv *kv = gguf_find(m->gguf, key);
+    return kv && kv->type == GGUF_STRING ? ((const gguf_string *)kv->data)->s : NULL;
+}
+
 /* ---- what the KV cache would hold ---- */
 
 kvasir_status model_kv_layout(const kvasir_model *m, const char *kv, kv_layout *out)

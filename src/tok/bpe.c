@@ -73,7 +73,7 @@ static int32_t find_joined(const tok *t, const tok_text *a, const tok_text *b, i
     }
     memcpy(joined, a->s, a->n);
     memcpy(joined + a->n, b->s, b->n);
-    return vocab_find_plain(t, joined, a->n + b->n);
+    return texts_find_plain(t, joined, a->n + b->n);
 }
 
 /* Splits a merge into its two halves. The first byte may itself be a space, so it is never taken for the separator. */
@@ -88,15 +88,15 @@ static bool split_merge(const tok_text *m, tok_text *a, tok_text *b)
 
 static kvasir_status add_merges(tok *t, const tok_text *merges, size_t n)
 {
-    enum { MERGES = VOCAB_BATCH / 2 };
-    int32_t merged[MERGES], last = -1, id[VOCAB_BATCH];
-    tok_text half[VOCAB_BATCH];
+    enum { MERGES = TEXTS_BATCH / 2 };
+    int32_t merged[MERGES], last = -1, id[TEXTS_BATCH];
+    tok_text half[TEXTS_BATCH];
     for (size_t first = 0; first < n; first += MERGES) {
         const int batch = (int)min_size(n - first, MERGES);
         for (int i = 0; i < batch; i++)
             if (!split_merge(&merges[first + (size_t)i], &half[2 * i], &half[2 * i + 1]))
                 half[2 * i] = half[2 * i + 1] = (tok_text){"", 0};
-        vocab_find_batch(t, half, 2 * batch, id);
+        texts_find_batch(t, half, 2 * batch, id);
         for (int i = 0; i < batch; i++) {
             merged[i] = -1;
             if (id[2 * i] < 0 || id[2 * i + 1] < 0) continue;
@@ -124,7 +124,7 @@ kvasir_status bpe_build(tok *t, const tok_source *source)
     if (t->kind == TOK_BYTE_BPE) {
         for (int b = 0; b < 256; b++) {
             char c[4];
-            t->byte_id[b] = vocab_find_plain(t, c, utf8_put(c, bpe_char_of_byte((unsigned char)b)));
+            t->byte_id[b] = texts_find_plain(t, c, utf8_put(c, bpe_char_of_byte((unsigned char)b)));
         }
     }
     return add_merges(t, source->merges, source->n_merges);
@@ -135,12 +135,12 @@ static int32_t find_word(const tok *t, const char *word, size_t n)
 {
     char mapped[TOK_MAX_PIECE + 4];
     size_t used = 0;
-    if (t->kind == TOK_RAW_BPE) return vocab_find_plain(t, word, n);
+    if (t->kind == TOK_RAW_BPE) return texts_find_plain(t, word, n);
     for (size_t i = 0; i < n; i++) {
         if (used >= t->max_text) return -1;
         used += utf8_put(mapped + used, bpe_char_of_byte((unsigned char)word[i]));
     }
-    return vocab_find_plain(t, mapped, used);
+    return texts_find_plain(t, mapped, used);
 }
 
 static bool only_newlines(const char *s, size_t n)
@@ -166,7 +166,7 @@ static kvasir_status encode_word(void *arg, size_t begin, size_t end)
         len = t->kind == TOK_RAW_BPE ? min_size(utf8_lead((unsigned char)word[i]), n - i) : 1;
         add_symbol(e, i, len,
                    len == 1 && t->kind == TOK_BYTE_BPE ? t->byte_id[(unsigned char)word[i]]
-                                                       : vocab_find_plain(t, word + i, len));
+                                                       : texts_find_plain(t, word + i, len));
     }
     merge_symbols(e, word, rank_of_pair);
     for (int32_t i = 0; i >= 0; i = e->symbols[i].next) {

@@ -90,12 +90,14 @@ typedef struct encoder {
     tok_work work;
 } encoder;
 
-/* vocab.c: the token with this text, among those that plain text may become (no control, unknown or byte
-   token), or -1. */
-int32_t vocab_find_plain(const tok *t, const char *text, size_t n);
-/* The same for up to VOCAB_BATCH texts at once: their cache misses overlap, which halves the time to load. */
-enum { VOCAB_BATCH = 32 };
-void vocab_find_batch(const tok *t, const tok_text *text, int n, int32_t *id);
+/* texts.c: builds the table of t->text. Of equal texts the first is found; the others are counted as twins. KVASIR_E_FORMAT for
+   texts that are made to collide. */
+kvasir_status texts_build(tok *t);
+/* The token with this text, among those that plain text may become (no control, unknown or byte token), or -1. */
+int32_t texts_find_plain(const tok *t, const char *text, size_t n);
+/* The same for up to TEXTS_BATCH texts at once: their cache misses overlap, which halves the time to load. */
+enum { TEXTS_BATCH = 32 };
+void texts_find_batch(const tok *t, const tok_text *text, int n, int32_t *id);
 
 /* bpe.c. bpe_build reads the merges. It leaves out those that do not name tokens of the vocabulary, and the second of
    two equal ones. bpe_encode appends the ids of a text without special tokens. */

@@ -22,7 +22,7 @@ static uint32_t rank_of_score(float score)
 static bool rank_of_union(const tok *t, const char *text, const symbol *left, const symbol *right, uint32_t *rank,
                           int32_t *merged)
 {
-    int32_t id = vocab_find_plain(t, text + left->start, (size_t)left->len + right->len);
+    int32_t id = texts_find_plain(t, text + left->start, (size_t)left->len + right->len);
     if (id < 0) return false;
     *rank = rank_of_score(t->scores ? t->scores[id] : 0);
     *merged = id;
@@ -37,7 +37,7 @@ kvasir_status spm_encode(encoder *e, const char *text, size_t n)
     e->n_symbols = 0;
     for (size_t i = 0, len; i < n; i += len) {
         len = min_size(utf8_lead((unsigned char)text[i]), n - i);
-        add_symbol(e, i, len, vocab_find_plain(t, text + i, len));
+        add_symbol(e, i, len, texts_find_plain(t, text + i, len));
     }
     merge_symbols(e, text, rank_of_union);
     for (int32_t i = 0; i >= 0; i = e->symbols[i].next) {

@@ -9,7 +9,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
+import gguf
 from conftest import BIN, SOURCE, environment, kvasir, kvasir_json, tiny
+from serving import COMPLETIONS, Server
 
 GOLDEN, SHARED = SOURCE / "tests/golden/faults", SOURCE.parent / "shared/fixtures/faults"
 CASES = ["eog-html-tag", "keys-gemma3-no-window", "keys-gemma3-pattern", "nan-run", "nan-verify", "tensors-ffn-bias",
@@ -120,3 +123,58 @@ def test_notes_are_shown(keep):
     args = [] if keep else ["--pre", "gpt-2"]
     done = kvasir("tokenize", case / "model.gguf", *args, "-p", "abc")
     assert (b"is a guess" in done.stderr) == keep
+
+
+# ---- sampling that the file asks for -----------------------------------------------------------------------------------------
+
+ASKS = {"general.sampling.temp": 0.0, "general.sampling.top_k": 7, "general.sampling.penalty_repeat": 1.5}
+SAID = "--temp 0 --top-k 7 --repeat-penalty 1.5"
+
+
+def answer(path, *options):
+    done = kvasir("run", path, "--raw", "-p", "abcabc", "-n", "12", "--json", *options)
+    return json.loads(done.stdout)["ids"], done.stderr.decode()
+
+
+def test_sampling_of_the_file(tmp_path):
+    plain, asks = tiny("llama-tied"), gguf.with_keys(tiny("llama-tied"), tmp_path / "asks.gguf", ASKS)
+    ids, said = answer(asks, "--seed", "1")
+    assert said.count("general.sampling") == 1 and said.count(SAID) == 1
+    assert ids == answer(plain, *SAID.split(), "--seed", "1")[0] == answer(asks, "--seed", "2")[0]
+    ids, said = answer(asks, "--repeat-penalty", "1", "--temp", "0")
+    assert "--top-k 7\n" in said and ids == answer(plain, "--temp", "0")[0] != answer(asks)[0]
+    hot = [answer(asks, "--temp", "100", "--seed", str(i))[0] for i in range(3)]
+    assert hot == [answer(plain, "--temp", "100", "--top-k", "7", "--repeat-penalty", "1.5", "--seed", str(i))[0] for i in range(3)]
+    assert hot[0] != hot[1]
+    assert "general.sampling" not in answer(plain)[1]
+
+
+@pytest.mark.parametrize("key, value, words", [
+    ("temp", -1.0, "is -1, not 0 to 100"), ("top_p", float("nan"), "nan, not 0 to 1"), ("xtc_probability", 2.0, "is 2, not 0 to 1"),
+    ("mirostat", 2, "Mirostat 2"), ("sequence", "penalties;temperature", "not followed: penalties;temperature")])
+def test_sampling_that_cannot_be(key, value, words, tmp_path):
+    path = gguf.with_keys(tiny("llama-tied"), tmp_path / "asks.gguf", {f"general.sampling.{key}": value})
+    ids, said = answer(path, "--seed", "1")
+    assert words in said and ids == answer(tiny("llama-tied"), "--seed", "1")[0]
+
+
+def test_sampling_of_the_file_in_serve(tmp_path):
+    path = gguf.with_keys(tiny("llama-tied"), tmp_path / "asks.gguf", ASKS)
+    body = {"prompt": "abcabc", "max_tokens": 12}
+
+    def text(server, **more):
+        return server.post(COMPLETIONS, {**body, **more}).json["choices"][0]["text"]
+
+    with Server(model=path) as asks, Server(*SAID.split()) as plain:
+        assert text(asks) == text(asks) == text(plain)
+        assert len({text(asks, temperature=50, seed=i) for i in range(3)}) > 1
+        assert sum(SAID in line for line in asks.lines) == 1 and not any("general.sampling" in line for line in plain.lines)
+
+
+def test_two_bos(tmp_path):
+    model = gguf.with_keys(tiny("gemma3"), tmp_path / "m.gguf", {"tokenizer.ggml.add_bos_token": True})
+    bos = kvasir_json("tokenize", model, "--decode", input=str(kvasir_json("tokenize", model, "-p", "a")["ids"][0]))["text"]
+    for command in (["run", model, "--raw", "-n", "1", "-p"], ["tokenize", model, "-p"]):
+        assert b"there are two" in kvasir(*command, f"{bos}abc").stderr
+        assert b"there are two" not in kvasir(*command, "abc").stderr
+    assert b"there are two" not in kvasir("tokenize", model, "--no-bos", "-p", f"{bos}abc").stderr
