@@ -163,7 +163,7 @@ def test_sampling_of_the_file_in_serve(tmp_path):
     body = {"prompt": "abcabc", "max_tokens": 12}
 
     def text(server, **more):
-        return server.post(COMPLETIONS, {**body, **more}).json["choices"][0]["text"]
+        return server.post(COMPLETIONS, {**body, **more})["choices"][0]["text"]
 
     with Server(model=path) as asks, Server(*SAID.split()) as plain:
         assert text(asks) == text(asks) == text(plain)
