@@ -16,6 +16,7 @@ struct kvasir_model {
     arena memory;
     const char **problems;
     int n_problems;
+    bool is_other; /* an adapter, a part that sees, ...: the only problem says which, and nothing can be planned */
     notes notes;
     kvasir_model_info info;
 };

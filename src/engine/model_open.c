@@ -98,10 +98,38 @@ static kvasir_status read_hparams(kvasir_model *m)
     return status;
 }
 
+/* GGUF holds other things than models, and says so (general.type, or the architecture of the part). */
+static kvasir_status check_type(const gguf *g)
+{
+    const char *type = text_key(g, "general.type"), *architecture = text_key(g, "general.architecture");
+    static const struct {
+        const char *type, *architecture, *says;
+    } others[] = {
+        {"adapter", NULL,
+         "an adapter (LoRA), no model: Kvasir applies none; merge it into its model with llama.cpp's "
+         "llama-export-lora, and "
+         "run the result"},
+        {"mmproj", "clip",
+         "the part of a model that sees or hears (mmproj), no model: Kvasir reads text alone; name the model's own "
+         "file"},
+        {"imatrix", "imatrix", "an importance matrix, which quantising reads, no model"},
+        {"control_vector", "controlvector", "a control vector, no model: Kvasir applies none"},
+    };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        if ((type && strcmp(type, others[i].type) == 0) ||
+            (architecture && others[i].architecture && strcmp(architecture, others[i].architecture) == 0))
+            return fail(KVASIR_E_UNSUPPORTED, "%s: it is %s", gguf_path(g), others[i].says);
+    }
+    return KVASIR_OK;
+}
+
 static kvasir_status open_parts(kvasir_model *m, const char *path, const kvasir_model_options *o)
 {
     kvasir_status status;
     TRY(gguf_open(path, o->header_only, &m->gguf));
+    status = check_type(m->gguf);
+    m->is_other = status != KVASIR_OK;
+    if (m->is_other) return tolerate(m, o->inspect_only, status);
     status = model_vocab(m->gguf, o->pre, &m->memory, &m->notes, &m->tok);
     TRY(tolerate(m, o->inspect_only, status));
     status = read_hparams(m);

@@ -1,6 +1,7 @@
 /* One file, from the first question to its place in the cache. */
 #include "base/checked.h"
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "base/format.h"
 #include "base/mem.h"
 #include "fetch/http.h"
@@ -29,6 +30,7 @@ typedef struct job {
     http_pieces pieces;
     char part[FETCH_PATH_BYTES + 16], state[FETCH_PATH_BYTES + 32], lock[FETCH_PATH_BYTES + 32];
     int fd, lock_fd;
+    bool is_gguf; /* the first piece has been looked at */
 } job;
 
 static kvasir_status io_error(const char *path, const char *doing)
@@ -141,6 +143,18 @@ static void throw_away(const job *j)
 
 /* ---- the fetch ---- */
 
+/* What comes has to be GGUF; a page of HTML or another kind of file is thrown away before all of it has come. */
+static kvasir_status check_kind(const job *j)
+{
+    char head[FILE_KIND_BYTES];
+    const ssize_t n = pread(j->fd, head, sizeof head, 0);
+    if (n < 0) return io_error(j->part, "cannot be read");
+    if (file_kind_is_gguf(head, (size_t)n)) return KVASIR_OK;
+    const char *kind = file_kind_of(head, (size_t)n);
+    return fail(KVASIR_E_FORMAT, "%s: what came is no GGUF file%s%s; it was thrown away",
+                quoted(j->f->url, strlen(j->f->url)), kind ? ": " : "", kind ? kind : "");
+}
+
 static kvasir_status check_room(const job *j)
 {
     struct statvfs v;
@@ -175,10 +189,20 @@ static kvasir_status look(job *j)
     return KVASIR_OK;
 }
 
+static kvasir_status piece_came(void *user)
+{
+    job *j = user;
+    if (j->pieces.there[0] && !j->is_gguf) {
+        TRY(check_kind(j));
+        j->is_gguf = true;
+    }
+    return save_state(user);
+}
+
 static kvasir_status fetch_pieces(job *j)
 {
     http_pieces *p = &j->pieces;
-    *p = (http_pieces){.total = j->server.total, .bytes = PIECE, .on_piece = save_state, .user = j};
+    *p = (http_pieces){.total = j->server.total, .bytes = PIECE, .on_piece = piece_came, .user = j};
     while ((p->total + p->bytes - 1) / p->bytes > MAX_PIECES) p->bytes *= 2;
     p->n = (int)((p->total + p->bytes - 1) / p->bytes);
     p->there = mem_alloc((size_t)p->n, 1);
@@ -188,6 +212,7 @@ static kvasir_status fetch_pieces(job *j)
     kvasir_status status =
         ftruncate(j->fd, (off_t)p->total) == 0 ? KVASIR_OK : io_error(j->part, "cannot be made so large");
     if (status == KVASIR_OK) status = http_fetch(j->o, j->f->url, &j->server, j->fd, p);
+    if (status != KVASIR_OK && http_pieces_done(p) == 0) throw_away(j); /* nothing to go on with */
     mem_free(p->there);
     p->there = NULL;
     return status;
@@ -219,6 +244,7 @@ static kvasir_status write_record(const job *j, const char *sha256)
 
 static kvasir_status install(const job *j, const char *sha256)
 {
+    (void)snprintf(j->f->sha256, sizeof j->f->sha256, "%s", sha256);
     if (fsync(j->fd) != 0) return io_error(j->part, "cannot be written");
     TRY(write_record(j, sha256));
     if (rename(j->part, j->f->local) != 0) return io_error(j->f->local, "cannot be put in place");
@@ -229,7 +255,10 @@ static kvasir_status install(const job *j, const char *sha256)
 static kvasir_status fetch_locked(job *j)
 {
     char sha256[FETCH_SHA256_BYTES];
-    if (!j->o->force && fetch_is_there(j->f)) return KVASIR_OK; /* another command has fetched it in the meantime */
+    if (!j->o->force && fetch_is_there(j->f)) { /* another command has fetched it in the meantime */
+        (void)fetch_take_record(j->f);
+        return KVASIR_OK;
+    }
     TRY(look(j));
     TRY(check_room(j));
     j->fd = open(j->part, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
@@ -241,7 +270,9 @@ static kvasir_status fetch_locked(job *j)
         begin(j->o, "fetching", 0);
         status = ftruncate(j->fd, 0) == 0 ? http_stream(j->o, j->f->url, &j->server, j->fd)
                                           : io_error(j->part, "cannot be cut");
+        if (status != KVASIR_OK) throw_away(j); /* it begins anew next time */
     }
+    if (status == KVASIR_OK) status = check_kind(j);
     if (status == KVASIR_E_FORMAT) throw_away(j);
     if (status == KVASIR_OK) status = check(j, sha256);
     if (status == KVASIR_OK) status = install(j, sha256);
@@ -252,15 +283,21 @@ static kvasir_status fetch_locked(job *j)
 kvasir_status fetch_get(const fetch_options *o, fetch_file *f)
 {
     job j = {.o = o, .f = f, .fd = -1, .lock_fd = -1};
-    if (!o->force && fetch_is_there(f)) return KVASIR_OK;
+    if (!o->force && fetch_is_there(f)) {
+        (void)fetch_take_record(f);
+        return KVASIR_OK;
+    }
     (void)snprintf(j.part, sizeof j.part, "%s.part", f->local);
     (void)snprintf(j.state, sizeof j.state, "%s.part.json", f->local);
     (void)snprintf(j.lock, sizeof j.lock, "%s.lock", f->local);
     TRY(file_make_folders(f->local));
     kvasir_status status = take_lock(&j);
-    if (status == KVASIR_OK) status = fetch_locked(&j);
-    if (status == KVASIR_OK) (void)unlink(j.lock);
+    if (status == KVASIR_OK) {
+        status = fetch_locked(&j);
+        (void)unlink(j.lock);
+    }
     drop_lock(&j);
+    if (status != KVASIR_OK) fetch_drop_folders(o->cache, f->local);
     return status;
 }
 

@@ -51,6 +51,10 @@ kvasir_status http_refusal(const fetch_options *o, const char *url, long status)
    folders above it. */
 struct json_t;
 kvasir_status fetch_save_json(struct json_t *document, const char *path);
+/* Is the file there and its record complete? Fills in size and SHA-256 from the record. */
+bool fetch_take_record(fetch_file *f);
+/* Removes the empty folders above `path`, as far as the cache; nothing for a path elsewhere. */
+void fetch_drop_folders(const char *cache, const char *path);
 /* Forgets which names stood for a file of a repository in the cache; nothing where it is of none. */
 void fetch_forget_choices(const char *cache, const char *local);
 

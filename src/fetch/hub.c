@@ -1,11 +1,13 @@
 /* A hub's repositories: what is in one, and which file a name means. The API is Hugging Face's:
    GET /api/models/OWNER/REPO/tree/REVISION?recursive=true gives [{"type":"file","path":...,"size":...,
    "lfs":{"oid":SHA-256}}], in pages that a Link header continues; /OWNER/REPO/resolve/REVISION/PATH is the file. */
+#include "base/file_kind.h"
 #include "base/mem.h"
 #include "fetch/http.h"
 #include "fetch/sha256.h"
 
 #include <ctype.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,10 +34,21 @@ static json_t *record_of(const fetch_file *f)
     return json_load_file(path, 0, NULL);
 }
 
+/* Older versions kept whatever a server sent: a page of HTML in the cache is no model that is there. */
+static bool begins_as_gguf(const char *path)
+{
+    char head[4] = "";
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    const ssize_t n = fd >= 0 ? read(fd, head, sizeof head) : -1;
+    if (fd >= 0) (void)close(fd);
+    return n > 0 && file_kind_is_gguf(head, (size_t)n);
+}
+
 bool fetch_is_there(const fetch_file *f)
 {
     struct stat s;
     if (stat(f->local, &s) != 0 || !S_ISREG(s.st_mode) || (f->bytes && (uint64_t)s.st_size != f->bytes)) return false;
+    if (!begins_as_gguf(f->local)) return false;
     if (!f->sha256[0]) return true;
     json_t *record = record_of(f);
     const char *sha256 = json_string_value(json_object_get(record, "sha256"));
@@ -53,8 +66,7 @@ bool fetch_is_from_url(const fetch_file *f)
     return same;
 }
 
-/* Is the file there and its record complete? Fills in size and SHA-256 from the record. */
-static bool take_record(fetch_file *f)
+bool fetch_take_record(fetch_file *f)
 {
     json_t *record = record_of(f);
     const char *sha256 = json_string_value(json_object_get(record, "sha256"));
@@ -347,7 +359,8 @@ static bool same_as_before(const fetch_options *o, const fetch_name *name, fetch
     for (size_t i = 0; good && i < n; i++) {
         const char *one = json_string_value(json_array_get(files, i));
         fetch_file *f = &out->file[out->n++];
-        good = one && fetch_safe_path(one) && is_gguf(one) && fill(o, name, one, f) == KVASIR_OK && take_record(f);
+        good =
+            one && fetch_safe_path(one) && is_gguf(one) && fill(o, name, one, f) == KVASIR_OK && fetch_take_record(f);
     }
     json_decref(all);
     if (!good) fetch_list_free(out);

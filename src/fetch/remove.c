@@ -54,10 +54,11 @@ static kvasir_status drop(const char *path, uint64_t *freed)
     return KVASIR_OK;
 }
 
-/* Empty folders above `path`, as far as the cache. */
-static void drop_folders(const char *cache, const char *path)
+void fetch_drop_folders(const char *cache, const char *path)
 {
     char folder[FETCH_PATH_BYTES];
+    const size_t n = strlen(cache);
+    if (strncmp(path, cache, n) != 0 || path[n] != '/') return;
     (void)snprintf(folder, sizeof folder, "%s", path);
     for (char *slash = strrchr(folder, '/'); slash; slash = strrchr(folder, '/')) {
         *slash = '\0';
@@ -81,13 +82,13 @@ static kvasir_status remove_one(const char *cache, const char *path, uint64_t *f
     char name[FETCH_PATH_BYTES];
     TRY(header_of(name, path));
     if (!in_linked_folder(name)) TRY(drop(name, freed));
-    drop_folders(cache, name);
+    fetch_drop_folders(cache, name);
     for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
         TRY(put_path(name, path, beside[i]));
         TRY(drop(name, freed));
     }
     fetch_forget_choices(cache, path);
-    drop_folders(cache, path);
+    fetch_drop_folders(cache, path);
     return KVASIR_OK;
 }
 

@@ -1,5 +1,6 @@
 #include "gguf/part.h"
 #include "base/checked.h"
+#include "base/file_kind.h"
 #include "gguf/reader.h"
 
 #include <stdlib.h>
@@ -212,18 +213,30 @@ static kvasir_status read_alignment(gguf_part *p)
     return KVASIR_OK;
 }
 
+/* Is it GGUF at all? If not, the error says what it is, where that can be seen. */
+static kvasir_status check_kind(const file *f)
+{
+    char head[FILE_KIND_BYTES];
+    const char *name = file_name(f);
+    uint64_t size = file_size(f);
+    if (size < MAGIC_BYTES)
+        return fail(KVASIR_E_FORMAT, "%s: not a GGUF file: it has %llu bytes", name, (unsigned long long)size);
+    const size_t n = size < sizeof head ? (size_t)size : sizeof head;
+    TRY(file_read(f, 0, head, n));
+    if (file_kind_is_gguf(head, n)) return KVASIR_OK;
+    const char *kind = file_kind_of(head, n);
+    if (kind) return fail(KVASIR_E_FORMAT, "%s: not a GGUF file: %s", name, kind);
+    return fail(KVASIR_E_FORMAT, "%s: not a GGUF file: it starts with \"%s\"", name, quoted(head, MAGIC_BYTES));
+}
+
 /* Magic and version. The magic is four letters in either byte order; a version in the upper half of its word shows that
    the file is big-endian. */
 static kvasir_status read_version(gguf_part *p, reader *r)
 {
     char magic[MAGIC_BYTES];
     const char *name = file_name(p->f);
-    if (reader_left(r) < MAGIC_BYTES)
-        return fail(KVASIR_E_FORMAT, "%s: not a GGUF file: it has %llu bytes", name,
-                    (unsigned long long)file_size(p->f));
+    TRY(check_kind(p->f));
     TRY(reader_bytes(r, magic, MAGIC_BYTES));
-    if (memcmp(magic, "GGUF", MAGIC_BYTES) != 0)
-        return fail(KVASIR_E_FORMAT, "%s: not a GGUF file: it starts with \"%s\"", name, quoted(magic, MAGIC_BYTES));
     TRY(reader_u32(r, &p->version));
     if (p->version == 2 || p->version == 3) return KVASIR_OK;
     if (p->version != 0 && (p->version & 0xffff) == 0)

@@ -292,6 +292,7 @@ static kvasir_status make(planning *p, const kvasir_model *const *models, kvasir
 {
     TRY(set_levels(p));
     for (int i = 0; i < p->n_models; i++) {
+        if (models[i]->is_other) return fail(KVASIR_E_UNSUPPORTED, "%s", models[i]->problems[0]);
         p->model[i].model = models[i];
         TRY(read_model(p, &p->model[i], &out[i]));
     }

@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 
-from conftest import BIN, kvasir, kvasir_json
+import gguf
+from conftest import BIN, kvasir, kvasir_json, tiny
 
 NEEDS_MODEL = {
     "run": ["-p", "x"],
@@ -36,6 +37,47 @@ def test_not_gguf(command, folder):
     (folder / "text.gguf").write_text("This is no model.\n" * 100)
     done = kvasir(command, "text.gguf", *NEEDS_MODEL[command], code=3)
     assert done.stdout == b"" and len(done.stderr.splitlines()) == 1
+
+
+KINDS = {
+    "a Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 12345\n",
+    "a page of HTML": b"\xef\xbb\xbf \n<!doctype HTML>\n<title>x</title>", "address of the download": b"<HTML lang=en>",
+    "a JSON text": b'{"error": "Entry not found"}', "a safetensors file": struct.pack("<Q", 99) + b'{"__metadata__":{}}',
+    "a ZIP archive": b"PK\3\4" + bytes(40), "compressed by gzip": b"\x1f\x8b\x08" + bytes(20), "it has 0 bytes": b"",
+    "before GGUF (GGJT)": b"tjgg\3\0\0\0" + bytes(40), 'it starts with "?PNG': b"?PNG" + bytes(40),
+    'it starts with "PK"': b"PK\1\2" * 20, "an XML document": b"<?xml version='1.0'?>"}
+
+
+@pytest.mark.parametrize("what", KINDS)
+def test_other_kinds_of_files(what, folder):
+    """Named for what they are; each with one line, whatever the bytes."""
+    (folder / "x.gguf").write_bytes(KINDS[what])
+    for command in ("run", "inspect", "plan"):
+        done = kvasir(command, "x.gguf", *NEEDS_MODEL.get(command, []), code=3)
+        text = done.stderr.decode().replace("PK\\x01\\x02", "PK")
+        assert done.stdout == b"" and what in text and "not a GGUF file" in text and text.count("\n") == 1
+
+
+@pytest.mark.parametrize("keys, words", [
+    ({"general.type": "adapter", "adapter.type": "lora"}, "an adapter (LoRA)"), ({"general.type": "mmproj"}, "(mmproj)"),
+    ({"general.architecture": "clip"}, "(mmproj)"), ({"general.type": "imatrix"}, "an importance matrix"),
+    ({"general.architecture": "controlvector"}, "a control vector")])
+def test_gguf_that_is_no_model(keys, words, folder):
+    path = gguf.with_keys(tiny("llama-tied"), folder / "x.gguf", keys)
+    for command in ("run", "tokenize", "eval"):
+        done = kvasir(command, path, *NEEDS_MODEL[command], code=3)
+        assert words.encode() in done.stderr and b"x.gguf" in done.stderr and done.stdout == b""
+    document = kvasir_json("inspect", path)
+    assert len(document["problems"]) == 1 and words in document["problems"][0]
+    assert words.encode() in kvasir("plan", path, code=3).stderr
+
+
+def test_later_part_of_a_split_model(folder):
+    """The first is named, which opens all."""
+    path = gguf.with_keys(tiny("llama-tied"), folder / "m-00002-of-00003.gguf",
+                          {"split.no": 1, "split.count": 3, "split.tensors.count": 30})
+    done = kvasir("run", path, "-p", "x", code=3)
+    assert b"part 2 of 3" in done.stderr and b"open the first, " in done.stderr and b"m-00001-of-00003.gguf" in done.stderr
 
 
 @pytest.mark.parametrize("command", NEEDS_MODEL)

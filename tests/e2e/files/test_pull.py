@@ -18,7 +18,7 @@ from conftest import BIN as KVASIR, tiny
 
 MIB = 1 << 20
 PIECE = 8 * MIB
-BIG = os.urandom(1 << 16) * (PIECE * 3 // (1 << 16)) + b"the end"  # three pieces and a bit
+BIG = b"GGUF" + os.urandom(1 << 16) * (PIECE * 3 // (1 << 16)) + b"the end" + b"GGUF"[::-1]  # three pieces and a bit
 
 
 class Served:
@@ -77,7 +77,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if todo == "cut":
             body = body[:len(body) // 2]
         if todo == "wrong":
-            body = bytes([body[0] ^ 1]) + body[1:]
+            body = body[:-1] + bytes([body[-1] ^ 1])
         try:
             if todo == "stall":
                 self.wfile.write(body[:100])
@@ -363,7 +363,7 @@ def listing(files):
 @pytest.fixture
 def repo(server):
     files = {"m-Q4_K_M.gguf": BIG[:3000], "m-Q4_K.gguf": BIG[:2000], "m-Q8_0.gguf": BIG[:4000], "README.md": b"text",
-             "big/m-F16-00001-of-00002.gguf": BIG[:500], "big/m-F16-00002-of-00002.gguf": BIG[500:900]}
+             "big/m-F16-00001-of-00002.gguf": BIG[:500], "big/m-F16-00002-of-00002.gguf": b"GGUF" + BIG[500:896]}
     server.files["/api/models/who/what/tree/main"] = listing(files)
     for path, data in files.items():
         server.files[f"/who/what/resolve/main/{path}"] = Served(data, sha=hashlib.sha256(data).hexdigest())
@@ -376,7 +376,7 @@ def test_hub(server, env, repo):
     assert pull(env, "hf:who/what:m-Q8_0.gguf").read_bytes() == repo["m-Q8_0.gguf"]
     path = pull(env, "hf:who/what:F16")
     assert path.name == "m-F16-00001-of-00002.gguf" and path.read_bytes() == BIG[:500]
-    assert path.with_name("m-F16-00002-of-00002.gguf").read_bytes() == BIG[500:900]
+    assert path.with_name("m-F16-00002-of-00002.gguf").read_bytes() == b"GGUF" + BIG[500:896]
     text = run(env, "pull", "hf:who/what", "--list").stdout
     assert "m-Q8_0.gguf" in text and "README" not in text and "there" in text
     document = json.loads(run(env, "pull", "hf:who/what", "--list", "--json").stdout)
@@ -563,3 +563,47 @@ def test_what_is_no_model_is_found_out_at_once(server, env):
 def no_ranges(server):
     server.files["/n.gguf"] = Served(BIG[:100], ranges=False)
     return server.url + "/n.gguf"
+
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 100\n"
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize("body, words", [(b"<!DOCTYPE html><title>Sign in</title>", "a page of HTML"), (LFS, "a Git LFS pointer"),
+                                         (b"plain", "no GGUF file;"), (b"\x08" + bytes(7) + b"{}      ", "safetensors")])
+def test_what_is_no_model(server, env, tmp_path, body, words, ranges):
+    """It is not published, nothing of it stays, and the next pull asks again; a page that an older version kept is none either."""
+    url, cache = server.url + "/m.gguf", Path(env["KVASIR_CACHE"])
+    server.files["/m.gguf"] = Served(body, ranges=ranges)
+    assert words in pull(env, url, code=3)
+    assert not [p for p in cache.rglob("*")]
+    server.files["/m.gguf"] = Served(BIG[:3000], ranges=ranges)
+    path = pull(env, url)
+    assert path.read_bytes() == BIG[:3000]
+    path.write_bytes(body)
+    assert pull(env, url).read_bytes() == BIG[:3000]
+    assert sorted(p.name for p in cache.rglob("*") if p.is_file()) == ["m.gguf", "m.gguf.json"]
+
+
+def test_no_model_ends_early(server, env):
+    """Long before all of it has come."""
+    f = server.files["/m.safetensors"] = Served(b"\x08" + bytes(7) + b"{}      " + BIG * 4)
+    assert "safetensors" in pull(env, server.url + "/m.safetensors", "--connections", "1", code=3)
+    assert f.sent < 2 * PIECE
+
+
+@pytest.mark.parametrize("trouble", ["cut", None])
+def test_nothing_stays_where_nothing_came(server, env, trouble):
+    """Neither an empty .part nor a lock nor a folder."""
+    server.files["/m.gguf"] = Served(BIG[:3000], ranges=False, plan=lambda *_: trouble) if trouble else (404, b"no")
+    pull(env, server.url + "/m.gguf", "--retries", "0", code=1)
+    assert not [p for p in Path(env["KVASIR_CACHE"]).rglob("*")]
+
+
+def test_json_of_a_cached_file(server, env):
+    server.files["/m.gguf"] = Served(BIG[:3000])
+    documents = [json.loads(subprocess.run([KVASIR, "pull", server.url + "/m.gguf", "--json"], env=env, capture_output=True,
+                                           check=True).stdout) for _ in range(2)]
+    assert documents[0] == documents[1]
+    f, = documents[0]["files"]
+    assert f["bytes"] == 3000 and f["sha256"] == hashlib.sha256(BIG[:3000]).hexdigest() and f["there"]
