@@ -1,4 +1,5 @@
 #include "system/gpu.h"
+#include "base/small_file.h"
 #include "system/system.h"
 
 #include <ctype.h>
@@ -146,14 +147,14 @@ static bool card_text(const char *root, int card, const char *name, char *to, si
 {
     char path[128];
     (void)snprintf(path, sizeof path, "/sys/class/drm/card%d/device/%s", card, name);
-    return system_text(root, path, to, n);
+    return small_text(root, path, to, n);
 }
 
 static bool card_number(const char *root, int card, const char *name, uint64_t *out)
 {
     char path[128];
     (void)snprintf(path, sizeof path, "/sys/class/drm/card%d/device/%s", card, name);
-    return system_number(root, path, out);
+    return small_number(root, path, out);
 }
 
 static void amd_name(const char *root, int card, kvasir_machine_gpu *g)

@@ -1,10 +1,10 @@
 #include "system/system.h"
+#include "base/cgroup.h"
 #include "base/checked.h"
+#include "base/small_file.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     PATH_BYTES = 1024,
@@ -15,43 +15,6 @@ enum {
 /* Version 1 says "no limit" with a number near 2^63; nobody has an exbibyte of memory. */
 static const uint64_t no_limit = (uint64_t)1 << 60;
 
-/* ---- files ---- */
-
-bool system_text(const char *root, const char *path, char *to, size_t n)
-{
-    char whole[PATH_BYTES];
-    int length = snprintf(whole, sizeof whole, "%s%s", root, path);
-    if (length < 0 || (size_t)length >= sizeof whole) return false;
-    int fd = open(whole, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) return false;
-    size_t used = 0;
-    ssize_t got = 0;
-    while (used + 1 < n && (got = read(fd, to + used, n - 1 - used)) > 0) used += (size_t)got;
-    (void)close(fd);
-    to[used] = 0;
-    return got >= 0;
-}
-
-/* Decimal digits at *s, which moves behind them. False when there are none or too many. */
-static bool take_number(const char **s, uint64_t *out)
-{
-    const char *at = *s;
-    uint64_t value = 0;
-    if (*at < '0' || *at > '9') return false;
-    for (; *at >= '0' && *at <= '9'; at++)
-        if (!ck_mul(value, 10, &value) || !ck_add(value, (uint64_t)(*at - '0'), &value)) return false;
-    *s = at;
-    *out = value;
-    return true;
-}
-
-bool system_number(const char *root, const char *path, uint64_t *out)
-{
-    char text[64];
-    const char *s = text;
-    return system_text(root, path, text, sizeof text) && take_number(&s, out);
-}
-
 /* The number behind `name` in the line that begins with it; spaces may stand between. */
 static bool line_number(const char *text, const char *name, uint64_t *out)
 {
@@ -60,7 +23,7 @@ static bool line_number(const char *text, const char *name, uint64_t *out)
         if (*line == '\n') line++;
         if (strncmp(line, name, length) != 0) continue;
         const char *s = line + length + strspn(line + length, " \t");
-        return take_number(&s, out);
+        return small_take_number(&s, out);
     }
     return false;
 }
@@ -94,85 +57,31 @@ void system_meminfo_parse(const char *text, system_memory *out)
 
 /* The file names of one version of control groups. */
 typedef struct group_files {
-    const char *mount, *limit, *usage, *cache; /* cache: memory that memory.stat says can be given back */
+    const char *limit, *usage, *cache; /* cache: memory that memory.stat says can be given back */
 } group_files;
-static const group_files version2 = {"/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file "};
-static const group_files version2_beside_1 = {"/sys/fs/cgroup/unified", "memory.max", "memory.current",
-                                              "inactive_file "};
-static const group_files version1 = {"/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
-                                     "total_inactive_file "};
 
-static bool group_number(const char *root, const char *folder, const char *name, uint64_t *out)
+/* Lowers a system_memory to the limit of one group, and to the room that is left in it. */
+static void apply_group(void *user, const cgroup *g)
 {
-    char path[PATH_BYTES];
-    int length = snprintf(path, sizeof path, "%s/%s", folder, name);
-    return length > 0 && (size_t)length < sizeof path && system_number(root, path, out);
-}
-
-/* Lowers `m` to the limit of one group, and to the room that is left in it. */
-static void apply_group(const char *root, const char *folder, const group_files *f, system_memory *m)
-{
-    char path[PATH_BYTES], stat[TEXT_BYTES];
+    static const group_files versions[2] = {{"memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file "},
+                                            {"memory.max", "memory.current", "inactive_file "}};
+    const group_files *f = &versions[g->version == 2];
+    system_memory *m = user;
+    char stat[TEXT_BYTES];
     uint64_t limit, used = 0, cache = 0;
-    if (!group_number(root, folder, f->limit, &limit) || limit >= no_limit) return;
+    if (!cgroup_number(g, f->limit, &limit) || limit >= no_limit) return;
     m->limit = m->limit ? least(m->limit, limit) : limit;
-    (void)group_number(root, folder, f->usage, &used);
-    int length = snprintf(path, sizeof path, "%s/memory.stat", folder);
-    if (length > 0 && (size_t)length < sizeof path && system_text(root, path, stat, sizeof stat) &&
-        line_number(stat, f->cache, &cache))
+    (void)cgroup_number(g, f->usage, &used);
+    if (cgroup_text(g, "memory.stat", stat, sizeof stat) && line_number(stat, f->cache, &cache))
         used -= least(used, cache);
     m->available = least(m->available, limit - least(limit, used));
-}
-
-/* Applies all groups from `group` up to the mount. In a container the path may be the host's, and not be visible here:
-   missing folders are skipped, and then the mount itself is the container's own group. */
-static void apply_groups(const char *root, const char *group, const group_files *f, system_memory *m)
-{
-    char folder[PATH_BYTES];
-    const size_t mount = strlen(f->mount);
-    if (strstr(group, "..")) group = ""; /* not visible in this namespace */
-    int length = snprintf(folder, sizeof folder, "%s%s", f->mount, group);
-    if (length < 0 || (size_t)length >= sizeof folder) return;
-    for (;;) {
-        size_t n = strlen(folder);
-        while (n > mount && folder[n - 1] == '/') folder[--n] = 0;
-        apply_group(root, folder, f, m);
-        char *slash = strrchr(folder, '/');
-        if (n <= mount || !slash) return;
-        *slash = 0;
-    }
-}
-
-/* Is `name` one of the comma-separated words in [list, end)? */
-static bool has_word(const char *list, const char *end, const char *name)
-{
-    const size_t length = strlen(name);
-    for (const char *s = list; s < end;) {
-        const char *comma = memchr(s, ',', (size_t)(end - s)), *stop = comma ? comma : end;
-        if ((size_t)(stop - s) == length && memcmp(s, name, length) == 0) return true;
-        s = stop + 1;
-    }
-    return false;
 }
 
 void system_memory_read(const char *root, system_memory *out)
 {
     char text[TEXT_BYTES];
-    system_meminfo_parse(system_text(root, "/proc/meminfo", text, sizeof text) ? text : "", out);
-    if (!system_text(root, "/proc/self/cgroup", text, sizeof text)) text[0] = 0;
-    /* Lines are "number:controllers:path"; version 2 has the number 0 and no controllers. */
-    for (char *line = text, *next; line && *line; line = next) {
-        next = strchr(line, '\n');
-        if (next) *next++ = 0;
-        const char *names = strchr(line, ':'), *path = names ? strchr(names + 1, ':') : NULL;
-        if (!path) continue;
-        if (path == names + 1 && strncmp(line, "0:", 2) == 0) {
-            apply_groups(root, path + 1, &version2, out);
-            apply_groups(root, path + 1, &version2_beside_1, out);
-        } else if (has_word(names + 1, path, "memory")) {
-            apply_groups(root, path + 1, &version1, out);
-        }
-    }
+    system_meminfo_parse(small_text(root, "/proc/meminfo", text, sizeof text) ? text : "", out);
+    cgroup_each(root, "memory", apply_group, out);
 }
 
 uint64_t system_available(void)
@@ -190,11 +99,11 @@ static int count_list(const char *s)
     int count = 0;
     for (;;) {
         uint64_t first, last;
-        if (!take_number(&s, &first)) return 0;
+        if (!small_take_number(&s, &first)) return 0;
         last = first;
         if (*s == '-') {
             s++;
-            if (!take_number(&s, &last)) return 0;
+            if (!small_take_number(&s, &last)) return 0;
         }
         if (last < first || last - first >= MAX_NODES) return 0;
         count += (int)(last - first) + 1;
@@ -207,7 +116,7 @@ static int count_list(const char *s)
 int system_numa_nodes(const char *root)
 {
     char text[1024];
-    int n = system_text(root, "/sys/devices/system/node/online", text, sizeof text) ? count_list(text) : 0;
+    int n = small_text(root, "/sys/devices/system/node/online", text, sizeof text) ? count_list(text) : 0;
     return n > 0 ? n : 1;
 }
 
@@ -219,7 +128,7 @@ uint64_t system_last_cache(const char *root)
         uint64_t size, unit;
         (void)snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/size", i);
         const char *s = text;
-        if (!system_text(root, path, text, sizeof text) || !take_number(&s, &size)) continue;
+        if (!small_text(root, path, text, sizeof text) || !small_take_number(&s, &size)) continue;
         unit = *s == 'K' ? (uint64_t)1 << 10 : *s == 'M' ? (uint64_t)1 << 20 : *s == 'G' ? (uint64_t)1 << 30 : 1;
         if (ck_mul(size, unit, &size) && size > largest && size < no_limit) largest = size;
     }

@@ -33,9 +33,4 @@ uint64_t system_last_cache(const char *root);
 /* The processor's model name as the system gives it, or "unknown". `to` holds n bytes. */
 void cpu_model_name(char *to, size_t n);
 
-/* Reads a small text file below root: at most n-1 bytes, NUL-terminated. False when it cannot be read. */
-bool system_text(const char *root, const char *path, char *to, size_t n);
-/* The same for one whole number at the start of the file. False also when there is none or it is beyond 64 bits. */
-bool system_number(const char *root, const char *path, uint64_t *out);
-
 #endif

@@ -4,6 +4,7 @@
 #include "system/disk.h"
 #include "system/gpu.h"
 #include "base/mem.h"
+#include "base/cores.h"
 #include "system/system.h"
 
 #include <dirent.h>
@@ -178,6 +179,45 @@ static void test_groups_v1(void **state)
     put("/proc/self/cgroup", "5:memory:/job/7"); /* no newline */
     system_memory_read(root, &m);
     assert_int_equal(m.limit, 4 * GIB);
+}
+
+/* Threads that a quota pays for, of 64 cores. */
+static void test_quotas(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *groups, *file, *text;
+        int threads;
+    } cases[] = {{"0::/\n", "/sys/fs/cgroup/cpu.max", "100000 100000\n", 1}, /* a container's own */
+                 {"0::/\n", "/sys/fs/cgroup/cpu.max", "max 100000\n", 64},
+                 {"0::/app.scope\n", "/sys/fs/cgroup/app.scope/cpu.max", "150000 100000\n", 1}, /* a half is none */
+                 {"0::/a.slice/b.scope\n", "/sys/fs/cgroup/a.slice/cpu.max", "399999 100000\n", 3},
+                 {"0::/a.slice/b.scope\n", "/sys/fs/cgroup/a.slice/b.scope/cpu.max", "200000 100000\n", 2},
+                 {"0::/a.slice/b.scope\n", "/sys/fs/cgroup/a.slice/b.scope/cpu.max", "20000 100000\n", 1},
+                 {"0::/x\n", "/sys/fs/cgroup/x/cpu.max", "9900000 100000\n", 64}, /* more than there are */
+                 {"0::/x\n", "/sys/fs/cgroup/x/cpu.max", "18446744073709551615 1\n", 64},
+                 {"0::/x\n", "/sys/fs/cgroup/x/cpu.max", "100000 0\n", 64},
+                 {"0::/x\n", "/sys/fs/cgroup/x/cpu.max", "100000\n", 64},
+                 {"0::/x\n", "/sys/fs/cgroup/x/cpu.max", "", 64},
+                 {"0::/x\n", "/sys/fs/cgroup/x/cpu.max", "-5 100000", 64},
+                 {"0::/../../other\n", "/sys/fs/cgroup/cpu.max", "300000 100000\n", 3}, /* outside of this namespace */
+                 {"4:cpu:/\n", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "200000\n", 2},
+                 {"4:cpu:/job/7\n", "/sys/fs/cgroup/cpu/job/cpu.cfs_quota_us", "500000\n", 5},
+                 {"4:cpu,cpuacct:/job\n0::/x\n", "/sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_quota_us", "500000\n", 5},
+                 {"4:cpu:/job\n", "/sys/fs/cgroup/cpu/job/cpu.cfs_quota_us", "-1\n", 64},
+                 {"4:cpuset:/job\n", "/sys/fs/cgroup/cpu/job/cpu.cfs_quota_us", "100000\n", 64},
+                 {"", "/sys/fs/cgroup/cpu.max", "100000 100000\n", 64}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        static const char *const periods[] = {"/sys/fs/cgroup/cpu/cpu.cfs_period_us",
+                                              "/sys/fs/cgroup/cpu/job/cpu.cfs_period_us",
+                                              "/sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_period_us"};
+        for (size_t p = 0; p < sizeof periods / sizeof *periods; p++) put(periods[p], "100000\n");
+        put("/proc/self/cgroup", cases[i].groups);
+        put(cases[i].file, cases[i].text);
+        if (cpu_count_below(root, 64) != cases[i].threads) print_error("case %zu\n", i);
+        assert_int_equal(cpu_count_below(root, 64), cases[i].threads);
+        put(cases[i].file, "max");
+    }
 }
 
 static void test_hostile_groups(void **state)
@@ -418,15 +458,25 @@ static void test_no_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_meminfo), cmocka_unit_test(test_hostile_meminfo),
-        ON_TREE(test_no_files),         ON_TREE(test_groups_v2),
-        ON_TREE(test_groups_v1),        ON_TREE(test_groups_of_a_container),
-        ON_TREE(test_hostile_groups),   ON_TREE(test_numa),
-        ON_TREE(test_caches),           cmocka_unit_test(test_this_system),
-        ON_TREE(test_nvidia),           ON_TREE(test_old_driver),
-        ON_TREE(test_bad_drivers),      ON_TREE(test_amd),
-        cmocka_unit_test(test_links),   ON_TREE(test_disk),
-        ON_TREE(test_no_disk),          cmocka_unit_test(test_memory_is_no_disk),
+        cmocka_unit_test(test_meminfo),
+        cmocka_unit_test(test_hostile_meminfo),
+        ON_TREE(test_no_files),
+        ON_TREE(test_groups_v2),
+        ON_TREE(test_groups_v1),
+        ON_TREE(test_groups_of_a_container),
+        ON_TREE(test_quotas),
+        ON_TREE(test_hostile_groups),
+        ON_TREE(test_numa),
+        ON_TREE(test_caches),
+        cmocka_unit_test(test_this_system),
+        ON_TREE(test_nvidia),
+        ON_TREE(test_old_driver),
+        ON_TREE(test_bad_drivers),
+        ON_TREE(test_amd),
+        cmocka_unit_test(test_links),
+        ON_TREE(test_disk),
+        ON_TREE(test_no_disk),
+        cmocka_unit_test(test_memory_is_no_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
