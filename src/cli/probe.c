@@ -15,7 +15,7 @@ enum { PATH_BYTES = 1024 };
 
 typedef struct probe_args {
     const char *profile;
-    int show, list, threads;
+    int show, list, threads, force;
     float seconds;
     const char *cpu, *folder, *out;
     output_args output;
@@ -34,6 +34,7 @@ static const cli_option probe_options[] = {
      "Where the disk is measured, with a file of up to 256 MiB that is not kept (default ~/.cache/kvasir)", 0, 0, NULL},
     {"out", 'o', CLI_FILE, NULL, "FILE", FIELD(out),
      "Store the profile here (default ~/.config/kvasir/machine.json, where other commands look for it)", 0, 0, NULL},
+    {"force", 0, CLI_FLAG, NULL, NULL, FIELD(force), "Store it even where the machine was busy meanwhile", 0, 0, NULL},
     {0},
 };
 static const cli_option show_options[] = {
@@ -154,7 +155,7 @@ static const char *disk_folder(const probe_args *a, char *to, size_t n)
 
 static int measure(const probe_args *a)
 {
-    char path[PATH_BYTES], cache[PATH_BYTES];
+    char path[PATH_BYTES], cache[PATH_BYTES], why[256];
     kvasir_machine m;
     kvasir_status status = prepare_out(a, path, sizeof path);
     if (status != KVASIR_OK) return failed(status);
@@ -171,17 +172,30 @@ static int measure(const probe_args *a)
     status = kvasir_probe(&o, &m);
     progress_end(&p);
     if (status != KVASIR_OK) return failed(status);
+    const bool busy = machine_was_busy(&m, why, sizeof why), stores = !busy || a->force;
     json_t *d = machine_json(&m);
-    status = json_write(d, path);
+    status = stores ? json_write(d, path) : KVASIR_OK;
     if (status != KVASIR_OK) {
         json_decref(d);
         return failed(status);
     }
-    if (a->output.json) return print_json(d);
-    json_decref(d);
-    machine_print(&m);
-    note("stored in %s", path);
-    return finish_output(EXIT_DONE);
+    int code = EXIT_DONE;
+    if (a->output.json) {
+        code = print_json(d);
+    } else {
+        json_decref(d);
+        machine_print(&m);
+        code = finish_output(EXIT_DONE);
+    }
+    if (busy) note("the machine was busy: %s", why);
+    if (stores) {
+        note("stored in %s", path);
+        return code;
+    }
+    note(
+        "nothing was stored, since plans made from this would be wrong: run it again when the machine is idle, or with "
+        "--force");
+    return code == EXIT_DONE ? EXIT_CHECK : code;
 }
 
 static int probe_main(void *args)

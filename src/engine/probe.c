@@ -1,14 +1,17 @@
 /* kvasir_probe: what the system says (system/system.c, gpu.c), what the disk does (system/disk.c), and what the
    processor does (ops/probe.c), in one profile. */
 #include "kvasir/kvasir.h"
+#include "base/clock.h"
 #include "base/cores.h"
 #include "base/cpu.h"
 #include "system/disk.h"
 #include "system/gpu.h"
+#include "system/load.h"
 #include "base/status.h"
 #include "system/system.h"
 #include "ops/probe.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/utsname.h>
@@ -83,6 +86,14 @@ static kvasir_status measure_disk(const kvasir_probe_options *o, double seconds,
     return KVASIR_OK;
 }
 
+/* Since `busy` and `own` were read. */
+static double others_cores(double started, double busy, double own)
+{
+    double now, wall = clock_now() - started;
+    if (wall <= 0 || !load_busy_seconds("", &now)) return 0;
+    return fmax((now - busy - (load_own_seconds() - own)) / wall, 0);
+}
+
 kvasir_status kvasir_probe(const kvasir_probe_options *o, kvasir_machine *out)
 {
     const kvasir_probe_options none = {0};
@@ -94,10 +105,14 @@ kvasir_status kvasir_probe(const kvasir_probe_options *o, kvasir_machine *out)
     describe(out);
     const int threads = o->n_threads > 0 ? o->n_threads : out->n_cores;
     const int first = o->folder ? DISK_STEPS : 0, all = first + probe_steps(threads, level);
-    double seconds = o->seconds > 0 ? o->seconds : default_seconds;
+    double seconds = o->seconds > 0 ? o->seconds : default_seconds, busy = 0, own = load_own_seconds(),
+           started = clock_now();
+    const bool known = load_busy_seconds("", &busy);
     if (o->folder) {
         TRY(measure_disk(o, seconds * disk_share, all, out));
         seconds -= seconds * disk_share;
     }
-    return probe_measure(threads, level, seconds, o->on_step, o->step_user, first, all, out);
+    TRY(probe_measure(threads, level, seconds, o->on_step, o->step_user, first, all, out));
+    if (known) out->busy_cores = others_cores(started, busy, own);
+    return KVASIR_OK;
 }

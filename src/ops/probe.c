@@ -4,6 +4,7 @@
 #include "ops/probe.h"
 #include "ops/bench_internal.h"
 #include "base/clock.h"
+#include "base/quantile.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -21,6 +22,8 @@ typedef struct probe {
     bool cancelled;
     double end; /* when the second round stops, complete or not */
     int round;
+    double ratio[KVASIR_MACHINE_KERNELS]; /* of a kernel's two measurements, the better over the other */
+    int n_ratios;
 } probe;
 
 /* Sizes of teams: 1, 2, 4, ... and n itself. Returns how many; `to` holds 16. */
@@ -158,7 +161,12 @@ static void keep_row(void *user, const kvasir_bench_row *r)
         (void)snprintf(k->unit, sizeof k->unit, "%s", unit_of(r->unit));
         (void)snprintf(k->level, sizeof k->level, "%s", cpu_level_name(p->level));
     }
-    if (at < m->n_kernels) keep_best(p, &m->kernel[at].rate, r->value * 1e9);
+    if (at < m->n_kernels) {
+        const double before = m->kernel[at].rate, now = r->value * 1e9;
+        if (p->round > 0 && !p->b.stop && before > 0 && now > 0 && p->n_ratios < KVASIR_MACHINE_KERNELS)
+            p->ratio[p->n_ratios++] = fmax(now / before, before / now);
+        keep_best(p, &m->kernel[at].rate, now);
+    }
     if (p->done < p->round_end) begin_row(p, r->name); /* the next row, which is like this one */
 }
 
@@ -185,5 +193,7 @@ kvasir_status probe_measure(int n_threads, cpu_level level, double seconds, kvas
     for (; status == KVASIR_OK && p.round < ROUNDS && !p.b.stop; p.round++) status = measure_round(&p);
     bench_release(&p.b);
     team_free(p.b.all);
+    sort_ascending(p.ratio, p.n_ratios);
+    if (p.n_ratios) out->spread = quantile(p.ratio, p.n_ratios, 0.5) - 1;
     return status;
 }

@@ -26,7 +26,7 @@ enum { MAX_CORES = 8192, MAX_THREADS = 1024, MAX_NODES = 1024, WHERE_BYTES = 160
 
 /* ---- fields ---- */
 
-typedef enum kind { TEXT, LEVEL, COUNT, FLAG, SIZE, RATE, OPS, SECONDS } kind;
+typedef enum kind { TEXT, LEVEL, COUNT, FLAG, NUMBER, SIZE, RATE, OPS, SECONDS } kind;
 
 typedef struct field {
     const char *key; /* NULL ends a table */
@@ -55,6 +55,8 @@ static const field machine_fields[] = {
     {"swap_free_bytes", SIZE, MACHINE(swap_free_bytes), 0, 0, MEMORY_MOST},
     {"disk_bytes_per_s", RATE, MACHINE(disk_bytes_per_s), 0, RATE_LEAST, RATE_MOST},
     {"page_cache_bytes_per_s", RATE, MACHINE(page_cache_bytes_per_s), 0, RATE_LEAST, RATE_MOST},
+    {"busy_cores", NUMBER, MACHINE(busy_cores), 0, 0, MAX_CORES},
+    {"spread", NUMBER, MACHINE(spread), 0, 0, 1000},
     {0},
 };
 static const field team_fields[] = {
@@ -123,6 +125,8 @@ static json_t *field_json(const field *f, const char *base)
         return *(const int *)at ? json_integer(*(const int *)at) : json_null();
     case FLAG:
         return json_boolean(*(const int *)at);
+    case NUMBER:
+        return json_number(*(const double *)at);
     case SIZE:
         return *(const uint64_t *)at || f->least == 0 ? json_bytes(*(const uint64_t *)at) : json_null();
     case RATE:
@@ -184,7 +188,7 @@ static kvasir_status check_range(const place *p, const field *f, const json_t *v
     const quantity q = quantity_of(f->kind);
     char least[FORMAT_BYTES], most[FORMAT_BYTES];
     if (value >= f->least && value <= f->most) return KVASIR_OK;
-    if (f->kind == COUNT)
+    if (f->kind == COUNT || f->kind == NUMBER)
         return fail(KVASIR_E_ARGUMENT, "%s: %s%s is %s, but %g to %g are possible", p->file, p->path, f->key, shown(v),
                     f->least, f->most);
     return fail(KVASIR_E_ARGUMENT,
@@ -267,6 +271,11 @@ static kvasir_status read_field(const place *p, const field *f, const json_t *ob
     case FLAG:
         if (!json_is_boolean(v)) return wrong(p, f->key, v, "true or false");
         *(int *)at = json_is_true(v);
+        return KVASIR_OK;
+    case NUMBER:
+        if (!json_is_number(v)) return wrong(p, f->key, v, "a number");
+        TRY(check_range(p, f, v, json_number_value(v)));
+        *(double *)at = json_number_value(v);
         return KVASIR_OK;
     case SIZE:
         TRY(read_quantity(p, f, v, &value));

@@ -4,6 +4,8 @@
 
 #include "cli/files/json_file.h"
 
+#include <stdbool.h>
+
 /* ---- file.c ---- */
 
 extern const json_kind machine_kind;
@@ -30,6 +32,8 @@ kvasir_status machine_default_path(char *to, size_t n);
 kvasir_status machine_cache_folder(char *to, size_t n);
 /* ---- table.c ---- */
 
+/* Was the machine busy when this was measured? Then a sentence in `to` (n bytes) says by what that shows. */
+bool machine_was_busy(const kvasir_machine *m, char *to, size_t n);
 /* Prints a profile for people. */
 void machine_print(const kvasir_machine *m);
 

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <string.h>
 
 /* A cell of `width`, right-aligned; a dash for what is not known. */
 static void number(double value, double unit, int width, int digits)
@@ -62,6 +63,33 @@ static void print_kernels(const kvasir_machine *m)
         const kvasir_machine_kernel *k = &m->kernel[i];
         (void)printf("%-40s %4d %10.2f G%-7s %s\n", k->name, k->threads, k->rate * 1e-9, k->unit, k->level);
     }
+}
+
+/* The best level's team of that many threads. */
+static const kvasir_machine_team *team_of(const kvasir_machine *m, int threads)
+{
+    for (int i = 0; i < m->n_teams; i++)
+        if (m->team[i].threads == threads && strcmp(m->team[i].level, m->team[0].level) == 0) return &m->team[i];
+    return NULL;
+}
+
+bool machine_was_busy(const kvasir_machine *m, char *to, size_t n)
+{
+    /* A machine that is left alone has less of each by far (docs/probe.md); two threads on one core reach what one does. */
+    static const double MOST_OTHERS = 0.1, MOST_SPREAD = 0.25, LEAST_GAIN = 0.9;
+    const kvasir_machine_team *one = team_of(m, 1), *two = team_of(m, 2);
+    size_t used = 0;
+    to[0] = '\0';
+    if (m->busy_cores > MOST_OTHERS * m->n_cores)
+        used += (size_t)snprintf(to, n, "other programs used %.1f of %d core%s", m->busy_cores, m->n_cores,
+                                 m->n_cores == 1 ? "" : "s");
+    if (m->spread > MOST_SPREAD && used < n)
+        used += (size_t)snprintf(to + used, n - used, "%sthe same differed by %.0f%% between two measurements",
+                                 used ? "; " : "", 100 * m->spread);
+    if (one && two && two->int8_ops_per_s < LEAST_GAIN * one->int8_ops_per_s && used < n)
+        used += (size_t)snprintf(to + used, n - used, "%stwo threads together computed %.1f times what one does",
+                                 used ? "; " : "", two->int8_ops_per_s / one->int8_ops_per_s);
+    return used > 0;
 }
 
 void machine_print(const kvasir_machine *m)

@@ -204,10 +204,17 @@ void plan_speed_print(const plan_speed *s, const kvasir_plan *p, const kvasir_pl
         (void)printf("  %-26s %s\n", "speed", kvasir_message());
         return;
     }
-    (void)printf("  speed with %s on %s, from %s; in brackets 90%% of measurements\n", kv, s->machine->name,
-                 strcmp(v.basis, "sweep") == 0   ? "a sweep of this model"
-                 : strcmp(v.basis, "probe") == 0 ? "the kernels that kvasir probe measured"
-                                                 : "the machine's limits alone");
+    const bool swept = strcmp(v.basis, "sweep") == 0, probed = strcmp(v.basis, "probe") == 0;
+    char when[64] = "", busy[256];
+    if (!swept && s->machine->date[0])
+        (void)snprintf(when, sizeof when, "%s on %.10s", probed ? "" : ", measured", s->machine->date);
+    (void)printf("  speed with %s on %s, from %s%s; in brackets 90%% of measurements\n", kv, s->machine->name,
+                 swept    ? "a sweep of this model"
+                 : probed ? "the kernels that kvasir probe measured"
+                          : "the machine's limits alone",
+                 when);
+    if (!swept && machine_was_busy(s->machine, busy, sizeof busy))
+        (void)printf("    the ranges are wide, since the machine was busy when it was measured: %s\n", busy);
     (void)printf("  %10s  %-24s  %11s  %s\n", "depth", "decode t/s", "prefill t/s", "first token after");
     for (int i = 0; i < n; i++) print_depth(s, p, m, kv, depths[i]);
     double spilled = plan_speed_spilled(s, p, m, &beyond);

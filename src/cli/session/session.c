@@ -3,6 +3,7 @@
 #include "cli/session/remote.h"
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/cores.h"
 #include "base/format.h"
 #include "base/mem.h"
 
@@ -66,8 +67,20 @@ kvasir_status session_text_ids(const session *s, const char *text, size_t n_text
     return again == 0 || *ids ? KVASIR_OK : fail_memory(need * sizeof **ids);
 }
 
+/* What waits at a barrier for a thread that has no core of its own waits for the scheduler. */
+static void note_crowd(int threads)
+{
+    const int cores = cpu_count();
+    if (threads > cores)
+        note("-t %d is more than the %d core%s that can be used: the threads take turns, and decoding can become "
+             "several times "
+             "slower; -t %d is the most that helps",
+             threads, cores, cores == 1 ? "" : "s", cores);
+}
+
 int session_load(const engine_args *e, int max_logits, session *s)
 {
+    note_crowd(e->threads);
     double started = clock_now();
     kvasir_engine_options options = {.n_threads = e->threads,
                                      .cpu = cpu_choice(e->cpu),

@@ -124,6 +124,14 @@ static kvasir_status check(const kvasir_model *m, const kvasir_machine *machine,
     return KVASIR_OK;
 }
 
+/* What a profile says of its own doubt, as the standard deviation of a logarithm: measurements that differed, and programs that
+   took a share of the machine. */
+static double doubt_of(const kvasir_machine *m)
+{
+    const double share = m->n_cores > 0 ? fmin(m->busy_cores / m->n_cores, 0.9) : 0;
+    return hypot(log1p(fmin(m->spread, 10)), -log1p(-share));
+}
+
 kvasir_status kvasir_predict(const kvasir_model *m, const kvasir_machine *machine, const kvasir_predict_options *o,
                              int depth, kvasir_speed *out)
 {
@@ -151,6 +159,10 @@ kvasir_status kvasir_predict(const kvasir_model *m, const kvasir_machine *machin
     kvasir_status status = usual_memory(o, &s, &spread);
     if (status == KVASIR_OK) status = learn(&shape, &s, o, &f);
     if (status == KVASIR_OK) {
+        if (strcmp(f.basis, "sweep") != 0) {
+            f.decode.error = hypot(f.decode.error, doubt_of(machine));
+            f.prefill.error = hypot(f.prefill.error, doubt_of(machine));
+        }
         f.decode.error = hypot(f.decode.error, spread); /* decoding is as fast as memory */
         *out = (kvasir_speed){.depth = depth,
                               .decode_s = around(speed_decode(&shape, &s, depth), &f.decode),

@@ -5,11 +5,12 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
 
-from conftest import BIN, SOURCE, environment, kvasir, kvasir_json
+from conftest import BIN, SOURCE, environment, kvasir, kvasir_json, tiny
 from shapes import PROBE, PROBE_LIST, check
 
 SHIPPED = sorted(p.stem for p in (SOURCE / "share/machines").glob("*.json"))
@@ -20,7 +21,7 @@ def home(tmp_path_factory):
     """What a user's folders are after kvasir probe; (the variables, the document)."""
     folder = tmp_path_factory.mktemp("home")
     env = {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder / "config"), "XDG_CACHE_HOME": ""}
-    return env, kvasir_json("probe", "--seconds", "0.5", "-t", "2", **env)
+    return env, kvasir_json("probe", "--seconds", "0.5", "-t", "2", "--force", **env)
 
 
 def show(path, code=0, **env):
@@ -50,6 +51,45 @@ def test_document(home):
     assert document["page_cache_bytes_per_s"] > 0
 
 
+def test_busy_machine(tmp_path):
+    """What others use of the cores is seen; the figures are shown and not stored, unless that is wanted. plan says it."""
+    out = tmp_path / "m.json"
+    spinners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in os.sched_getaffinity(0)]
+    try:
+        done = kvasir("probe", "--seconds", "1", "-t", "1", "--out", out, "--json", code=5)
+        assert json.loads(done.stdout)["busy_cores"] > 0.1 * json.loads(done.stdout)["cores"]
+        assert b"other programs used" in done.stderr and b"--force" in done.stderr and not out.exists()
+        done = kvasir("probe", "--seconds", "1", "-t", "1", "--out", out, "--force")
+        assert b"stored in" in done.stderr and b"the machine was busy: other programs used" in done.stderr
+    finally:
+        for process in spinners:
+            process.kill()
+            process.wait()
+    shown = kvasir("plan", tiny("llama-tied"), "--machine", out).stdout.decode()
+    date = json.loads(out.read_text())["date"][:10]
+    assert f"kvasir probe measured on {date};" in shown and "the machine was busy when it was measured: other programs" in shown
+
+
+@pytest.mark.parametrize("change, words", [
+    ({"spread": 0.4}, "the same differed by 40%"), ({"busy_cores": 1.5}, "other programs used 1.5 of 2 cores"), ({"spread": 0.2, "busy_cores": 0.1}, ""),
+    ({"spread": 9, "busy_cores": 2}, "other programs used 2.0 of 2 cores; the same differed by 900%"), ({"slow": 0.5}, "two threads together computed 0.5 times")])
+def test_doubt_widens(change, words, tmp_path):
+    """The ranges of a plan follow what the profile says of its own measurement."""
+    def plan(**more):
+        slow = more.pop("slow", 1.8)
+        teams = [{"threads": n, "level": "avx2", "read_bytes_per_s": 2e10, "int8_ops_per_s": 1e11 * (slow if n > 1 else 1),
+                  "f32_ops_per_s": 1e10, "barrier_s": 1e-6 if n > 1 else None} for n in (1, 2)]
+        path = write(tmp_path, {"schema": "kvasir.probe/1", "name": "x", "cores": 2, "memory_bytes": "8 GiB", "teams": teams, **more})
+        model = ["plan", tiny("llama-tied"), "--machine", path]
+        speed = kvasir_json(*model)["speed"][0]["decode_tps"]
+        return kvasir(*model).stdout.decode(), speed["hi"] / speed["lo"]
+
+    plain, width = plan()
+    shown, wider = plan(**change)
+    assert "busy" not in plain and ("busy" in shown) == bool(words) and words in shown
+    assert wider > width * 1.001 or "slow" in change
+
+
 def test_stored(home):
     """The stored file is the document, beside nothing else; --show reads it."""
     env, document = home
@@ -76,7 +116,7 @@ def test_home_without_xdg(home, tmp_path):
 
 def test_table_and_out(tmp_path):
     out = tmp_path / "mine.json"
-    done = kvasir("probe", "--seconds", "0.3", "-t", "1", "--out", out, "--folder", tmp_path, HOME=str(tmp_path / "none"))
+    done = kvasir("probe", "--seconds", "0.3", "--force", "-t", "1", "--out", out, "--folder", tmp_path, HOME=str(tmp_path / "none"))
     assert f"stored in {out}".encode() in done.stderr and b"barrier us" in done.stdout
     assert os.listdir(tmp_path) == ["mine.json"]
     document = json.loads(out.read_text())
@@ -86,17 +126,17 @@ def test_table_and_out(tmp_path):
 
 
 def test_level(tmp_path):
-    document = kvasir_json("probe", "--seconds", "0.3", "-t", "1", "--cpu", "ref", "--out", tmp_path / "a.json", HOME=str(tmp_path))
+    document = kvasir_json("probe", "--seconds", "0.3", "--force", "-t", "1", "--cpu", "ref", "--out", tmp_path / "a.json", HOME=str(tmp_path))
     assert {k["level"] for k in document["kernels"]} == {"ref"} and document["teams"][0]["level"] == "ref"
 
 
 def test_no_cache_folder(tmp_path):
     """Without a place for its file the disk is left out; a folder that was asked for must be there."""
     (tmp_path / "file").touch()
-    done = kvasir("probe", "--seconds", "0.2", "-t", "1", "--json", "--out", tmp_path / "a.json", XDG_CACHE_HOME=str(tmp_path / "file"))
+    done = kvasir("probe", "--seconds", "0.2", "--force", "-t", "1", "--json", "--out", tmp_path / "a.json", XDG_CACHE_HOME=str(tmp_path / "file"))
     document = json.loads(done.stdout)
     assert b"the disk is not measured" in done.stderr and document["disk_bytes_per_s"] is None
-    done = kvasir("probe", "--seconds", "0.2", "--out", tmp_path / "b.json", "--folder", tmp_path / "none", code=1)
+    done = kvasir("probe", "--seconds", "0.2", "--force", "--out", tmp_path / "b.json", "--folder", tmp_path / "none", code=1)
     assert str(tmp_path / "none").encode() in done.stderr and not (tmp_path / "b.json").exists()
 
 
@@ -117,7 +157,7 @@ def test_interrupted(tmp_path, after):
     """While the disk is measured and later: nothing is left, and the old profile stays."""
     out = tmp_path / "machine.json"
     out.write_text("old")
-    process = subprocess.Popen([BIN, "probe", "--seconds", "8", "--out", str(out), "--folder", str(tmp_path)],
+    process = subprocess.Popen([BIN, "probe", "--force", "--seconds", "8", "--out", str(out), "--folder", str(tmp_path)],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
     time.sleep(after)
     assert os.listdir(tmp_path) == ["machine.json"], "not even while it runs"
@@ -176,7 +216,7 @@ SMALL = {
 FULL = {
     **SMALL, "cpu": "some", "date": "today", "numa_nodes": 1, "cache_bytes": "8 MiB", "available_bytes": "15 GiB",
     "limit_bytes": None, "swap_bytes": "2 GB", "swap_free_bytes": 0, "disk_bytes_per_s": "3.5 GB/s",
-    "page_cache_bytes_per_s": 9e9,
+    "page_cache_bytes_per_s": 9e9, "busy_cores": 0.1, "spread": 0.02,
     "teams": [{"threads": 4, "level": "avx2", "read_bytes_per_s": "40 GB/s", "int8_ops_per_s": "1.2 TOPS",
                "f32_ops_per_s": "300 GFLOPS", "barrier_s": "2 us"}],
     "kernels": [{"name": "gemv Q4_K", "unit": "B/s", "level": "avx2", "threads": 4, "rate": "35 GB/s"},

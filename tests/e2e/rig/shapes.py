@@ -51,7 +51,7 @@ BENCH = {
 PROBE = {
     "schema": str, "name": str, "cpu": str, "date": str, "cores": int, "numa_nodes": OPTIONAL_INT, "cache_bytes": OPTIONAL_INT,
     "memory_bytes": int, "available_bytes": OPTIONAL_INT, "limit_bytes": OPTIONAL_INT, "swap_bytes": int, "swap_free_bytes": int,
-    "disk_bytes_per_s": OPTIONAL_NUMBER, "page_cache_bytes_per_s": OPTIONAL_NUMBER,
+    "disk_bytes_per_s": OPTIONAL_NUMBER, "page_cache_bytes_per_s": OPTIONAL_NUMBER, "busy_cores": NUMBER, "spread": NUMBER,
     "teams": [{"threads": int, "level": str, "read_bytes_per_s": OPTIONAL_NUMBER, "int8_ops_per_s": OPTIONAL_NUMBER,
                "f32_ops_per_s": OPTIONAL_NUMBER, "barrier_s": OPTIONAL_NUMBER}],
     "kernels": [{"name": str, "level": str, "threads": int, "unit": str, "rate": NUMBER}],

@@ -1,4 +1,5 @@
 import json
+import os
 import signal
 import subprocess
 import time
@@ -294,3 +295,10 @@ def test_interrupted_stdin(llama):
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=20) == 130
     process.stdin.close()
+
+
+def test_more_threads_than_cores(llama):
+    cores = len(os.sched_getaffinity(0))
+    for threads, warns in ((cores, False), (cores + 1, True)):
+        done = kvasir("run", llama, "--raw", "-p", "x", "-n", "1", "-t", threads)
+        assert (b"the most that helps" in done.stderr) == warns, done.stderr

@@ -19,7 +19,7 @@ OPTIONS = {
     "sweep --out": ["sweep", "none.gguf", "--out"], "sweep --csv": ["sweep", "none.gguf", "--csv"],
     "sweep --svg": ["sweep", "none.gguf", "--svg"], "sweep --html": ["sweep", "none.gguf", "--html"],
     "verify --html": ["verify", "none.gguf", "--html"], "tune --out": ["tune", "none.gguf", "--out"],
-    "probe --out": ["probe", "--seconds", "5", "--out"],
+    "probe --out": ["probe", "--force", "--seconds", "5", "--out"],
     "inspect --out": ["inspect", "none.gguf", "--dump-tensor", "x", "--out"],
     "eval --logits": ["eval", "none.gguf", "--ids", "none.json", "--logits"],
 }
@@ -74,7 +74,7 @@ def test_permissions(tmp_path):
         path.chmod(mode)
 
     def run(path):
-        probe = subprocess.run([BIN, *map(str, ["probe", "--seconds", 0.2, "-t", 1, "--folder", "/tmp", "--out", path])],
+        probe = subprocess.run([BIN, *map(str, ["probe", "--force", "--seconds", 0.2, "-t", 1, "--folder", "/tmp", "--out", path])],
                                capture_output=True, env=environment(HOME="/nonexistent"), preexec_fn=as_nobody)
         return probe.returncode, probe.stderr
     for path in (fixed, new):
