@@ -237,7 +237,7 @@ static int usage(void)
 
 int main(int argc, char **argv)
 {
-    kcheck k = {.level = CPU_LEVELS};
+    kcheck k = {.level = CPU_LEVELS, .is_short = getenv("KVASIR_TEST_SHORT") != NULL};
     const char *only = NULL, *level = NULL;
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--bench"))

@@ -37,11 +37,13 @@ static kvasir_status own_path(const kvasir_model_info *m, char *to, size_t n)
 
 json_t *quality_record_json(const quality_record *r)
 {
-    return json_pack("{s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:i, s:i, s:i, s:i}", "kv", r->kv, "date",
-                     r->date, "holds", r->holds, "kld", json_number(r->kld), "same_top", json_number(r->same_top),
-                     "ppl", json_number(r->ppl), "ppl_ref", json_number(r->ppl_ref), "tokens", r->tokens, "forced_kld",
-                     json_number(r->forced_kld), "forced_same_top", json_number(r->forced_same_top), "forced",
-                     r->forced, "needles", r->needles, "needles_found", r->needles_found, "deepest", r->deepest);
+    return json_pack("{s:s, s:s, s:b, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:i, s:i, s:i, s:i}", "kv",
+                     r->kv, "date", r->date, "holds", r->holds, "depth", r->depth, "kld", json_number(r->kld),
+                     "kld_median", json_number(r->kld_median), "kld_p999", json_number(r->kld_p999), "kld_floor",
+                     json_number(r->kld_floor), "same_top", json_number(r->same_top), "ppl", json_number(r->ppl),
+                     "ppl_ref", json_number(r->ppl_ref), "tokens", r->tokens, "forced_kld", json_number(r->forced_kld),
+                     "forced_same_top", json_number(r->forced_same_top), "forced", r->forced, "needles", r->needles,
+                     "needles_found", r->needles_found, "deepest", r->deepest);
 }
 
 static double number_of(const json_t *d, const char *name)
@@ -65,6 +67,10 @@ static int read_record(const json_t *d, quality_record *r)
     if (!kv || strlen(kv) >= sizeof r->kv || strspn(kv, "fq0123468:") != strlen(kv) || !json_is_boolean(holds))
         return 0;
     *r = (quality_record){.kld = number_of(d, "kld"),
+                          .kld_median = number_of(d, "kld_median"),
+                          .kld_p999 = number_of(d, "kld_p999"),
+                          .kld_floor = number_of(d, "kld_floor"),
+                          .depth = count_of(d, "depth"),
                           .same_top = number_of(d, "same_top"),
                           .ppl = number_of(d, "ppl"),
                           .ppl_ref = number_of(d, "ppl_ref"),
@@ -76,12 +82,22 @@ static int read_record(const json_t *d, quality_record *r)
                           .needles_found = count_of(d, "needles_found"),
                           .deepest = count_of(d, "deepest"),
                           .holds = json_is_true(holds)};
+    /* What has no number where one must be is void: a file that says "holds" of it was written by another hand. */
+    if (!isfinite(r->kld) || !isfinite(r->same_top) || !isfinite(r->ppl) || !isfinite(r->ppl_ref)) return 0;
+    if (r->depth == 0) r->depth = 2048; /* before there were others */
     (void)snprintf(r->kv, sizeof r->kv, "%s", kv);
     (void)snprintf(r->date, sizeof r->date, "%.*s", (int)strspn(date ? date : "", "0123456789-T:Z"), date ? date : "");
     return 1;
 }
 
-/* Takes the records of types that are not there yet. A document of another model has none. */
+static const quality_record *find_at(const quality *q, const char *kv, int depth)
+{
+    for (int i = 0; i < q->n; i++)
+        if (strcmp(q->type[i].kv, kv) == 0 && q->type[i].depth == depth) return &q->type[i];
+    return NULL;
+}
+
+/* Takes the records of types and depths that are not there yet. A document of another model has none. */
 static void take_records(const json_t *d, const kvasir_model_info *m, int is_shipped, quality *out)
 {
     const json_t *item;
@@ -93,7 +109,13 @@ static void take_records(const json_t *d, const kvasir_model_info *m, int is_shi
     json_array_foreach(json_object_get(d, "types"), i, item)
     {
         quality_record r;
-        if (out->n == QUALITY_MOST || !read_record(item, &r) || quality_find(out, r.kv)) continue;
+        if (!read_record(item, &r)) {
+            note("a record of what kvasir verify measured of the model's quality is not used: it lacks numbers (number "
+                 "%zu)",
+                 i + 1);
+            continue;
+        }
+        if (out->n == QUALITY_MOST || find_at(out, r.kv, r.depth)) continue;
         r.shipped = is_shipped;
         out->type[out->n++] = r;
     }
@@ -129,9 +151,10 @@ void quality_read(const kvasir_model_info *m, quality *out)
 
 const quality_record *quality_find(const quality *q, const char *kv)
 {
+    const quality_record *found = NULL;
     for (int i = 0; i < q->n; i++)
-        if (strcmp(q->type[i].kv, kv) == 0) return &q->type[i];
-    return NULL;
+        if (strcmp(q->type[i].kv, kv) == 0 && (!found || q->type[i].depth > found->depth)) found = &q->type[i];
+    return found;
 }
 
 const char *quality_unusable(const quality *q, char to[QUALITY_LIST_BYTES])
@@ -139,7 +162,7 @@ const char *quality_unusable(const quality *q, char to[QUALITY_LIST_BYTES])
     int used = 0;
     to[0] = '\0';
     for (int i = 0; i < q->n; i++)
-        if (!q->type[i].holds)
+        if (!q->type[i].holds && used < QUALITY_LIST_BYTES - QUALITY_TYPE_BYTES)
             used += snprintf(to + used, (size_t)(QUALITY_LIST_BYTES - used), "%s%s", used ? "," : "", q->type[i].kv);
     return to;
 }
@@ -161,7 +184,7 @@ kvasir_status quality_store(const kvasir_model_info *m, const quality_record *r,
     take_records(d, m, 0, &known);
     json_decref(d);
     for (int i = 0; i < known.n; i++)
-        if (strcmp(known.type[i].kv, r->kv) != 0)
+        if (strcmp(known.type[i].kv, r->kv) != 0 || known.type[i].depth != r->depth)
             (void)json_array_append_new(types, quality_record_json(&known.type[i]));
     (void)json_array_append_new(types, quality_record_json(r));
     d = json_document("quality");

@@ -29,6 +29,9 @@ static const cli_option what_options[] = {
      0, 0, NULL},
     {"quick", 0, CLI_FLAG, NULL, NULL, FIELD(quick), "Less of everything: depths 256,1k, a short text, 100 tokens", 0,
      0, NULL},
+    {"minutes", 0, CLI_FLOAT, NULL, "M", FIELD(minutes),
+     "Judge quality at the deepest of 2k, 8k and 30k tokens for which about M minutes are enough (default 10)", 0,
+     10000, NULL},
     {"text", 'f', CLI_FILE, "--file", "FILE", FIELD(text), "The text that is read (default: one that is built in)", 0,
      0, NULL},
     {"machine", 0, CLI_FILE, NULL, "FILE", FIELD(machine),
@@ -51,6 +54,11 @@ static const cli_example verify_examples[] = {
     {"kvasir verify model.gguf --steps quality --kv q4 --text mine.txt", "What a KV type costs on your own text."},
     {0},
 };
+
+static void verify_defaults(void *args)
+{
+    ((verify_args *)args)->minutes = 10;
+}
 
 /* ---- what the parts share ---- */
 
@@ -189,6 +197,7 @@ static kvasir_status check_depths(verify *w)
     int deepest = w->ctx - 2 * w->behind;
     const int *from = w->args->quick ? quick_depths : default_depths;
     int n = w->args->quick ? N_QUICK : N_DEFAULT;
+    w->given_depths = w->n_depths > 0;
     if (w->n_depths == 0) {
         for (int i = 0; i < n; i++) TRY(add_depth(w, min_int(from[i], deepest)));
         return KVASIR_OK;
@@ -203,10 +212,12 @@ static kvasir_status check_depths(verify *w)
 /* The text's first w->ctx tokens; a short one begins again where it ends. */
 static kvasir_status take_text(verify *w)
 {
+    const embedded *own = embedded_texts; /* the last of them: long enough for what does not repeat itself */
+    while (own[1].name) own++;
     char *file = NULL;
-    size_t n_text = embedded_texts->bytes, n = 0, need = (size_t)w->ctx;
+    size_t n_text = own->bytes, n = 0, need = (size_t)w->ctx;
     if (w->args->text) TRY(read_text(w->args->text, &file, &n_text));
-    kvasir_status status = session_text_ids(&w->s, file ? file : embedded_texts->text, n_text, need, &w->ids, &n);
+    kvasir_status status = session_text_ids(&w->s, file ? file : own->text, n_text, need, &w->ids, &n);
     free(file);
     if (status == KVASIR_OK && !w->ids)
         status = fail(KVASIR_E_ARGUMENT, "%s has no text to read", w->args->text ? w->args->text : "the built-in text");
@@ -262,7 +273,9 @@ static int list_parts(const verify *w, part *parts)
     if (w->wanted[VERIFY_SPEED]) add_part(parts, &n, "speed: storage", 0, verify_storage, 0);
     if (!w->wanted[VERIFY_QUALITY]) return n;
     add_part(parts, &n, "quality: divergence and perplexity", 0, verify_text, 0);
-    for (int i = 0; i < w->n_depths; i++) add_part(parts, &n, "quality: needle in", w->depth[i], verify_needle, i);
+    add_part(parts, &n, "quality: f16 again", 0, verify_floor, 0);
+    for (int i = 0, d; (d = verify_needle_depth(w, w->quality_depth, i)) > 0; i++)
+        add_part(parts, &n, "quality: needle in", d, verify_needle, d);
     add_part(parts, &n, "quality: forced decode", 0, verify_forced, 0);
     return n;
 }
@@ -364,6 +377,10 @@ static int run(verify *w)
     if (w->wanted[VERIFY_SPEED] && !w->has_machine)
         note("no profile of this machine (kvasir probe makes one): speed is measured, and there is no prediction to "
              "judge it by");
+    if (w->wanted[VERIFY_QUALITY]) {
+        status = verify_choose_depth(w);
+        if (status != KVASIR_OK) return failed(status);
+    }
     if (!a->output.json) verify_print_head();
     return report(w, run_parts(w));
 }
@@ -374,7 +391,13 @@ static int verify_main(void *args)
     verify *w = mem_alloc(1, sizeof *w);
     if (!w) return failed(fail_memory(sizeof *w));
     w->args = args;
-    w->quality = (quality_record){.kld = NAN, .same_top = NAN, .forced_kld = NAN, .forced_same_top = NAN};
+    w->quality = (quality_record){.kld = NAN,
+                                  .kld_median = NAN,
+                                  .kld_p999 = NAN,
+                                  .kld_floor = NAN,
+                                  .same_top = NAN,
+                                  .forced_kld = NAN,
+                                  .forced_same_top = NAN};
     int code = run(w);
     kvasir_seq_free(w->seq);
     mem_free(w->ids);
@@ -398,6 +421,7 @@ const cli_command verify_command = {
         "not choose a type that failed.",
     .examples = verify_examples,
     .groups = verify_groups,
+    .defaults = verify_defaults,
     .size = sizeof(verify_args),
     .run = verify_main,
 };

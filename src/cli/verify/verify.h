@@ -1,5 +1,5 @@
 /* kvasir verify: what its files share. verify.c has the options and the order of things, memory.c measures KV and
-   memory, speed.c speed, quality.c quality, report.c shows the rows. */
+   memory, speed.c speed; quality is judged by divergence.c, needle.c and forced.c, on couple.c; report.c shows the rows. */
 #ifndef KVASIR_CLI_VERIFY_VERIFY_H
 #define KVASIR_CLI_VERIFY_VERIFY_H
 
@@ -10,6 +10,7 @@
 typedef struct verify_args {
     const char *model, *machine, *text, *steps, *depths, *html;
     int quick;
+    float minutes;
     engine_args engine;
     output_args output;
 } verify_args;
@@ -47,6 +48,8 @@ typedef struct verify {
     kvasir_engine_info info; /* of the start */
     int wanted[VERIFY_STEPS];
     int depth[VERIFY_MAX_DEPTHS], n_depths; /* ascending */
+    int given_depths;                       /* by --depths */
+    int quality_depth;                      /* at which the text is judged */
     int ctx, behind;                        /* behind: tokens that are decoded behind a depth */
     int32_t *ids;                           /* ctx of them */
     kvasir_machine machine;
@@ -90,8 +93,16 @@ kvasir_status verify_depth(verify *w, int index); /* of w->depth */
 kvasir_status verify_clients(verify *w, int arg);
 kvasir_status verify_storage(verify *w, int arg);
 kvasir_status verify_text(verify *w, int arg);
-kvasir_status verify_needle(verify *w, int index); /* of w->depth */
+kvasir_status verify_floor(verify *w, int arg);
+kvasir_status verify_needle(verify *w, int depth);
 kvasir_status verify_forced(verify *w, int arg);
+
+/* Sets w->quality_depth: the deepest that --minutes and memory allow. Says what it will take. */
+kvasir_status verify_choose_depth(verify *w);
+/* The depth of needles number i where quality is judged at `depth`; 0 behind the last. Those of --depths, else the steps down to
+   that depth, as far as there is room for the answer behind them. */
+int verify_needle_depth(const verify *w, int depth, int i);
+enum { NEEDLE_PLACES = 3 }; /* of each depth */
 
 /* ---- report.c ---- */
 

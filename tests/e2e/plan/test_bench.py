@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from conftest import BIN, SOURCE, environment, kvasir, kvasir_json, tiny
+from conftest import BIN, SHORT, SOURCE, environment, kvasir, kvasir_json, tiny
 from shapes import BENCH, check
 
 
 def test_document():
-    document = kvasir_json("bench", "--seconds", "0.5", "-t", "2", "--cpu", "ref")
+    level = [] if SHORT else ["--cpu", "ref"]  # plain C that is instrumented takes minutes
+    document = kvasir_json("bench", "--seconds", "0.5", "-t", "2", *level)
     check(document, BENCH)
     rows = document["rows"]
     limits = [r for r in rows if r["limit"] is None]

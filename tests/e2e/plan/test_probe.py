@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from conftest import BIN, SOURCE, environment, kvasir, kvasir_json, tiny
+from conftest import BIN, SHORT, SOURCE, environment, kvasir, kvasir_json, tiny
 from shapes import PROBE, PROBE_LIST, check
 
 SHIPPED = sorted(p.stem for p in (SOURCE / "share/machines").glob("*.json"))
@@ -125,6 +125,7 @@ def test_table_and_out(tmp_path):
     assert show(out)[0] == done.stdout.decode()
 
 
+@pytest.mark.skipif(SHORT, reason="plain C that is instrumented takes minutes")
 def test_level(tmp_path):
     document = kvasir_json("probe", "--seconds", "0.3", "--force", "-t", "1", "--cpu", "ref", "--out", tmp_path / "a.json", HOME=str(tmp_path))
     assert {k["level"] for k in document["kernels"]} == {"ref"} and document["teams"][0]["level"] == "ref"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import shapes
-from conftest import SOURCE, kvasir, kvasir_json, real_model
+from conftest import SHORT, SOURCE, kvasir, kvasir_json, real_model
 
 WHOLE = ["--steps", "quality", "--ctx", "512", "--depths", "200", "-t", "1"]
 
@@ -31,6 +31,7 @@ def test_kept(home, llama):
     assert [(t["kv"], t["holds"]) for t in d["types"]] == [("q4", False), ("q8", True)], "one for each type, the newest"
     q4, q8 = d["types"]
     assert 0 < q8["kld"] < q4["kld"] and q4["same_top"] < q8["same_top"] <= 1 and q8["ppl_ref"] == q4["ppl_ref"]
+    assert q8["depth"] == 512 and 0 < q8["kld_median"] < q8["kld_p999"] and q8["kld_floor"] == 0
     assert q8["tokens"] == 255 and q8["forced"] > 200 and q8["needles_found"] <= q8["needles"] <= 3 and q8["deepest"] == 200
 
 
@@ -83,6 +84,55 @@ def test_bad_file(text, home, llama):
         path.write_text(json.dumps(good))
 
 
+@pytest.mark.parametrize("number", ["kld", "same_top", "ppl", "ppl_ref"])
+def test_a_record_without_a_number_is_void(number, home, llama):
+    """JSON has no NaN: a null, or a text, where a number must be says nothing, whatever else the record says."""
+    path, good = document(home)
+    try:
+        for value in (None, "NaN"):
+            bad = json.loads(json.dumps(good))
+            next(t for t in bad["types"] if t["kv"] == "q4")[number] = value
+            path.write_text(json.dumps(bad))
+            done = kvasir("plan", llama, "--json", **home)
+            assert [q["kv"] for q in json.loads(done.stdout)["quality"]] == ["q8"] and b"lacks numbers" in done.stderr
+        path.write_text(json.dumps(good).replace('"kld": ', '"kld": NaN, "x": ', 1))
+        done = kvasir("plan", llama, "--json", **home)
+        assert json.loads(done.stdout)["quality"] == [] and b"is not used" in done.stderr
+    finally:
+        path.write_text(json.dumps(good))
+
+
+def test_depths_are_kept_apart(home, llama):
+    """The deepest is shown beside the others; a type that fails at any depth is not chosen."""
+    path, good = document(home)
+    try:
+        deep = [{**t, "depth": 30720, "holds": t["kv"] != "q8", "kld": 0.5} for t in good["types"] if t["kv"] == "q8"]
+        path.write_text(json.dumps({**good, "types": good["types"] + deep}))
+        plan = kvasir_json("plan", llama, **home)
+        assert [(q["kv"], q["depth"]) for q in plan["quality"]] == [("q4", 512), ("q8", 512), ("q8", 30720)]
+        assert b"  30,720 " in kvasir("plan", llama, **home).stdout
+        assert b"(divergence 0.5000)" in kvasir("plan", llama, "--kv", "q8", **home).stderr
+        kvasir("verify", llama, *WHOLE, "--kv", "q8", **home)
+        assert [(t["kv"], t["depth"]) for t in json.loads(path.read_text())["types"]] == [("q4", 512), ("q8", 30720), ("q8", 512)]
+    finally:
+        path.write_text(json.dumps(good))
+
+
+def test_the_depth_follows_the_time(llama, tmp_path):
+    """The estimate is said first, and what more time would allow."""
+    args = ["verify", llama, "--steps", "quality", "--kv", "q8", "--depths", "200", "-t", "1", "--ctx", "9k"]
+    env = {"XDG_CONFIG_HOME": str(tmp_path)}
+    done = kvasir(*args, "--minutes", "0", **env)
+    err = done.stderr.decode()
+    assert "quality at a depth of 2,048 tokens: about" in err and "8,192 tokens would take about" in err and "--minutes" in err
+    if not SHORT:
+        err = kvasir(*args, "--minutes", "10000", **env).stderr.decode()
+        assert "quality at a depth of 8,192 tokens: about" in err and "would take" not in err
+        path, = tmp_path.glob("kvasir/quality/*.json")
+        records = json.loads(path.read_text())["types"]
+        assert [(t["depth"], t["tokens"]) for t in records] == [(2048, 2046), (8192, 2047)]
+
+
 def test_no_folder(llama, tmp_path):
     """Said before anything is measured."""
     (tmp_path / "kvasir").write_text("")
@@ -98,5 +148,5 @@ def test_shipped(name):
     assert {t["kv"] for t in d["types"]} == {"q8", "q8:q4", "q4"} and all(t["holds"] for t in d["types"])
     assert all(t["forced"] == 1000 and t["tokens"] >= 2000 and t["needles_found"] == t["needles"] for t in d["types"])
     plan = kvasir_json("plan", real_model(name + ".gguf"))
-    assert {q["kv"]: q["kld"] for q in plan["quality"]} == {t["kv"]: t["kld"] for t in d["types"]}
+    assert {(q["kv"], q["depth"]): q["kld"] for q in plan["quality"]} == {(t["kv"], t["depth"]): t["kld"] for t in d["types"]}
     assert all(q["shipped"] for q in plan["quality"])

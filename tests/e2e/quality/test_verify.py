@@ -95,11 +95,16 @@ def test_profiles(llama, tmp_path):
 
 def test_quality(llama):
     same = rows(verify(llama, "--steps", "quality"), "quality")
-    assert same["divergence from f16, mean"]["measured"] == 0 and same["same best token as f16"]["measured"] == 1
+    for what in ("mean", "median", "99.9%"):
+        assert same[f"divergence from f16 at 512, {what}"]["measured"] == 0
+    assert same["same best token as f16"]["measured"] == 1
     assert same["perplexity"]["predicted"] == same["perplexity"]["measured"]
     other = verify(llama, "--steps", "quality", "--kv", "q8", "--depths", "256")
-    q = rows(other, "quality")
-    assert 0 < q["divergence from f16, mean"]["measured"] <= q["divergence from f16, mean"]["high"] and other["ok"]
+    q = {n.replace("at 320, ", "at 512, "): row for n, row in rows(other, "quality").items()}  # as far as the context goes
+    assert 0 < q["divergence from f16 at 512, mean"]["measured"] <= q["divergence from f16 at 512, mean"]["high"] and other["ok"]
+    assert 0 <= q["divergence from f16 at 512, median"]["measured"] < q["divergence from f16 at 512, 99.9%"]["measured"]
+    floor = q["f16 again, in other pieces: divergence"]
+    assert floor["measured"] == floor["high"] == 0 and floor["ok"]
     assert 0 < q["forced decode of 100, divergence"]["measured"]
     assert [n for n in q if n.startswith("needle")] == [f"needle at {p}% of 256" for p in (10, 50, 90)]
     assert all(c["measured"] in (0, 1) and (c["ok"] is None) == (c["predicted"] == 0) for n, c in q.items() if "needle" in n)
@@ -108,7 +113,7 @@ def test_quality(llama):
 def test_quality_fails(llama):
     """Random weights and 4 bits: the type's limit is broken, and the rows are named."""
     done = kvasir("verify", llama, *FAST, "--steps", "quality", "--kv", "q4", code=5)
-    assert b"quality: divergence from f16, mean" in done.stderr and b"rows failed" in done.stderr
+    assert b"quality: divergence from f16 at 512, mean" in done.stderr and b"rows failed" in done.stderr
     assert b"FAILED" in done.stdout
 
 
@@ -118,7 +123,7 @@ def test_divergence_is_evals(llama, tmp_path):
     text.write_text("In the beginning God created the heaven and the earth. " * 60)
     mine = rows(verify(llama, "--steps", "quality", "--kv", "q8", "--text", text, "--ctx", "512"), "quality")
     theirs = kvasir_json("eval", llama, "--kld", text, "--kv", "q8", "--ctx", "512", "--chunks", "1")
-    assert mine["divergence from f16, mean"]["measured"] == pytest.approx(theirs["kld"]["mean"], rel=1e-6)
+    assert mine["divergence from f16 at 512, mean"]["measured"] == pytest.approx(theirs["kld"]["mean"], rel=1e-6)
     assert mine["perplexity"]["measured"] == pytest.approx(theirs["ppl"], rel=1e-6)
     assert mine["same best token as f16"]["measured"] == pytest.approx(theirs["same_top"])
 

@@ -82,7 +82,8 @@ SWEEP_COMPARE = {
 }
 ESTIMATE = {"est": NUMBER, "lo": NUMBER, "hi": NUMBER, "basis": str}
 QUALITY_TYPE = {
-    "kv": str, "date": str, "holds": bool, "kld": OPTIONAL_NUMBER, "same_top": OPTIONAL_NUMBER, "ppl": OPTIONAL_NUMBER,
+    "kv": str, "date": str, "holds": bool, "depth": int, "kld_median": OPTIONAL_NUMBER, "kld_p999": OPTIONAL_NUMBER,
+    "kld_floor": OPTIONAL_NUMBER, "kld": OPTIONAL_NUMBER, "same_top": OPTIONAL_NUMBER, "ppl": OPTIONAL_NUMBER,
     "ppl_ref": OPTIONAL_NUMBER, "tokens": int, "forced_kld": OPTIONAL_NUMBER, "forced_same_top": OPTIONAL_NUMBER, "forced": int,
     "needles": int, "needles_found": int, "deepest": int,
 }

@@ -7,6 +7,7 @@
 #include "sample/draft.h"
 #include "kv/kv.h"
 
+#include <stdlib.h>
 #include <math.h>
 
 /* ---- the index ---- */
@@ -259,6 +260,7 @@ static void test_same(void **state)
 {
     const tiny_model models[] = {plain(), with_windows()};
     const char *const types[] = {"f16", "q8:q4", "f16:q8"};
+    const bool is_short = getenv("KVASIR_TEST_SHORT") != NULL; /* a type each, where a sanitizer watches */
     for (int m = 0; m < 2; m++) {
         rig r = open_rig(&models[m]);
         int greedy = 0, sampled = 0;
@@ -266,13 +268,14 @@ static void test_same(void **state)
             int drafted = 0;
             setting with = settings[i];
             for (int k = 0; k < 3; k++) {
+                if (is_short && k != ((int)i + m) % 3) continue;
                 with.kv = types[k];
                 with.step_others = k; /* the rows of a step are used up before others may step */
                 compare(&r, &with, &drafted, with.sampling.temperature > 0 ? &sampled : &greedy);
             }
             assert_true(drafted > 0);
         }
-        assert_true(greedy > 300 && sampled > 15);
+        assert_true(is_short ? greedy > 100 && sampled > 3 : greedy > 300 && sampled > 15);
         rig_close(&r);
     }
 }
