@@ -67,8 +67,8 @@ int session_sequence(const session *s, const char *kv, kvasir_seq **out);
 kvasir_status session_text_ids(const session *s, const char *text, size_t n_text, size_t need, int32_t **ids,
                                size_t *n);
 
-/* KV types from --kv, -ctk and -ctv: "K:V" or one name for both. */
-void kv_type_text(const engine_args *e, char *to, size_t n);
+/* KV types from --kv, -ctk and -ctv: "K:V" or one name for both. KVASIR_E_ARGUMENT: -ctk or -ctv has a pair. */
+kvasir_status kv_type_text(const engine_args *e, char *to, size_t n);
 /* --cpu, or KVASIR_CPU when it was not given. The only place that reads the variable. */
 const char *cpu_choice(const char *option);
 
