@@ -170,7 +170,7 @@ static void print_head(const kvasir_model *m)
 static void print_kv(const kvasir_model *m, const inspect_args *a)
 {
     char type[64];
-    kv_type_text(&a->kv, type, sizeof type);
+    (void)kv_type_text(&a->kv, type, sizeof type);
     const char *const names[] = {kv_names[0], kv_names[1], kv_names[2], type};
     int ctx = a->kv.ctx ? a->kv.ctx : kvasir_model_get_info(m)->n_ctx_train, windows = 0;
     kvasir_kv_info kv;
@@ -300,7 +300,7 @@ static int print_document(const kvasir_model *m, const inspect_args *a)
 {
     const kvasir_model_info *i = kvasir_model_get_info(m);
     char type[64];
-    kv_type_text(&a->kv, type, sizeof type);
+    (void)kv_type_text(&a->kv, type, sizeof type);
     int ctx = a->kv.ctx ? a->kv.ctx : i->n_ctx_train > 0 ? i->n_ctx_train : 1, known = is_read(i);
     json_t *d = json_document("inspect"), *problems = json_array();
     for (int k = 0; k < i->n_problems; k++)
@@ -342,7 +342,9 @@ static int inspect_main(void *args)
     if (!a->tensor != !a->out) return usage_error("--dump-tensor NAME and --out FILE go together");
     if (a->tensor && a->header_only) return usage_error("--dump-tensor needs the data that --header-only does without");
     output_apply(&a->output);
+    char type[64];
     kvasir_status status = output_check(a->out);
+    if (status == KVASIR_OK) status = kv_type_text(&a->kv, type, sizeof type);
     if (status != KVASIR_OK) return failed(status);
     kvasir_model *m = NULL;
     kvasir_model_options o = {.header_only = a->header_only, .inspect_only = 1};
@@ -352,9 +354,7 @@ static int inspect_main(void *args)
     if (code != EXIT_DONE) return code;
     status = kvasir_model_open(path, &o, &m);
     if (status != KVASIR_OK) return failed_model(status);
-    char type[64];
     kvasir_kv_info kv;
-    kv_type_text(&a->kv, type, sizeof type);
     if (kvasir_model_get_info(m)->n_problems == 0 && kvasir_model_kv(m, type, 1, &kv) != KVASIR_OK)
         code = failed(KVASIR_E_ARGUMENT);
     else if (a->tensor)

@@ -5,6 +5,7 @@
 #include "base/format.h"
 #include "base/mem.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { KEPT_MARKS = 2 };
@@ -68,9 +69,15 @@ kvasir_status kvasir_seq_create(kvasir_engine *e, const kvasir_model *m, const k
                     "a context of %d tokens takes %s of KV at %s:%s, the budget is %s: at most %d tokens fit", n_ctx,
                     format_size(kv_layout_bytes(layout, max_int(n_ctx, 1)), need), kv_type_name(layout->type_k),
                     kv_type_name(layout->type_v), format_size(kv_pool_budget(e->pool), budget), most);
-    if (n_ctx > l->weights.h.n_ctx && e->log)
-        e->log(e->log_user,
-               "the context is longer than the one the model was trained for: expect poor answers beyond it");
+    if (n_ctx > l->weights.h.n_ctx && e->log) {
+        char text[160];
+        (void)snprintf(
+            text, sizeof text,
+            "a context of %d tokens is longer than the %d that the model was trained for: expect poor answers "
+            "beyond them",
+            n_ctx, l->weights.h.n_ctx);
+        e->log(e->log_user, text);
+    }
     TRY(new_seq(e, l, n_ctx, &s));
     s->type_k = layout->type_k;
     s->type_v = layout->type_v;

@@ -58,10 +58,14 @@ kvasir_status kv_type_parse(const char *text, kv_type *k, kv_type *v)
     size_t n_k = colon ? (size_t)(colon - text) : strlen(text);
     const char *second = colon ? colon + 1 : text;
     kv_type type_k, type_v;
-    if (!type_from(text, n_k, &type_k) || !type_from(second, strlen(second), &type_v)) {
+    const bool has_k = type_from(text, n_k, &type_k), has_v = type_from(second, strlen(second), &type_v);
+    if (!has_k || !has_v) { /* the half that is wrong is named, but of three parts all */
+        const bool whole = strchr(second, ':') && has_k;
         return fail(KVASIR_E_ARGUMENT,
                     "KV type %s is unknown; there are f32, f16, q8 and q4, or two of them for K and V as in q8:q4",
-                    quoted(text, strlen(text)));
+                    whole    ? quoted(text, strlen(text))
+                    : !has_k ? quoted(text, n_k)
+                             : quoted(second, strlen(second)));
     }
     *k = type_k;
     *v = type_v;

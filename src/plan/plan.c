@@ -170,7 +170,8 @@ static kvasir_status parse_types(planning *p)
     p->peer_v = peer_type_find(v, strlen(v));
     if (!p->peer_k || !p->peer_v) {
         char names[128];
-        return fail(KVASIR_E_ARGUMENT, "KV type %s is unknown; llama.cpp has %s", quoted(kv, strlen(kv)),
+        return fail(KVASIR_E_ARGUMENT, "KV type %s is unknown; llama.cpp has %s",
+                    p->peer_k ? quoted(v, strlen(v)) : quoted(kv, colon ? (size_t)(colon - kv) : strlen(kv)),
                     peer_type_names(names, sizeof names));
     }
     p->level[0][0] = p->peer_k->ours;

@@ -3,6 +3,7 @@
 #include "cli/args/options.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const exit_texts[][2] = {
@@ -112,6 +113,21 @@ static void man_head(const char *page, const char *summary)
     (void)printf("\n");
 }
 
+static void man_llama_names(const cli_command *c)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *f = cli_takes_model(c) ? open_memstream(&text, &n) : NULL;
+    if (!f) return;
+    cli_llama_print_names(c, f);
+    if (fclose(f) == 0) {
+        (void)printf(".SH NAMES OF LLAMA.CPP\n");
+        man_text(text);
+        (void)printf("\n");
+    }
+    free(text);
+}
+
 static int man_command(const cli_command *c)
 {
     char page[64];
@@ -134,6 +150,7 @@ static int man_command(const cli_command *c)
         man_text(e->says);
         (void)printf("\n");
     }
+    man_llama_names(c);
     man_exit_status();
     man_environment();
     (void)printf(".SH SEE ALSO\n.BR kvasir (1)\n");

@@ -2,6 +2,8 @@
    change it. An option of the command's own with the same name wins. */
 #include "cli/args/options.h"
 
+#include <string.h>
+
 /* The answer does not depend on it. */
 #define NOTHING(name, others, value, says)                                                                             \
     {                                                                                                                  \
@@ -182,3 +184,64 @@ const cli_option cli_llama_options[] = {
             "no effect: --draft lookup keeps no file"),
     {0},
 };
+
+/* ---- what the help says of them ----------------------------------------------------------------------- */
+
+enum { NAME_BYTES = 64 };
+
+typedef struct names {
+    FILE *f;
+    const char *wanted; /* a name that is looked for, with its dashes */
+    int n, found;
+} names;
+
+static void print_name(names *out, const char *name, const char *means)
+{
+    (void)fprintf(out->f, "%s%s%s%s", out->n++ ? ", " : "", name, means ? " is --" : "", means ? means : "");
+}
+
+/* Names with one dash, which getopt's help does not show. */
+static void print_short_names(void *user, const cli_group *g, const cli_option *o)
+{
+    const char *others = o->others;
+    char name[NAME_BYTES];
+    (void)g;
+    while (cli_next_word(&others, name, sizeof name))
+        if (name[1] != '-') print_name(user, name, o->name);
+}
+
+static void look_for_own(void *user, const cli_group *g, const cli_option *o)
+{
+    names *n = user;
+    (void)g;
+    if (strcmp(n->wanted + 2, o->name) == 0 || cli_has_word(o->others, n->wanted)) n->found = 1;
+}
+
+/* Those of the table that are taken without effect, or those that are refused, by their shortest name. */
+static void print_table(const cli_command *c, FILE *f, int refused)
+{
+    names out = {.f = f};
+    for (const cli_option *o = cli_llama_options; o->name; o++) {
+        char name[NAME_BYTES], first[NAME_BYTES] = "";
+        const char *others = o->others;
+        (void)snprintf(name, sizeof name, "--%s", o->name);
+        names own = {.wanted = name};
+        cli_each_option(c, look_for_own, &own);
+        if ((o->type == CLI_REFUSED) != refused || own.found) continue;
+        if (others) (void)cli_next_word(&others, first, sizeof first);
+        print_name(&out, first[0] && first[1] != '-' ? first : name, NULL);
+    }
+}
+
+void cli_llama_print_names(const cli_command *c, FILE *f)
+{
+    names out = {.f = f};
+    if (!cli_takes_model(c)) return;
+    (void)fputs("These of llama.cpp's names mean an option above, as all letters and long names there do: ", f);
+    cli_each_option(c, print_short_names, &out);
+    (void)fputs(".\n\nTaken, with a line that says that they have no effect: ", f);
+    print_table(c, f, 0);
+    (void)fputs(".\n\nRefused, with a line that says what to do instead: ", f);
+    print_table(c, f, 1);
+    (void)fputs(".", f);
+}

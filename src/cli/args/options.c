@@ -304,15 +304,30 @@ static cli_list *argument_list(const parse_state *s)
     return (cli_list *)(void *)(s->args + s->command->argument_field);
 }
 
+static void look_for_prompt(void *user, const cli_group *g, const cli_option *o)
+{
+    (void)g;
+    if (strcmp(o->name, "prompt") == 0) *(int *)user = 1;
+}
+
+static int takes_prompt(const cli_command *c)
+{
+    int found = 0;
+    cli_each_option(c, look_for_prompt, &found);
+    return found;
+}
+
 static error_t take_argument(parse_state *s, const struct argp_state *state, const char *text)
 {
     const cli_command *c = s->command;
-    if (!c->argument) argp_error(state, "takes no argument, but '%s' was given", text);
+    if (!c->argument) argp_error(state, "takes no argument, but '%s' was given", quoted(text, strlen(text)));
     if (c->argument_many) {
         s->n_arguments++;
         return add_to_list(argument_list(s), text) == KVASIR_OK ? 0 : ENOMEM;
     }
-    if (s->n_arguments++ > 0) argp_error(state, "one %s only, but '%s' was given too", c->argument, text);
+    if (s->n_arguments++ > 0)
+        argp_error(state, "one %s only, but '%s' was given too%s", c->argument, quoted(text, strlen(text)),
+                   takes_prompt(c) ? "; a prompt is given with -p, in quotes: -p 'TEXT'" : "");
     *(const char **)(void *)(s->args + c->argument_field) = text;
     return 0;
 }
@@ -359,6 +374,8 @@ static char *help_text(const cli_command *c)
     if (!f) return NULL;
     (void)fprintf(f, "%s.\n\n%s\vExamples:\n", c->summary, c->about);
     for (const cli_example *e = c->examples; e->command; e++) (void)fprintf(f, "\n  %s\n      %s", e->command, e->says);
+    if (cli_takes_model(c)) (void)fputs("\n\nllama.cpp's names:\n\n", f);
+    cli_llama_print_names(c, f);
     (void)fprintf(f, "\n\nExit status: 0 done, 1 failed while running, 2 wrong usage, 3 bad or unsupported model file, "
                      "4 does not fit in memory or in the context, 5 a check failed, 130 stopped by Ctrl-C.");
     (void)fclose(f);

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include <stddef.h>
+#include <stdio.h>
 
 /* How an option's argument is read, and the type of the field that it is stored in. */
 typedef enum cli_type {
@@ -81,6 +82,9 @@ int cli_no_command(const char *name);
 int cli_takes_model(const cli_command *c);
 /* The options of llama.cpp's programs that Kvasir has not (llama.c). */
 extern const cli_option cli_llama_options[];
+/* Three paragraphs, separated by empty lines: which of llama.cpp's names mean an option of this command, which are taken
+   without effect, which are refused. Nothing for a command that takes no model. */
+void cli_llama_print_names(const cli_command *c, FILE *f);
 
 /* Reads argv[1...] of `c` (argv[0] is "kvasir NAME") into `args`, which holds c->size bytes, and fills in the
    defaults. On wrong usage it says so on stderr and ends the process with status 2; --help prints to stdout

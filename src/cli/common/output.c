@@ -205,6 +205,19 @@ kvasir_status write_file(const char *path, const void *data, size_t n)
     return output_close(o, 1);
 }
 
+kvasir_status write_document(const char *path, document_writer write, const void *what)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&text, &n);
+    if (!f) return fail_memory(n);
+    kvasir_status status = write(what, f);
+    if (fclose(f) != 0 && status == KVASIR_OK) status = fail_memory(n);
+    if (status == KVASIR_OK) status = write_file(path, text, n);
+    free(text);
+    return status;
+}
+
 /* Folder and name of a file that may not be there, behind all links, as one text; the caller's (free). NULL: there is no such
    folder. */
 static char *place_of(const char *path)

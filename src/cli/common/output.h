@@ -21,5 +21,8 @@ kvasir_status output_close(output_file *o, int keep);
 
 /* All of that for what is in memory. */
 kvasir_status write_file(const char *path, const void *data, size_t n);
+/* The same for what `write` makes of `what`. A file that it fails to make is not written. */
+typedef kvasir_status (*document_writer)(const void *what, FILE *f);
+kvasir_status write_document(const char *path, document_writer write, const void *what);
 
 #endif

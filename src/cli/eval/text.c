@@ -160,8 +160,8 @@ static int read_types(text_eval *e, const char *ref_kv)
     const engine_args *a = &e->args->engine;
     const char *list = a->kv;
     if (!list || !strchr(list, ',')) {
-        kv_type_text(a, e->kv[e->n_types++], sizeof e->kv[0]);
-        return EXIT_DONE;
+        return kv_type_text(a, e->kv[e->n_types++], sizeof e->kv[0]) == KVASIR_OK ? EXIT_DONE
+                                                                                  : failed(KVASIR_E_ARGUMENT);
     }
     if (!ref_kv) return usage_error("--kv %s: several types go with --kld", list);
     if (a->kv_k || a->kv_v) return usage_error("--kv %s: several types and -ctk or -ctv exclude each other", list);

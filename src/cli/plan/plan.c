@@ -141,6 +141,7 @@ static void print_contexts(const kvasir_plan_model *m)
         else
             (void)printf("  %s %s", names[i], count_text((uint64_t)min_int(m->max_ctx[i], trained)));
     }
+    if (m->ctx > trained) (void)printf("  (as far as it was trained; %s is beyond)", count_text((uint64_t)m->ctx));
     (void)printf("\n");
     if (beyond) (void)printf("  %-*s", LABEL, "memory would hold");
     for (int i = 0; i < 3; i++)
@@ -353,6 +354,7 @@ static int report(const plan_args *a, const kvasir_plan *p, const plan_speed *s,
 {
     for (int i = 0; i < p->n_models; i++) plan_quality_warn(&q[i], &p->models[i]);
     for (int i = 0; i < p->n_notes; i++) note("%s", p->notes[i]);
+    plan_speed_note_unused(s, p);
     int code = a->output.json ? print_json(plan_document(p, s, q)) : print_text(p, s, q, a->output.verbose);
     return judge(p, code);
 }
@@ -374,7 +376,8 @@ static int make_plan(const plan_args *a, kvasir_model *const *models, const plan
     char kv[64];
     kvasir_plan *p = NULL;
     const engine_args *e = &a->engine;
-    kv_type_text(e, kv, sizeof kv);
+    kvasir_status status = kv_type_text(e, kv, sizeof kv);
+    if (status != KVASIR_OK) return failed(status);
     kvasir_plan_options o = {.ctx = e->ctx,
                              .want_ctx = a->want_ctx,
                              .kv = e->kv || e->kv_k || e->kv_v ? kv : NULL,
@@ -388,7 +391,7 @@ static int make_plan(const plan_args *a, kvasir_model *const *models, const plan
                              .peer = a->peer};
     if (a->speed.machine) of_machine(s->machine, &o);
     read_quality(models, a->models.n, q, unusable);
-    kvasir_status status = kvasir_plan_make((const kvasir_model *const *)models, a->models.n, &o, &p);
+    status = kvasir_plan_make((const kvasir_model *const *)models, a->models.n, &o, &p);
     if (status != KVASIR_OK) return failed(status);
     int code = be_fast(s, &o, models, a->models.n, &p);
     if (code == EXIT_DONE) code = report(a, p, s, q);

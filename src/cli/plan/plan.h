@@ -27,7 +27,7 @@ typedef struct plan_speed {
 void plan_chosen_type(const kvasir_plan_model *m, char to[PLAN_TYPE_BYTES]);
 
 /* Reads the machine's profile and the sweep. 0, or the exit status after saying what is wrong. A machine that was not asked for
-   and is not there is no error. */
+   and is not there, or no profile, is no error; the latter is noted. */
 int plan_speed_open(const plan_speed_args *a, const char *cpu, plan_speed *out);
 void plan_speed_close(plan_speed *s);
 
@@ -43,6 +43,8 @@ int plan_speed_reach(const plan_speed *s, const kvasir_plan *p, const kvasir_pla
 double plan_speed_spilled(const plan_speed *s, const kvasir_plan *p, const kvasir_plan_model *m, int *depth);
 
 void plan_speed_print(const plan_speed *s, const kvasir_plan *p, const kvasir_plan_model *m);
+/* Says on stderr that --depths was given and speed is predicted of no model. */
+void plan_speed_note_unused(const plan_speed *s, const kvasir_plan *p);
 json_t *plan_speed_json(const plan_speed *s, const kvasir_plan *p, const kvasir_plan_model *m);
 
 /* What is known of the quality of the model's KV types: rows beside f16, and what is not known of the chosen one. */

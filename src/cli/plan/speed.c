@@ -82,6 +82,7 @@ int plan_speed_open(const plan_speed_args *a, const char *cpu, plan_speed *out)
     kvasir_status status = machine_find(a->machine, out->machine);
     if (status != KVASIR_OK && (a->machine || a->sweep || a->min_tps > 0)) return failed(status);
     if (status != KVASIR_OK) {
+        if (status != KVASIR_E_IO) note("%s", kvasir_message()); /* it is there, and no profile */
         mem_free(out->machine);
         out->machine = NULL;
         return EXIT_DONE;
@@ -110,7 +111,7 @@ kvasir_status plan_speed_at(const plan_speed *s, const kvasir_plan *p, const kva
                                       .max_batch = p->max_batch,
                                       .samples = s->samples,
                                       .n_samples = s->n_samples};
-    if (!s->machine) return fail(KVASIR_E_UNSUPPORTED, "no profile of this machine; kvasir probe makes one");
+    if (!s->machine) return fail(KVASIR_E_UNSUPPORTED, "there is no profile of this machine; kvasir probe makes one");
     if (!m->runs) return fail(KVASIR_E_UNSUPPORTED, "speed is predicted for models that run here");
     return kvasir_predict(m->model, s->machine, &o, depth, out);
 }
@@ -198,10 +199,10 @@ void plan_speed_print(const plan_speed *s, const kvasir_plan *p, const kvasir_pl
     int depths[PLAN_DEPTHS], n = plan_speed_depths(s, m, depths), beyond = 0;
     char kv[PLAN_TYPE_BYTES];
     kvasir_speed v;
-    if (!s->machine || !m->kv_known) return;
+    if (!m->kv_known || (!s->machine && !m->runs)) return; /* a profile alone would not help */
     plan_chosen_type(m, kv);
     if (plan_speed_at(s, p, m, kv, 0, &v) != KVASIR_OK) {
-        (void)printf("  %-26s %s\n", "speed", kvasir_message());
+        (void)printf("  %-26s  not predicted: %s\n", "speed", kvasir_message());
         return;
     }
     const bool swept = strcmp(v.basis, "sweep") == 0, probed = strcmp(v.basis, "probe") == 0;
@@ -224,6 +225,20 @@ void plan_speed_print(const plan_speed *s, const kvasir_plan *p, const kvasir_pl
                      "comes from the "
                      "disk\n",
                      count_text((uint64_t)beyond), format_time(spilled / 1000, token));
+}
+
+void plan_speed_note_unused(const plan_speed *s, const kvasir_plan *p)
+{
+    char kv[PLAN_TYPE_BYTES];
+    kvasir_speed v;
+    if (s->n_depths == 0) return;
+    for (int i = 0; i < p->n_models; i++) {
+        const kvasir_plan_model *m = &p->models[i];
+        plan_chosen_type(m, kv);
+        if (m->kv_known && plan_speed_at(s, p, m, kv, 0, &v) == KVASIR_OK) return;
+    }
+    note("--depths has no effect, since no speed is predicted: %s",
+         !s->machine ? "there is no profile of this machine; kvasir probe makes one" : kvasir_message());
 }
 
 static json_t *estimate_json(double value, double low, double high, const char *basis)

@@ -36,11 +36,12 @@ int session_open_model(const char *path, const engine_args *e, const output_args
     *s = (session){.ctx = e->ctx, .verbose = o->verbose};
     output_apply(o);
     catch_interrupts();
-    kv_type_text(e, s->kv, sizeof s->kv);
+    kvasir_status status = kv_type_text(e, s->kv, sizeof s->kv);
+    if (status != KVASIR_OK) return failed(status);
     int code = model_path(path, s->path);
     if (code != EXIT_DONE) return code;
     double started = clock_now();
-    kvasir_status status = kvasir_model_open(s->path, NULL, &s->model);
+    status = kvasir_model_open(s->path, NULL, &s->model);
     if (status != KVASIR_OK) return failed_model(status);
     s->info = kvasir_model_get_info(s->model);
     print_model_notes(s->model);

@@ -55,17 +55,29 @@ void output_apply(const output_args *a)
     if (a->no_progress) progress_disable();
 }
 
-void kv_type_text(const engine_args *e, char *to, size_t n)
+/* -ctk and -ctv take one type each; a pair would be taken for K and V of both. */
+static kvasir_status check_single(const char *option, const char *type)
+{
+    if (!type || !strchr(type, ':')) return KVASIR_OK;
+    return fail(KVASIR_E_ARGUMENT, "%s %s: one type is wanted (f32, f16, q8 or q4); --kv takes two", option,
+                quoted(type, strlen(type)));
+}
+
+kvasir_status kv_type_text(const engine_args *e, char *to, size_t n)
 {
     const char *both = e->kv ? e->kv : "f16", *colon = strchr(both, ':');
     if (!e->kv_k && !e->kv_v) {
         (void)snprintf(to, n, "%s", both);
-        return;
+        return KVASIR_OK;
     }
+    *to = '\0';
+    TRY(check_single("-ctk", e->kv_k));
+    TRY(check_single("-ctv", e->kv_v));
     char k[32], v[32];
     (void)snprintf(k, sizeof k, "%.*s", colon ? (int)(colon - both) : (int)strlen(both), both);
     (void)snprintf(v, sizeof v, "%s", colon ? colon + 1 : both);
     (void)snprintf(to, n, "%s:%s", e->kv_k ? e->kv_k : k, e->kv_v ? e->kv_v : v);
+    return KVASIR_OK;
 }
 
 const char *cpu_choice(const char *option)

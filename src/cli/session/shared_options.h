@@ -22,8 +22,8 @@ extern const cli_option output_options[], engine_options[], kv_options[];
 /* Applies what concerns the whole process: --no-progress. */
 void output_apply(const output_args *a);
 
-/* KV types from --kv, -ctk and -ctv: "K:V" or one name for both. */
-void kv_type_text(const engine_args *e, char *to, size_t n);
+/* KV types from --kv, -ctk and -ctv: "K:V" or one name for both. KVASIR_E_ARGUMENT: -ctk or -ctv has a pair. */
+kvasir_status kv_type_text(const engine_args *e, char *to, size_t n);
 /* --cpu, or KVASIR_CPU when it was not given. The only place that reads the variable. */
 const char *cpu_choice(const char *option);
 

@@ -107,20 +107,20 @@ static void csv_row(FILE *f, const sweep_row *r)
     (void)fputc('\n', f);
 }
 
-kvasir_status sweep_write_csv(const sweep *w, const char *path)
+static kvasir_status csv(const void *what, FILE *f)
 {
-    char *text = NULL;
-    size_t n = 0;
-    FILE *f = open_memstream(&text, &n);
-    if (!f) return fail_memory(n);
+    const sweep *w = what;
 #define X(name) "," #name
     (void)fputs("kv_k,kv_v,depth" SWEEP_REAL_MAP(X) SWEEP_WHOLE_MAP(X) ",error\n", f);
 #undef X
     for (int i = 0; i < sweep_n_rows(w); i++)
         if (w->rows[i].state != SWEEP_MISSING) csv_row(f, &w->rows[i]);
-    kvasir_status status = fclose(f) == 0 ? write_file(path, text, n) : fail_memory(n);
-    free(text);
-    return status;
+    return KVASIR_OK;
+}
+
+kvasir_status sweep_write_csv(const sweep *w, const char *path)
+{
+    return write_document(path, csv, w);
 }
 
 /* ---- reading ---- */

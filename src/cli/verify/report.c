@@ -307,8 +307,9 @@ static void facts(const verify *w, FILE *f)
     page_facts_end(f);
 }
 
-static kvasir_status page(const verify *w, FILE *f)
+static kvasir_status page(const void *what, FILE *f)
 {
+    const verify *w = what;
     const kvasir_model_info *i = w->s.info;
     char *sentence = NULL;
     size_t n = 0;
@@ -330,13 +331,5 @@ static kvasir_status page(const verify *w, FILE *f)
 
 kvasir_status verify_write_html(const verify *w, const char *path)
 {
-    char *text = NULL;
-    size_t n = 0;
-    FILE *f = open_memstream(&text, &n);
-    if (!f) return fail_memory(n);
-    kvasir_status status = page(w, f);
-    if (fclose(f) != 0 && status == KVASIR_OK) status = fail_memory(n);
-    if (status == KVASIR_OK) status = write_file(path, text, n);
-    free(text);
-    return status;
+    return write_document(path, page, w);
 }

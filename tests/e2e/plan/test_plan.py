@@ -492,6 +492,36 @@ def test_longest_context_ends_with_training(mid):
     assert "memory would hold" not in kvasir("plan", mid, "--budget", "250M").stdout.decode()
 
 
+def test_a_context_beyond_the_longest_says_so(mid):
+    """The list ends with training, and the chosen one is not in it."""
+    text = kvasir("plan", mid, "--budget", "4G", "--ctx", "20K").stdout.decode()
+    assert re.search(r"longest context +f16 16,384  q8 16,384  q4 16,384  \(as far as it was trained; 20,480 is beyond\)\n", text)
+    assert "is beyond" not in kvasir("plan", mid, "--budget", "4G", "--ctx", "16K").stdout.decode()
+
+
+def test_speed_without_a_profile(tmp_path):
+    """Where nothing is known of this machine, the plan says what would make it known, and --depths that it did nothing."""
+    empty = {"XDG_CONFIG_HOME": str(tmp_path)}
+    path = tiny("llama-tied")
+    done = kvasir("plan", path, "--ctx", "128", **empty)
+    assert re.search(r"^  speed +not predicted: .*kvasir probe", done.stdout.decode(), re.M) and b"--depths" not in done.stderr
+    for more in ([], ["--json"]):
+        said = kvasir("plan", path, "--ctx", "128", "--depths", "0,64", *more, **empty).stderr.decode()
+        assert said.count("kvasir: --depths has no effect") == 1 and "kvasir probe" in said
+    # A file that is no profile is said, and is not "none".
+    (tmp_path / "kvasir").mkdir()
+    (tmp_path / "kvasir/machine.json").write_text("{")
+    assert b"machine.json" in kvasir("plan", path, "--ctx", "128", **empty).stderr
+    # Of what does not run nothing is predicted either, with any profile.
+    profile = tmp_path / "p.json"
+    profile.write_text(json.dumps({"schema": "kvasir.probe/1", "name": "x", "cores": 1, "memory_bytes": "8 GiB", "teams": [
+        {"threads": 1, "level": "avx2", "read_bytes_per_s": "10 GB/s", "int8_ops_per_s": 8e11, "f32_ops_per_s": 2e11, "barrier_s": 1e-6}]}))
+    other = gguf.write(tmp_path / "h.gguf", hybrid(32, 16, 4, 4096, 16))
+    done = kvasir("plan", other, "--machine", profile, "--ctx", "1K", "--budget", "100G", "--depths", "0")
+    assert b"--depths has no effect" in done.stderr and b"models that run here" in done.stderr
+    assert b"--depths has no effect" not in kvasir("plan", path, "--machine", profile, "--depths", "0").stderr
+
+
 def test_speed_is_not_asked_of_what_does_not_run(tmp_path):
     profile = tmp_path / "p.json"
     profile.write_text(json.dumps({"schema": "kvasir.probe/1", "name": "x", "cores": 1, "memory_bytes": "8 GiB", "teams": [

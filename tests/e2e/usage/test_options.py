@@ -103,6 +103,25 @@ def test_names_with_one_dash_are_no_letters(llama):
     assert b"KV" in kvasir("run", "--raw", "-n", "1", "-p", "x", "--", llama).stderr
 
 
+def test_help_and_man_page_list_every_name():
+    """Names of llama.cpp by which own options are known, and one name of each of the others."""
+    shown = re.sub(r"\s+", " ", kvasir("run", "--help").stdout.decode())
+    for name, long in (("-ctk", "--cache-type-k"), ("-sys", "--system"), ("-cnv", "--chat"), ("-st", "--single-turn"), ("-r", "--stop"),
+                       ("-hf", "--hf-repo"), ("-ub", "--chunk"), ("-bf", "--file"), ("-sp", "--special"), ("-sysf", "--system-file")):
+        assert re.search(rf"[,:] {name} is {long}[,.]", shown), name
+    taken, refused = re.search(r"Taken, [^:]*: (.*?)\. Refused, [^:]*: (.*?)\. ", shown).groups()
+    for kinds, text in ((("NOTHING", "MAYBE"), taken), (("REFUSED", "REFUSED_BUT"), refused)):
+        listed = text.split(", ")
+        for kind in kinds:
+            for names, *_ in rows(kind):
+                assert "--n-gpu-layers" in names or any(name in listed for name in names), names
+    man = kvasir("--dump-docs", "man", "run").stdout.decode()
+    assert "NAMES OF LLAMA.CPP" in man and "\\-ctk is \\-\\-cache\\-type\\-k" in man
+    assert "llama.cpp's names" not in kvasir("probe", "--help").stdout.decode()
+    # An option that a command has itself is not among those that it takes without effect.
+    assert "-np" not in re.sub(r"\s+", " ", kvasir("serve", "--help").stdout.decode()).split("Taken,")[1].split(", ")
+
+
 def test_names_of_a_server(llama):
     assert b"out of range" in kvasir("serve", llama, "-np", "0", code=2).stderr
     assert b"out of range" in kvasir("serve", llama, "--parallel", "10000", code=2).stderr
@@ -199,6 +218,41 @@ def test_what_is_one(llama):
     assert kvasir_json("run", llama, "-p", "x", "-n", "0.0625K", "--ignore-eos", "-c", "128")["generated_tokens"] == 64
     assert b"out of range (-1 to 134217728)" in kvasir("run", llama, "-n", "-2", "-p", "x", code=2).stderr
     assert b"out of range" in kvasir("sweep", llama, "--depths", "-1", code=2).stderr
+
+
+# ---- words that are no options --------------------------------------------------------------------------------------
+
+def test_words_without_an_option_may_be_a_prompt(llama):
+    for words in (["hello"], ["hello", "there"]):
+        text = kvasir("run", llama, *words, code=2).stderr.decode()
+        assert "'hello' was given too" in text and "-p 'TEXT'" in text
+    assert "-p" not in kvasir("inspect", llama, "hello", code=2).stderr.decode().splitlines()[0]
+    assert b"\x1b" not in kvasir("run", llama, "\x1b[31mred", code=2).stderr
+
+
+@pytest.mark.parametrize("args,named", [
+    (["-ctk", "q5_0"], "q5_0"), (["-ctv", "zz"], "zz"), (["--kv", "q5_0"], "q5_0"), (["--kv", "q8:zz"], "zz"), (["--kv", "zz:q8"], "zz"),
+    (["--kv", "q8:q4:f16"], "q8:q4:f16"), (["-ctk", "q8", "-ctv", "q9"], "q9")])
+def test_unknown_kv_types_are_named_as_they_were_given(llama, args, named):
+    for command, more in (("run", ["-p", "x"]), ("plan", []), ("inspect", [])):
+        text = kvasir(command, llama, *args, *more, code=2).stderr.decode()
+        assert text.startswith(f"kvasir: KV type {named} is unknown; there are f32, f16, q8 and q4"), text
+    text = kvasir("plan", llama, *args, "--for", "llama.cpp", code=2 if named not in ("q5_0",) else (0, 2)).stderr.decode()
+    assert named == "q5_0" or (" is unknown; llama.cpp has f32, " in text and f"KV type {named.removeprefix('q8:')} " in text)
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "inspect", "eval"])
+def test_a_pair_where_one_type_is_wanted(llama, command):
+    more = {"run": ["-p", "x"], "eval": ["--ppl", SOURCE / "README.md"]}.get(command, [])
+    for option in ("-ctk", "-ctv"):
+        text = kvasir(command, llama, option, "q8:q4", *more, code=2).stderr.decode()
+        assert f"{option} q8:q4: one type is wanted" in text and "--kv takes two" in text
+
+
+def test_a_context_beyond_training_has_both_numbers(llama):
+    text = kvasir("run", llama, "-c", "5000", "-p", "x", "-n", "1").stderr.decode()
+    assert "a context of 5000 tokens is longer than the 4096 that the model was trained for" in text
+    assert "longer than" not in kvasir("run", llama, "-c", "4096", "-p", "x", "-n", "1").stderr.decode()
 
 
 @pytest.mark.parametrize("name", ["hf:", "hf:a", "hf:a@main", "hf:a:q4", "hf:/b", "hf:a/", "hf:a/b@", "hf:a/b:"])

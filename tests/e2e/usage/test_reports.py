@@ -164,7 +164,7 @@ def test_verify_page(llama, tmp_path):
 
 # ---- the verdict --------------------------------------------------------------------------------------------------
 
-def resumed(llama, tmp_path, rates, *args):
+def resumed(llama, tmp_path, rates, *args, spread=0.01):
     """The page of a sweep in which these speeds had been measured, by type and depth."""
     kept = tmp_path / "kept.json"
     types = list(dict.fromkeys(t for t, _ in rates))
@@ -173,6 +173,8 @@ def resumed(llama, tmp_path, rates, *args):
     for r in document["rows"]:
         if r["error"] is None:
             r["decode_tps"] = rates[r["kv_k"], r["depth"]]
+            r["decode_ms_p50"] = 1000 / r["decode_tps"]
+            r["decode_ms_p95"] = (1 + spread) * r["decode_ms_p50"]
     kept.write_text(json.dumps(document))
     kvasir("sweep", llama, "--resume", kept, "--html", tmp_path / "x.html", *args)
     return verdict(read(tmp_path / "x.html"))
@@ -189,6 +191,17 @@ def resumed(llama, tmp_path, rates, *args):
 ])
 def test_sweep_verdict(rates, says, llama, tmp_path):
     assert resumed(llama, tmp_path, rates) == says
+
+
+@pytest.mark.parametrize("faster, spread, is_clear", [(1.05, 0.15, False), (1.14, 0.15, False), (1.16, 0.15, True), (1.05, 0, True)])
+def test_sweep_verdict_within_the_spread(faster, spread, is_clear, llama, tmp_path):
+    """A difference that is smaller than that between steps of one type is not what the page begins with."""
+    says = resumed(llama, tmp_path, {("f16", 0): 10, ("q8", 0): 10 * faster}, spread=spread)
+    if is_clear:
+        assert says == f"q8 decodes {faster:.2f} times as fast as f16 at 0 tokens; every depth fits."
+    else:
+        assert says == (f"No clear difference: the spread is wider. At 0 tokens q8 decodes {100 * (faster - 1):.0f}% faster than f16, and "
+                        "the steps of one type lie 15% apart (p50 to p95); every depth fits.")
 
 
 def test_sweep_verdict_without_room(llama, tmp_path):
