@@ -5,6 +5,7 @@ import re
 import shutil
 import socket
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -235,6 +236,16 @@ def test_refused_fields(server, change):
         assert name in message and ("; " in message or ": " in message), "it says what to do"
 
 
+def test_all_fields_are_documented():
+    """The tables of fields in the source against the page."""
+    source, page = (SOURCE / "src/server/openai/supported.c").read_text(), (SOURCE / "docs/serve.md").read_text()
+    tables = source[source.index("static const char *const done[]"):source.index("enum { IS_FALSE")]
+    tables += source[source.index("static const refused_field refused[]"):source.index("static int is_neutral")]
+    names = set(re.findall(r'"([a-z_]+)"', re.sub(r"/\*.*?\*/", "", tables))) - {"use stop"}
+    missing = {name for name in names if not re.search(rf"`{name}\b", page)}
+    assert len(names) > 60 and not missing
+
+
 def test_neutral_values(server):
     answer = server.ask("POST", CHAT, {"messages": [USER], "max_tokens": 4, "temperature": 0, **NEUTRAL})
     assert answer.status == 200 and IGNORED not in answer.headers and text_of(answer.json) == text_of(server.chat("Hi", 4))
@@ -364,9 +375,13 @@ def test_names_of_vllm(server):
         assert server.ask("POST", path, {**body, "other": 1}).headers[IGNORED] == "other"
 
 
-def test_beginnings_of_prompts():
+def test_beginnings_of_prompts(tmp_path):
     """vLLM's prompt gets BOS unless told otherwise, llama.cpp's content does not."""
-    with Server(model=tiny("gemma3"), template=TEMPLATE) as s:
+    data = bytearray(Path(tiny(NAME)).read_bytes())
+    key = b"tokenizer.ggml.add_bos_token"
+    data[data.index(key) + len(key) + 4] = 1
+    (tmp_path / "bos.gguf").write_bytes(data)
+    with Server(model=tmp_path / "bos.gguf", template=TEMPLATE) as s:
         bare = s.post("/tokenize", {"content": "a"})["tokens"]
         whole = s.post("/tokenize", {"prompt": "a"})["tokens"]
         assert len(whole) > len(bare) and whole[-len(bare):] == bare
