@@ -2,6 +2,7 @@
    does not come out is a text that would have been dropped. This needs no list of templates, and no reading of them. */
 #include "server/openai/conversation.h"
 #include "server/request/fields.h"
+#include "base/checked.h"
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -186,7 +187,19 @@ static kvasir_status fit_developers(const request_rules *r, json_t *variables)
     return KVASIR_OK;
 }
 
-/* ---- arguments of calls -------------------------------------------------------------------------------- */
+/* ---- calls ------------------------------------------------------------------------------------------- */
+
+static void see_marks(marks *m, const char *text, size_t n)
+{
+    const char *end = text + n, *at = text;
+    while ((at = memmem(at, (size_t)(end - at), mark_begin, sizeof mark_begin - 1)) != NULL) {
+        size_t number = 0;
+        int digits = 0;
+        at += sizeof mark_begin - 1;
+        while (*at >= '0' && *at <= '9' && digits++ < 18) number = 10 * number + (size_t)(*at++ - '0');
+        if (digits && *at == 'q' && number < m->n) m->list[number].seen = 1;
+    }
+}
 
 /* Does the text have the name between these quotes, and not within another text of JSON? */
 static int has_quoted(const char *text, char quote)
@@ -215,42 +228,74 @@ static int set_text_arguments(json_t *messages)
     return 1;
 }
 
-/* Most templates want an object. Some add arguments to other texts, which an object cannot be; written as Python would
-   write an object they would be no JSON either. */
-static kvasir_status fit_arguments(const request_rules *r, json_t *variables)
+static int all_calls_seen(const marks *m)
 {
-    json_t *messages = json_object_get(variables, "messages"), *message;
-    marks m = {0};
-    char *object = NULL, *text = NULL;
-    size_t i, n;
-    int has_calls = 0;
-    json_array_foreach(messages, i, message) has_calls |= json_object_get(message, "tool_calls") != NULL;
-    if (!has_calls) return KVASIR_OK;
-    kvasir_status status = render_marked(r, variables, &m, &object, &n);
-    if (status == KVASIR_OK && (!object || has_quoted(object, '\''))) {
-        m.text_arguments = 1;
-        status = render_marked(r, variables, &m, &text, &n);
-        if (has_quoted(text, '"') && !set_text_arguments(messages)) status = fail_memory(0);
+    for (size_t i = 0; i < m->n; i++)
+        if (!m->list[i].seen && strcmp(m->list[i].key, "tool_calls") == 0) return 0;
+    return 1;
+}
+
+/* Gives messages that call tools and say nothing the content null, or takes it from them. */
+static int set_nulls(json_t *messages, int null)
+{
+    json_t *message;
+    size_t i;
+    json_array_foreach(messages, i, message)
+    {
+        const json_t *content = json_object_get(message, "content");
+        if (!json_object_get(message, "tool_calls") || !(json_is_null(content) || is_text(content, ""))) continue;
+        if (json_object_set_new(message, "content", null ? json_null() : json_string("")) != 0) return 0;
     }
-    kvasir_free(object);
+    return 1;
+}
+
+static int count(const char *text, const char *word)
+{
+    int n = 0;
+    for (; (text = strstr(text, word)) != NULL; text++) n++;
+    return n;
+}
+
+/* Do calls come out as they should, with arguments in this form and perhaps null for no text? *nones: how often the word
+   None came out where nothing was null, -1: not known. */
+static kvasir_status try_calls(const request_rules *r, const json_t *variables, int text_arguments, int null,
+                               int *nones, int *good)
+{
+    marks m = {.text_arguments = text_arguments};
+    char *text = NULL;
+    size_t n;
+    kvasir_status status = render_marked(r, variables, &m, &text, &n);
+    if (text) {
+        see_marks(&m, text, n);
+        *good = all_calls_seen(&m) && (text_arguments ? has_quoted(text, '"') : !has_quoted(text, '\''));
+        if (null && count(text, "None") > max_int(*nones, 0)) *good = 0;
+        if (!null && *nones < 0) *nones = count(text, "None");
+    }
     kvasir_free(text);
     mem_free(m.list);
     return status;
 }
 
-/* ---- what is left out ---------------------------------------------------------------------------------- */
-
-static void see_marks(marks *m, const char *text, size_t n)
+/* Most templates want arguments as an object. Some add them to other texts, which an object cannot be; written as Python
+   would write an object they would be no JSON either. Some show calls only where the content is null; others would then
+   write None. */
+static kvasir_status fit_calls(const request_rules *r, json_t *variables)
 {
-    const char *end = text + n, *at = text;
-    while ((at = memmem(at, (size_t)(end - at), mark_begin, sizeof mark_begin - 1)) != NULL) {
-        size_t number = 0;
-        int digits = 0;
-        at += sizeof mark_begin - 1;
-        while (*at >= '0' && *at <= '9' && digits++ < 18) number = 10 * number + (size_t)(*at++ - '0');
-        if (digits && *at == 'q' && number < m->n) m->list[number].seen = 1;
+    json_t *messages = json_object_get(variables, "messages"), *message;
+    size_t i;
+    int has_calls = 0, good = 0, nones = -1;
+    json_array_foreach(messages, i, message) has_calls |= json_object_get(message, "tool_calls") != NULL;
+    for (int way = 0; has_calls && way < 4; way++) {
+        int text_arguments = way & 1, null = way >> 1;
+        if (!set_nulls(messages, null)) return fail_memory(0);
+        TRY(try_calls(r, variables, text_arguments, null, &nones, &good));
+        if (!good) continue;
+        return !text_arguments || set_text_arguments(messages) ? KVASIR_OK : fail_memory(0);
     }
+    return set_nulls(messages, 0) ? KVASIR_OK : fail_memory(0); /* what is left out is said later */
 }
+
+/* ---- what is left out ---------------------------------------------------------------------------------- */
 
 static int has_seen_call(const marks *m, size_t message)
 {
@@ -333,7 +378,6 @@ static int check_left_out(const request_rules *r, const json_t *variables, const
 
 int fit_messages(const request_rules *r, json_t *variables, const json_t *body, char *ignored, http_error *e)
 {
-    if (fit_developers(r, variables) != KVASIR_OK || fit_arguments(r, variables) != KVASIR_OK)
-        return http_refuse_memory(e);
+    if (fit_developers(r, variables) != KVASIR_OK || fit_calls(r, variables) != KVASIR_OK) return http_refuse_memory(e);
     return check_left_out(r, variables, field(body, "messages"), ignored, e);
 }

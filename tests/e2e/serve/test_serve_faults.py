@@ -138,6 +138,24 @@ def test_tool_arguments(serve, shown, wanted):
         assert rendered(s, [{"role": "assistant", "content": None, "tool_calls": [call(arguments)]}]) == wanted
 
 
+OF_NULLS = """{%- for m in messages -%}[{{ m.role }}]{%- if m.content is none -%}{%- for c in m.tool_calls -%}
+<{{ c.function.name + ' ' + c.function.arguments }}>{%- endfor -%}{%- else -%}{{ m.content }}{%- endif -%}{%- endfor -%}"""
+
+
+@pytest.mark.parametrize("content", [{"content": None}, {"content": ""}, {}], ids=["null", "empty", "absent"])
+@pytest.mark.parametrize("template, wanted", [
+    (OF_NULLS, '[user]Hi[assistant]<f {"a": 1}>'),
+    (OF_NULLS.replace("c.function.name + ' ' + c.function.arguments", "c.function.arguments | tojson"), '[user]Hi[assistant]<{"a": 1}>'),
+    (CALLS.replace("SHOWN", "{{ m.content }} {{ c.function.arguments | tojson }}"), '[user]Hi[assistant] {"a": 1}')],
+    ids=["texts", "objects", "no none"])
+def test_calls_beside_no_text(serve, template, wanted, content):
+    """Some templates (DeepSeek's) show calls only where the content is none; others would write None."""
+    s = serve(template)
+    assert rendered(s, [USER, {"role": "assistant", **content, "tool_calls": [call('{"a": 1}')]}]) == wanted
+    said = [{"role": "assistant", "content": "Well.", "tool_calls": [call('{"a": 1}')]}]
+    assert template is not OF_NULLS or s.ask("POST", CHAT, {"messages": said}).status == 400
+
+
 def test_hostile_tool_arguments(serve):
     s = serve(CALLS.replace("SHOWN", "{{ c.function.name }}{{ c.function.arguments | tojson }}"))
 
