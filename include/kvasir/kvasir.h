@@ -151,6 +151,9 @@ KVASIR_API int kvasir_token_ends(const kvasir_model *m, int32_t id); /* end of g
 KVASIR_API kvasir_status kvasir_template_render(const kvasir_model *m, const char *text, const char *json, int64_t now,
                                                 char **out, size_t *n_out);
 
+/* Does the template (as above) read this variable anywhere? What it does not read has no effect on the prompt. */
+KVASIR_API kvasir_status kvasir_template_uses(const kvasir_model *m, const char *text, const char *variable, int *uses);
+
 /* The ids of a conversation's prompt: the template (as above) is rendered with a JSON object, and the text tokenized
    with control tokens read. Where template and tokenizer both write BOS, there is only one. A last EOS is left out,
    since it would end the answer before it begins. *ids is the caller's (kvasir_free). */

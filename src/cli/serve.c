@@ -12,9 +12,9 @@
 #include <string.h>
 
 typedef struct serve_args {
-    const char *model, *host, *alias, *key_file, *template_file, *access_log;
-    cli_list origins;
-    int port, slots, queue, max_tokens;
+    const char *model, *host, *key_file, *template_file, *access_log;
+    cli_list aliases, origins;
+    int any_model, port, slots, queue, max_tokens;
     engine_args engine;
     sampling_args sampling;
     output_args output;
@@ -27,8 +27,11 @@ static const cli_option server_group[] = {
      "127.0.0.1 ::1 0.0.0.0"},
     {"port", 0, CLI_INT, NULL, "N", FIELD(port), "Port to listen on; 0: any free one, which is printed (default 8080)",
      0, 65535, NULL},
-    {"alias", 'a', CLI_TEXT, NULL, "NAME", FIELD(alias),
-     "What requests call the model (default: the file's name without .gguf)", 0, 0, NULL},
+    {"alias", 'a', CLI_LIST, NULL, "NAME", FIELD(aliases),
+     "What requests call the model (default: the file's name without .gguf); may be repeated, answers say the first", 0,
+     0, NULL},
+    {"any-model", 0, CLI_FLAG, NULL, NULL, FIELD(any_model),
+     "Answer requests whatever model they name: some clients always send the same name", 0, 0, NULL},
     {"api-key-file", 0, CLI_FILE, NULL, "FILE", FIELD(key_file),
      "Keys of those who may ask, one a line; SIGHUP reads it anew. Each key has a prefix cache of its own", 0, 0, NULL},
     {"allow-origin", 0, CLI_LIST, NULL, "ORIGIN", FIELD(origins),
@@ -112,16 +115,18 @@ static int check_args(const serve_args *a)
     if (!is_own && !a->key_file)
         return usage_error(
             "--host %s lets other computers ask: give --api-key-file FILE with the keys of those who may", a->host);
-    if (a->alias && !*a->alias) return usage_error("--alias must not be empty");
+    for (int i = 0; i < a->aliases.n; i++)
+        if (!*a->aliases.items[i]) return usage_error("--alias must not be empty");
     return EXIT_DONE;
 }
 
 /* "model" of "folder/model.gguf" */
 static char *name_of(const serve_args *a, const char *path)
 {
-    const char *slash = strrchr(path, '/'), *name = a->alias ? a->alias : slash ? slash + 1 : path;
+    const char *slash = strrchr(path, '/'), *alias = a->aliases.n ? a->aliases.items[0] : NULL;
+    const char *name = alias ? alias : slash ? slash + 1 : path;
     size_t n = strlen(name);
-    if (!a->alias && n > 5 && strcmp(name + n - 5, ".gguf") == 0) n -= 5;
+    if (!alias && n > 5 && strcmp(name + n - 5, ".gguf") == 0) n -= 5;
     return mem_text(name, n);
 }
 
@@ -147,6 +152,9 @@ static int serve(serving *v, serve_args *a, const char *template_text)
     server_options o = {.host = a->host,
                         .port = a->port,
                         .name = v->name,
+                        .names = a->aliases.n > 1 ? a->aliases.items + 1 : NULL,
+                        .n_names = a->aliases.n > 1 ? a->aliases.n - 1 : 0,
+                        .any_name = a->any_model,
                         .key_file = a->key_file,
                         .origins = a->origins.items,
                         .n_origins = a->origins.n,

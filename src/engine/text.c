@@ -78,19 +78,33 @@ static char *with_tokens(const kvasir_model *m, const char *json)
     return text;
 }
 
+static kvasir_status template_of(const kvasir_model *m, const char *text, jinja **out)
+{
+    if (!text) text = m ? m->info.chat_template : NULL;
+    if (!text) return fail(KVASIR_E_ARGUMENT, "the model has no chat template");
+    return jinja_parse(text, strlen(text), out);
+}
+
+kvasir_status kvasir_template_uses(const kvasir_model *m, const char *text, const char *variable, int *uses)
+{
+    jinja *j = NULL;
+    TRY(template_of(m, text, &j));
+    *uses = jinja_uses(j, variable);
+    jinja_free(j);
+    return KVASIR_OK;
+}
+
 kvasir_status kvasir_template_render(const kvasir_model *m, const char *text, const char *json, int64_t now, char **out,
                                      size_t *n_out)
 {
     struct tm tm;
     time_t clock = now ? (time_t)now : time(NULL);
-    if (!text) text = m ? m->info.chat_template : NULL;
-    if (!text) return fail(KVASIR_E_ARGUMENT, "the model has no chat template");
     if (!(now ? gmtime_r(&clock, &tm) : localtime_r(&clock, &tm)))
         return fail(KVASIR_E_ARGUMENT, "the time is out of range");
     jinja *j = NULL;
+    TRY(template_of(m, text, &j));
     char *context = with_tokens(m, json);
-    if (!context) return fail_memory(strlen(json));
-    kvasir_status status = jinja_parse(text, strlen(text), &j);
+    kvasir_status status = context ? KVASIR_OK : fail_memory(strlen(json));
     if (status == KVASIR_OK) status = jinja_render(j, context, strlen(context), &tm, NULL, out, n_out);
     jinja_free(j);
     mem_free(context);

@@ -108,6 +108,16 @@ kvasir_status j_cut(jrun *r, size_t mark, jval *out)
     return j_string(r, n ? r->out + mark : "", n, out);
 }
 
+/* ---- what a template reads ---------------------------------------------------------------------------- */
+
+bool jinja_uses(const jinja *j, const char *name)
+{
+    size_t n = strlen(name);
+    for (const jname *c = j->from_context; c; c = c->next)
+        if (c->name->n == n && memcmp(c->name->s, name, n) == 0) return j_global(c->name).kind == J_MISSING;
+    return false;
+}
+
 /* ---- the way in --------------------------------------------------------------------------------------- */
 
 static kvasir_status render(jrun *r, const char *context, size_t n_context)

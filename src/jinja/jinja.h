@@ -5,6 +5,7 @@
 #define KVASIR_JINJA_JINJA_H
 
 #include "base/status.h"
+#include <stdbool.h>
 #include <time.h>
 
 typedef struct jinja jinja;
@@ -20,6 +21,10 @@ typedef struct jinja_limits {
 /* Parses a template. KVASIR_E_TEMPLATE with the line number on a syntax error. */
 kvasir_status jinja_parse(const char *text, size_t n, jinja **out);
 void jinja_free(jinja *j); /* NULL is fine */
+
+/* Does any place of the template read a variable of this name from the context? Functions that every template has
+   (range, raise_exception) are no variables. */
+bool jinja_uses(const jinja *j, const char *name);
 
 /* Renders with the variables of the JSON object `context` (the order of its keys is kept). `now` is the time that
    strftime_now shows. *out is NUL-terminated and the caller's (mem_free). KVASIR_E_TEMPLATE: kvasir_message() is the

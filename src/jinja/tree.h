@@ -112,9 +112,16 @@ struct jnode {
     jblock *block;
 };
 
+/* A name that is taken from the context somewhere in the template. */
+typedef struct jname {
+    const jstr *name;
+    const struct jname *next;
+} jname;
+
 struct jinja {
     arena mem;
     jnode *root;
+    const jname *from_context; /* a name may be there for several scopes */
     jscope scope;
     jfunc *func;
     uint32_t n_funcs;

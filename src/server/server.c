@@ -64,10 +64,11 @@ static void log_access(const server *s, const exchange *x, int status)
     time_t now = time(NULL);
     struct tm tm;
     (void)strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
-    json_t *line = json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:f, s:i, s:i, s:i}", "time", date, "peer", x->peer,
-                             "method", x->method, "path", quoted(x->path, strlen(x->path)), "status", status, "key",
-                             x->tenant, "ms", 1000 * (clock_now() - x->arrived), "prompt_tokens", x->prompt_tokens,
-                             "cached_tokens", x->cached_tokens, "generated_tokens", x->generated_tokens);
+    json_t *line =
+        json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:f, s:i, s:i, s:i, s:s}", "time", date, "peer", x->peer, "method",
+                  x->method, "path", quoted(x->path, strlen(x->path)), "status", status, "key", x->tenant, "ms",
+                  1000 * (clock_now() - x->arrived), "prompt_tokens", x->prompt_tokens, "cached_tokens",
+                  x->cached_tokens, "generated_tokens", x->generated_tokens, "ignored", x->ignored);
     char *text = line ? json_dumps(line, JSON_NUMBERS) : NULL;
     if (text) s->o->on_access(s->o->user, text);
     free(text);
@@ -155,11 +156,26 @@ static kvasir_status find_context(server *s)
     kvasir_seq_free(seq);
     s->rules = (request_rules){.model = s->o->model,
                                .name = s->o->name,
+                               .names = s->o->names,
+                               .n_names = s->o->n_names,
+                               .any_name = s->o->any_name,
                                .template_text = s->o->template_text,
                                .sampling = &s->o->sampling,
                                .has_seed = s->o->has_seed,
                                .max_tokens = s->o->max_tokens,
                                .ctx = ctx};
+    return KVASIR_OK;
+}
+
+/* For answers that must not end yet. */
+static kvasir_status find_ends(server *s)
+{
+    int n_vocab = kvasir_model_get_info(s->o->model)->n_vocab;
+    s->masked = mem_alloc((size_t)n_vocab, sizeof *s->masked);
+    s->ends = mem_alloc((size_t)n_vocab, sizeof *s->ends);
+    if (!s->masked || !s->ends) return fail_memory((size_t)n_vocab * (sizeof *s->masked + sizeof *s->ends));
+    for (int32_t id = 0; id < n_vocab; id++)
+        if (kvasir_token_ends(s->o->model, id)) s->ends[s->n_ends++] = id;
     return KVASIR_OK;
 }
 
@@ -244,6 +260,7 @@ kvasir_status server_run(const server_options *o)
     s->queue_end = &s->queue;
     kvasir_status status = o->key_file ? keys_read(&s->keys, o->key_file) : KVASIR_OK;
     if (status == KVASIR_OK) status = find_context(s);
+    if (status == KVASIR_OK) status = find_ends(s);
     if (status == KVASIR_OK) status = listen_on(s);
     if (status == KVASIR_OK) status = watch_events(s, events);
     if (status == KVASIR_OK) {
@@ -257,6 +274,8 @@ kvasir_status server_run(const server_options *o)
     if (s->http) evhttp_free(s->http);
     if (s->base) event_base_free(s->base);
     keys_free(&s->keys);
+    mem_free(s->ends);
+    mem_free(s->masked);
     mem_free(s);
     return status;
 }

@@ -10,10 +10,12 @@ enum { SERVER_MAX_SLOTS = 64, SERVER_MAX_QUEUE = 4096 };
 
 /* Strings and arrays must outlive server_run. */
 typedef struct server_options {
-    const char *host;     /* a numeric address */
-    int port;             /* 0: any free one */
-    const char *name;     /* what requests call the model */
-    const char *key_file; /* NULL: everybody may ask */
+    const char *host;         /* a numeric address */
+    int port;                 /* 0: any free one */
+    const char *name;         /* what requests call the model, and answers */
+    const char *const *names; /* further names in requests */
+    int n_names, any_name;    /* any_name: requests may name whatever they like */
+    const char *key_file;     /* NULL: everybody may ask */
     const char *const *origins;
     int n_origins;         /* that web pages may have, besides those of this computer */
     int n_slots, n_queue;  /* answers at the same time; requests that may wait */

@@ -36,6 +36,9 @@ typedef struct server {
     uint64_t turn, kv_budget;
     double prefill_tps; /* the last speed measured; 0: not known */
     int64_t began;      /* seconds since 1970 */
+    int32_t *ends;      /* tokens that end an answer */
+    int n_ends;
+    float *masked; /* a row of logits without them */
     int signals;
     int unsent; /* answers that are still in buffers */
     int n_seen; /* connections since they were last counted (server.c) */

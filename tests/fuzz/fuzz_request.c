@@ -1,4 +1,4 @@
-/* Fuzz target of the server's requests: the first byte chooses the kind, the rest is the body. What is accepted
+/* Fuzz target of the server's requests: the first byte chooses the kind and the template, the rest is the body. What is accepted
    has a prompt that fits and sampling options that a sampler takes; what is refused says so with a status, a code
    and a message. */
 #include "../unit/rig/model_builder.h"
@@ -8,7 +8,19 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 enum { CTX = 64 };
-static const char chat_template[] = "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}{{ bos_token }}";
+/* One that shows everything, one that leaves out roles, reads variables, and wants objects, one that wants texts. */
+static const char *const templates[] = {
+    "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}{{ bos_token }}",
+    "{% for m in messages %}{% if m.role == 'system' %}S{{ m.content }}{% elif m.role == 'user' %}U{{ m.content | trim "
+    "}}"
+    "{% elif m.role == 'assistant' %}A{{ m.content }}{% for c in m.tool_calls or [] %}{{ c.function.name }}"
+    "{% for k, v in c.function.arguments.items() %}{{ k }}={{ v | tojson }}{% endfor %}{% endfor %}{% endif %}{% "
+    "endfor %}"
+    "{% if not enable_thinking %}{{ reasoning_effort }}{{ documents | tojson }}{% endif %}",
+    "{% for m in messages %}{% if m.role == 'nobody' %}{{ raise_exception('no') }}{% endif %}{{ m.name }}{{ m.content "
+    "}}"
+    "{% for c in m.tool_calls or [] %}{{ '<' + c.function.arguments }}{% endfor %}{% endfor %}",
+};
 
 static void require(bool true_)
 {
@@ -33,7 +45,10 @@ static void check_accepted(const request *q)
 {
     kvasir_sampler *sampler = NULL;
     kvasir_detokenizer *text = NULL;
-    require(q->ids && q->n_ids > 0 && q->n_ids <= CTX && q->max_tokens >= 0 && q->n_stop <= REQUEST_MAX_STOPS);
+    require(q->ids && q->n_ids > 0 && q->n_ids <= CTX && q->max_tokens >= -1 && q->min_tokens >= 0 &&
+            q->n_stop <= REQUEST_MAX_STOPS);
+    require(strlen(q->ignored) < sizeof q->ignored);
+    for (const char *c = q->ignored; *c; c++) require(*c >= ' ' && *c < 127); /* it becomes a header */
     for (size_t i = 0; i < q->n_ids; i++) require(q->ids[i] >= 0 && q->ids[i] < 300);
     require(kvasir_sampler_create(model(), &q->sampling, &sampler) == KVASIR_OK);
     require(kvasir_detokenizer_create(model(), (const char *const *)q->stop, q->n_stop, 0, &text) == KVASIR_OK);
@@ -44,11 +59,14 @@ static void check_accepted(const request *q)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     static const kvasir_sampler_options sampling = {.temperature = 0.8f, .top_k = 40};
-    const request_rules rules = {
-        .model = model(), .name = "m", .template_text = chat_template, .sampling = &sampling, .ctx = CTX};
+    if (n == 0) return 0;
+    const request_rules rules = {.model = model(),
+                                 .name = "m",
+                                 .template_text = templates[(data[0] >> 1 & 3) % 3],
+                                 .sampling = &sampling,
+                                 .ctx = CTX};
     request q;
     http_error e;
-    if (n == 0) return 0;
     int status = request_read(&rules, data[0] & 1, (const char *)data + 1, n - 1, &q, &e);
     if (status)
         require(status >= 400 && status < 600 && e.status == status && e.code && e.message[0]);

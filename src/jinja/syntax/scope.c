@@ -382,6 +382,15 @@ static kvasir_status new_function(pass *t, function *up, function **out)
     return KVASIR_OK;
 }
 
+static kvasir_status note_context(pass *t, const jstr *name)
+{
+    jname *n = arena_alloc(&t->j->mem, 1, sizeof *n);
+    if (!n) return fail_memory(sizeof *n);
+    *n = (jname){name, t->j->from_context};
+    t->j->from_context = n;
+    return KVASIR_OK;
+}
+
 /* Lists what has to be done on entering the scope, now that all of it has been looked at. */
 static kvasir_status seal(pass *t, const scope *s, jscope *out)
 {
@@ -393,7 +402,10 @@ static kvasir_status seal(pass *t, const scope *s, jscope *out)
         if (!y->s.known || y->s.how == START_PARAMETER) continue;
         jload *load = &out->loads[out->n++];
         *load = (jload){.kind = LOAD_MISSING, .slot = y->slot, .name = y->name};
-        if (y->s.how == START_RESOLVE) load->kind = LOAD_RESOLVE;
+        if (y->s.how == START_RESOLVE) {
+            load->kind = LOAD_RESOLVE;
+            TRY(note_context(t, y->name));
+        }
         if (y->s.how == START_ALIAS) {
             load->kind = LOAD_ALIAS;
             load->from = ref_to(s, find(t, s->up, y->name));

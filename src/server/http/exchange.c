@@ -34,6 +34,12 @@ void exchange_add_header(exchange *x, const char *name, const char *value)
     if (x->req) (void)evhttp_add_header(evhttp_request_get_output_headers(x->req), name, value);
 }
 
+void exchange_ignored(exchange *x, const char *fields)
+{
+    (void)snprintf(x->ignored, sizeof x->ignored, "%s", fields);
+    if (*fields) exchange_add_header(x, "X-Kvasir-Ignored", fields);
+}
+
 /* ---- the client goes away ----------------------------------------------------------------------------- */
 
 static void stop_watching(exchange *x)
@@ -157,6 +163,16 @@ void exchange_drop(exchange *x)
 
 /* ---- whole answers ------------------------------------------------------------------------------------ */
 
+/* The answer to HEAD says how long the body would be. */
+static void leave_body_out(exchange *x, struct evbuffer *text)
+{
+    char length[24];
+    size_t n = text ? evbuffer_get_length(text) : 0;
+    (void)snprintf(length, sizeof length, "%zu", n);
+    exchange_add_header(x, "Content-Length", length);
+    if (text) (void)evbuffer_drain(text, n);
+}
+
 void exchange_text(exchange *x, int status, const char *type, struct evbuffer *text)
 {
     x->status = text ? status : 500;
@@ -166,6 +182,7 @@ void exchange_text(exchange *x, int status, const char *type, struct evbuffer *t
         return;
     }
     exchange_add_header(x, "Content-Type", type);
+    if (strcmp(x->method, "HEAD") == 0) leave_body_out(x, text);
     hand_over(x);
     evhttp_send_reply(x->req, x->status, NULL, text);
     if (text) evbuffer_free(text);

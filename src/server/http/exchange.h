@@ -3,6 +3,7 @@
 #define KVASIR_SERVER_HTTP_EXCHANGE_H
 
 #include "server/http/error.h"
+#include "server/request/fields.h"
 #include <jansson.h>
 
 struct evhttp_request;
@@ -32,8 +33,9 @@ struct exchange {
     int streaming, status, gone;
     int tenant; /* the place of the client's key, -1: no key is needed */
     double arrived;
-    char method[16], path[128], peer[64];
+    char method[16], path[512], peer[64];
     int prompt_tokens, cached_tokens, generated_tokens;
+    char ignored[REQUEST_IGNORED_BYTES]; /* fields without effect, for the log */
 };
 
 /* Watches from now on whether the client goes away. NULL when out of memory. */
@@ -58,5 +60,7 @@ json_t *exchange_error_json(const http_error *e);
 /* The value of a request's header, NULL: it has none. *n: how often the header is there. */
 const char *exchange_header(const struct evhttp_request *req, const char *name, int *n);
 void exchange_add_header(exchange *x, const char *name, const char *value); /* to the answer, before it begins */
+/* Names the fields of the request that had no effect, in the answer's headers and for the log. "": there are none. */
+void exchange_ignored(exchange *x, const char *fields);
 
 #endif

@@ -17,32 +17,71 @@ typedef struct route {
 } route;
 
 static const route routes[] = {
-    {"/v1/chat/completions", "POST", 0, answer_chat}, {"/v1/completions", "POST", 0, answer_plain},
-    {"/v1/models", "GET", 0, answer_model_list},      {"/health", "GET", 1, answer_health},
-    {"/metrics", "GET", 0, answer_metrics},           {"/tokenize", "POST", 0, answer_tokenize},
-    {"/detokenize", "POST", 0, answer_detokenize},    {"/apply-template", "POST", 0, answer_template},
+    {"/v1/chat/completions", "POST", 0, answer_chat},
+    {"/v1/completions", "POST", 0, answer_plain},
+    {"/v1/models", "GET", 0, answer_model_list},
+    {MODELS_PATH, "GET", 0, answer_one_model},
+    {"/health", "GET", 1, answer_health},
+    {"/metrics", "GET", 0, answer_metrics},
+    {"/tokenize", "POST", 0, answer_tokenize},
+    {"/detokenize", "POST", 0, answer_detokenize},
+    {"/apply-template", "POST", 0, answer_template},
 };
+
+/* A path that ends with a slash stands for all that go on behind it. */
+static int is_at(const route *r, const char *path)
+{
+    size_t n = strlen(r->path);
+    return r->path[n - 1] == '/' ? strncmp(path, r->path, n) == 0 && path[n] : strcmp(path, r->path) == 0;
+}
+
+/* Says what there is instead of a path. */
+static void refuse_path(const char *path, http_error *e)
+{
+    char all[400] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < sizeof routes / sizeof *routes && used < sizeof all; i++)
+        used += (size_t)snprintf(all + used, sizeof all - used, "%s%s %s%s", i ? ", " : "", routes[i].method,
+                                 routes[i].path, is_at(&routes[i], MODELS_PATH "x") ? "NAME" : "");
+    (void)http_refuse(e, 404, "not_found", NULL, "there is nothing at '%s'; there is %s", quoted(path, strlen(path)),
+                      all);
+}
 
 /* The route of a path and a method. NULL: *e says why, and *allowed which methods the path has. */
 static const route *find_route(const exchange *x, char *allowed, size_t n_allowed, http_error *e)
 {
     *allowed = 0;
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
-        if (strcmp(routes[i].path, x->path) != 0) continue;
-        if (strcmp(routes[i].method, x->method) == 0) return &routes[i];
-        (void)snprintf(allowed, n_allowed, "%s, OPTIONS", routes[i].method);
+        int is_get = strcmp(routes[i].method, "GET") == 0;
+        if (!is_at(&routes[i], x->path)) continue;
+        if (strcmp(routes[i].method, x->method) == 0 || (is_get && strcmp(x->method, "HEAD") == 0)) return &routes[i];
+        (void)snprintf(allowed, n_allowed, is_get ? "%s, HEAD, OPTIONS" : "%s, OPTIONS", routes[i].method);
     }
     if (*allowed)
-        (void)http_refuse(e, 405, "method_not_allowed", NULL, "%s takes %s, not %s", x->path, allowed, x->method);
+        (void)http_refuse(e, 405, "method_not_allowed", NULL, "%s takes %s, not %s", quoted(x->path, strlen(x->path)),
+                          allowed, x->method);
     else
-        (void)http_refuse(e, 404, "not_found", NULL, "there is nothing at '%s'", quoted(x->path, strlen(x->path)));
+        refuse_path(x->path, e);
     return NULL;
 }
 
+/* Names of headers and what stands between them. */
+static int is_header_list(const char *s)
+{
+    size_t n = strlen(s);
+    return n > 0 && n < 2048 &&
+           strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~, \t") == n;
+}
+
+/* Clients add headers of their own (OpenAI's: x-stainless-...), none of which means anything here. A page that may ask
+   may send them. */
 static void answer_preflight(exchange *x)
 {
-    exchange_add_header(x, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
-    exchange_add_header(x, "Access-Control-Allow-Headers", "Authorization, Content-Type, x-api-key");
+    int n;
+    const char *asked = exchange_header(x->req, "Access-Control-Request-Headers", &n);
+    exchange_add_header(x, "Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS");
+    exchange_add_header(x, "Access-Control-Allow-Headers",
+                        n == 1 && is_header_list(asked) ? asked : "Authorization, Content-Type, x-api-key");
     exchange_add_header(x, "Access-Control-Max-Age", "600");
     exchange_text(x, 204, "text/plain", evbuffer_new());
 }

@@ -48,15 +48,15 @@ static json_t *chunk_document(const server *s, const job *j, json_t *choices)
     return document(s, j, j->q.chat ? "chat.completion.chunk" : "text_completion", choices);
 }
 
-json_t *answer_chunk(const server *s, const job *j, const char *role, const char *text, const char *finish)
+json_t *answer_chunk(const server *s, const job *j, const char *role, const char *text, size_t n, const char *finish)
 {
+    json_t *piece = text || !j->q.chat ? json_stringn_nocheck(text ? text : "", n) : NULL; /* a NUL is text, too */
     if (!j->q.chat)
-        return chunk_document(s, j,
-                              json_pack("[{s:i, s:s, s:n, s:s?}]", "index", 0, "text", text ? text : "", "logprobs",
-                                        "finish_reason", finish));
+        return chunk_document(
+            s, j, json_pack("[{s:i, s:o, s:n, s:s?}]", "index", 0, "text", piece, "logprobs", "finish_reason", finish));
     json_t *delta = json_object();
     if (role) (void)json_object_set_new(delta, "role", json_string(role));
-    if (text) (void)json_object_set_new(delta, "content", json_string(text));
+    if (piece) (void)json_object_set_new(delta, "content", piece);
     return chunk_document(
         s, j, json_pack("[{s:i, s:o, s:n, s:s?}]", "index", 0, "delta", delta, "logprobs", "finish_reason", finish));
 }
@@ -66,13 +66,22 @@ json_t *answer_usage_chunk(const server *s, const job *j)
     return with_usage(chunk_document(s, j, json_array()), j);
 }
 
-json_t *answer_models(const server *s)
+json_t *answer_model(const server *s, const char *name)
 {
     const kvasir_model_info *info = kvasir_model_get_info(s->o->model);
     const char *kv = s->o->seq.kv ? s->o->seq.kv : "f16", *colon = strchr(kv, ':');
     int n_k = colon ? (int)(colon - kv) : (int)strlen(kv);
-    return json_pack("{s:s, s:[{s:s, s:s, s:I, s:s, s:i, s:i, s:s#, s:s, s:I}]}", "object", "list", "data", "id",
-                     s->o->name, "object", "model", "created", (json_int_t)s->began, "owned_by", "kvasir", "ctx",
-                     s->rules.ctx, "ctx_train", info->n_ctx_train, "kv_k", kv, n_k, "kv_v", colon ? colon + 1 : kv,
-                     "file_bytes", (json_int_t)info->file_bytes);
+    return json_pack("{s:s, s:s, s:I, s:s, s:i, s:i, s:s#, s:s, s:I}", "id", name, "object", "model", "created",
+                     (json_int_t)s->began, "owned_by", "kvasir", "ctx", s->rules.ctx, "ctx_train", info->n_ctx_train,
+                     "kv_k", kv, n_k, "kv_v", colon ? colon + 1 : kv, "file_bytes", (json_int_t)info->file_bytes);
+}
+
+json_t *answer_models(const server *s)
+{
+    json_t *list = json_array();
+    for (int i = -1; i < s->rules.n_names; i++) {
+        const char *name = i < 0 ? s->rules.name : s->rules.names[i];
+        (void)json_array_append_new(list, answer_model(s, name));
+    }
+    return json_pack("{s:s, s:o}", "object", "list", "data", list);
 }

@@ -9,11 +9,21 @@
    in either case. */
 int request_read(const request_rules *r, int chat, const char *body, size_t n, request *out, http_error *e);
 
-/* ---- prompt.c ---- */
+/* The name of the server's model that a request means by this one. NULL: it is another model's. */
+const char *own_name(const request_rules *r, const char *name, size_t n);
+/* Refuses a name (404), and says which there are. Returns the status. */
+int refuse_model(const request_rules *r, const char *name, size_t n, http_error *e);
+/* Refuses a request whose field "model" is another one's: 0, or the status. */
+int check_model(const request_rules *r, const json_t *d, http_error *e);
 
-/* {"messages": [...], "add_generation_prompt": true} for the template, with contents that come in parts put together.
-   NULL: *e says why. */
-json_t *request_conversation(const json_t *body, http_error *e);
+/* ---- supported.c ---- */
+
+/* Refuses fields that would change the answer and are not done, and lists those without effect: 0, or the status. */
+int check_supported(const json_t *d, request *q, http_error *e);
+/* Refuses a field, and says what to do. instead NULL: leave it out. Returns the status. */
+int refuse_unsupported(http_error *e, const char *param, const char *instead);
+
+/* ---- prompt.c ---- */
 
 /* The prompt's ids, from the messages of a chat, or from the text or the ids of a plain completion: 0, or the
    status. */

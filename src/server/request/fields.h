@@ -18,6 +18,15 @@ int take_float(const json_t *d, const char *name, double min, double max, float 
 int take_int(const json_t *d, const char *name, json_int_t min, json_int_t max, json_int_t *to, http_error *e);
 int request_flag(const json_t *d, const char *name, int *to, http_error *e); /* true or false */
 
+/* Is it the text `text`, all of it? */
+int is_text(const json_t *value, const char *text);
+
+/* Adds the name of a field that has no effect to a list of REQUEST_IGNORED_BYTES: "user, stream_options.x". `within` is
+   the object that it stands in, NULL for the request. A name is there once, and what could not stand in a header is
+   written as ?. */
+enum { REQUEST_IGNORED_BYTES = 512 };
+void ignore_field(char *list, const char *within, const char *name);
+
 /* Refuses a field's value: it must be what `wants` says. Returns the status. */
 int refuse_value(http_error *e, const char *param, const char *wants);
 

@@ -41,7 +41,7 @@ static void make_id(job *j)
 static int longest(const server *s, const request *q)
 {
     int64_t n = (int64_t)q->n_ids + q->max_tokens;
-    return q->max_tokens == 0 || n > s->rules.ctx ? s->rules.ctx : (int)n;
+    return q->max_tokens < 0 || n > s->rules.ctx ? s->rules.ctx : (int)n;
 }
 
 int schedule_add(server *s, exchange *x, request *q, http_error *e)
@@ -61,7 +61,7 @@ int schedule_add(server *s, exchange *x, request *q, http_error *e)
     j->told = clock_now();
     if (j->q.stream) {
         exchange_stream_begin(x);
-        if (j->q.chat) exchange_stream_event(x, answer_chunk(s, j, "assistant", "", NULL));
+        if (j->q.chat) exchange_stream_event(x, answer_chunk(s, j, "assistant", "", 0, NULL));
     }
     *s->queue_end = j;
     s->queue_end = &j->next;
@@ -102,7 +102,7 @@ static void say_all(server *s, job *j)
     } else if (!j->q.stream) {
         exchange_json(x, 200, answer_whole(s, j));
     } else {
-        exchange_stream_event(x, answer_chunk(s, j, NULL, NULL, j->finish));
+        exchange_stream_event(x, answer_chunk(s, j, NULL, NULL, 0, j->finish));
         if (j->q.include_usage) exchange_stream_event(x, answer_usage_chunk(s, j));
         exchange_stream_event(x, NULL);
         exchange_stream_end(x);
@@ -209,7 +209,8 @@ static kvasir_status begin(server *s, job *j)
     if (status == KVASIR_E_MEMORY && from) status = kept_begin(s, NULL, 0, &j->seq);
     TRY(status);
     TRY(kvasir_sampler_create(s->o->model, &j->q.sampling, &j->sampler));
-    TRY(kvasir_detokenizer_create(s->o->model, (const char *const *)j->q.stop, j->q.n_stop, 0, &j->text));
+    TRY(kvasir_detokenizer_create(s->o->model, (const char *const *)j->q.stop, j->q.n_stop, j->q.show_special,
+                                  &j->text));
     j->cached = kvasir_seq_length(j->seq);
     j->x->cached_tokens = j->cached;
     for (int i = 0; i < j->cached; i++) kvasir_sampler_accept(j->sampler, j->q.ids[i]);

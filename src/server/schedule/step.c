@@ -8,6 +8,9 @@
 #include "base/checked.h"
 #include "base/clock.h"
 
+#include <math.h>
+#include <string.h>
+
 enum { LEAST_PIECE = 32, FIRST_PIECE = 128 }; /* tokens of a prompt in one step */
 /* How long a step with a piece of a prompt may take: while others generate, and while nobody does. */
 static const double shared_step_s = 0.2, alone_step_s = 0.5;
@@ -20,7 +23,7 @@ static kvasir_status show(const server *s, job *j)
     size_t n = 0;
     if (j->finish) TRY(kvasir_detokenizer_end(j->text));
     const char *text = j->q.stream ? kvasir_detokenizer_text(j->text, &n) : NULL;
-    if (n > 0) exchange_stream_event(j->x, answer_chunk(s, j, NULL, text, NULL));
+    if (n > 0) exchange_stream_event(j->x, answer_chunk(s, j, NULL, text, n, NULL));
     return KVASIR_OK;
 }
 
@@ -50,6 +53,23 @@ static kvasir_status take_token(server *s, job *j, int32_t id)
     return show(s, j);
 }
 
+/* The prompt was all that was wanted. */
+static kvasir_status take_nothing(const server *s, job *j)
+{
+    j->first = j->last = j->prompt_read;
+    j->finish = "length";
+    return show(s, j);
+}
+
+/* The logits with every token that ends an answer out of reach. */
+static const float *without_ends(server *s, const float *logits)
+{
+    int n_vocab = kvasir_model_get_info(s->o->model)->n_vocab;
+    memcpy(s->masked, logits, (size_t)n_vocab * sizeof *logits);
+    for (int i = 0; i < s->n_ends; i++) s->masked[s->ends[i]] = -INFINITY;
+    return s->masked;
+}
+
 /* Handles an item that a step has computed. */
 static kvasir_status take_item(server *s, job *j, const kvasir_work *w)
 {
@@ -59,8 +79,10 @@ static kvasir_status take_item(server *s, job *j, const kvasir_work *w)
         j->prompt_read = clock_now();
         j->decoding = 1;
         TRY(kvasir_seq_mark(j->seq)); /* the next turn of a conversation will begin here */
+        if (j->q.max_tokens == 0) return take_nothing(s, j);
     }
-    return take_token(s, j, kvasir_sampler_choose(j->sampler, w->logits));
+    const float *logits = j->generated < j->q.min_tokens ? without_ends(s, w->logits) : w->logits;
+    return take_token(s, j, kvasir_sampler_choose(j->sampler, logits));
 }
 
 /* ---- the step ----------------------------------------------------------------------------------------- */

@@ -65,8 +65,8 @@ def test_chat_is_the_completion_of_the_applied_template(server):
 def test_parts_of_a_message_are_joined(server):
     parts = [{"type": "text", "text": "one "}, {"type": "text", "text": "two"}]
     assert server.post("/apply-template", {"messages": [{"role": "user", "content": parts}]}) == \
-        {"prompt": "<user>one two</user>\n<assistant>"}
-    assert text_of(server.chat([{"role": "user", "content": parts}])) == text_of(server.chat("one two"))
+        {"prompt": "<user>one \ntwo</user>\n<assistant>"}
+    assert text_of(server.chat([{"role": "user", "content": parts}])) == text_of(server.chat("one \ntwo"))
     server.chat([{"role": "assistant", "content": None}, {"role": "user", "content": "x"}])
 
 
@@ -441,7 +441,7 @@ def test_tokenize_and_back(server):
         ids = server.post("/tokenize", {"content": text})["tokens"]
         if text:
             assert ids == kvasir_json("tokenize", tiny(NAME), "--no-bos", "-p", text)["ids"]
-        assert server.post("/detokenize", {"tokens": ids}) == {"content": text}
+        assert server.post("/detokenize", {"tokens": ids}) == {"content": text, "prompt": text}
     assert server.post("/tokenize", {"content": "<|eos|>"})["tokens"] == [EOS]
     assert EOS not in server.post("/tokenize", {"content": "<|eos|>", "parse_special": False})["tokens"]
     assert server.post("/tokenize", {"content": "a", "add_special": True, "parse_special": None})["tokens"] == [97]

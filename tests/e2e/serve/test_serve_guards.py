@@ -3,11 +3,12 @@ import json
 import re
 import signal
 import socket
+from unittest.mock import ANY
 
 import pytest
 
 from serving import (
-    CHAT, COMPLETIONS, MIB, NAME, WAIT, Server, bearer, cached, events_of, refused, run, text_of, wait_for, words)
+    CHAT, COMPLETIONS, MIB, NAME, WAIT, Server, bearer, cached, delta_text, events_of, refused, run, text_of, wait_for, words)
 
 USER = {"role": "user", "content": "x"}
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
@@ -15,11 +16,12 @@ AUDIO = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
 
 INVALID = [  # of both kinds of requests
-    {"max_tokens": 0}, {"max_tokens": -1}, {"max_tokens": 1.5}, {"max_tokens": "5"}, {"max_tokens": True}, {"max_tokens": [5]},
-    {"max_completion_tokens": 0}, {"max_completion_tokens": "5"},
+    {"max_tokens": -2}, {"max_tokens": 1 << 40}, {"max_tokens": 1.5}, {"max_tokens": "5"}, {"max_tokens": True}, {"max_tokens": [5]},
+    {"max_completion_tokens": -2}, {"max_completion_tokens": "5"}, {"n_predict": 1.5}, {"min_tokens": -1}, {"ignore_eos": 1},
+    {"max_completion_tokens": 5}, {"n_predict": 5},  # the request has max_tokens, another number
     {"temperature": -0.5}, {"temperature": 101}, {"temperature": "hot"}, {"temperature": True},
     {"top_p": -0.5}, {"top_p": 1.5}, {"top_p": "x"}, {"top_k": 1.5}, {"top_k": "x"}, {"min_p": -1}, {"min_p": 2}, {"min_p": []},
-    {"seed": "x"}, {"seed": 1.5}, {"stop": ""}, {"stop": [""]}, {"stop": ["a", 5]}, {"stop": 5}, {"stop": {"a": 1}},
+    {"seed": "x"}, {"seed": 1.5}, {"stop": "a\0"}, {"stop": ["a", 5]}, {"stop": 5}, {"stop": {"a": 1}},
     {"stop": [f"s{i}" for i in range(17)]}, {"frequency_penalty": 2.5}, {"frequency_penalty": "x"}, {"presence_penalty": -2.5},
     {"presence_penalty": {}}, {"repeat_penalty": -1}, {"repeat_penalty": "x"},
     {"logit_bias": 5}, {"logit_bias": [1]}, {"logit_bias": {"x": 1}}, {"logit_bias": {"-1": 1}}, {"logit_bias": {"320": 1}},
@@ -31,7 +33,6 @@ UNSUPPORTED = [
     {"n": 2}, {"top_logprobs": 3}, {"tools": [TOOL]}, {"functions": [{"name": "f"}]}, {"tool_choice": "required"},
     {"tool_choice": {"type": "function", "function": {"name": "f"}}}, {"response_format": {"type": "json_object"}},
     {"response_format": {"type": "json_schema", "json_schema": {}}}, {"logprobs": True}, {"logprobs": 5}, {"logprobs": 0},
-    {"stream": True, "stream_options": {"include_usage": True, "other": True}},
 ]
 OF_CHAT = [
     {"messages": None}, {"messages": []}, {"messages": "x"}, {"messages": USER}, {"messages": [1]}, {"messages": [[USER]]},
@@ -58,7 +59,7 @@ def test_refused_fields(server, path, change, code, param):
 
 
 def test_error_of_a_stream_is_no_stream(server):
-    refused(server.ask("POST", CHAT, {"messages": [USER], "stream": True, "max_tokens": 0}), 400, "invalid_value", "max_tokens")
+    refused(server.ask("POST", CHAT, {"messages": [USER], "stream": True, "max_tokens": -2}), 400, "invalid_value", "max_tokens")
 
 
 def test_other_model(server, small):
@@ -86,8 +87,16 @@ def test_body_that_is_no_object(server, body):
 
 
 def test_nul_in_a_text(server):
-    assert server.ask("POST", COMPLETIONS, b'{"prompt": "a\\u0000b", "max_tokens": 1, "stop": "c\\u0000"}').status in (200, 400)
-    assert server.lives()
+    """What the server writes it takes back."""
+    ids = server.post("/tokenize", {"content": "a\0b"})["tokens"]
+    assert server.post("/detokenize", {"tokens": ids})["content"] == "a\0b" and 0 in ids
+    assert server.complete("a\0b", 3) == {**server.complete(ids, 3), **{k: ANY for k in ("id", "created", "timings", "usage")}}
+    assert server.post("/apply-template", {"messages": [{**USER, "content": "a\0b"}]})["prompt"] == "<user>a\0b</user>\n<assistant>"
+    said = server.complete("x", 2, logit_bias={"0": 100})
+    assert text_of(said) == "\0\0" and server.complete(text_of(said), 1)
+    with server.stream(COMPLETIONS, {"prompt": "x", "max_tokens": 2, "temperature": 0, "logit_bias": {"0": 100}}) as stream:
+        assert "".join(map(delta_text, events_of(stream))) == "\0\0"
+    refused(server.ask("POST", COMPLETIONS, {"prompt": "x", "model": NAME + "\0"}), 404, "model_not_found")
 
 
 def test_unknown_path(server):

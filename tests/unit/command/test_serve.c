@@ -73,7 +73,7 @@ static void test_messages(void **state)
     request q, same;
     http_error e;
     (void)state;
-    assert_int_equal(0, read_text(&r, 1, "{\"messages\": [{\"role\": \"user\", \"content\": \"hello\"}]}", &q, &e));
+    assert_int_equal(0, read_text(&r, 1, "{\"messages\": [{\"role\": \"user\", \"content\": \"hel\\nlo\"}]}", &q, &e));
     assert_int_equal(
         0, read_text(&r, 1,
                      "{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": \"hel\"},"
@@ -84,11 +84,59 @@ static void test_messages(void **state)
     char *text;
     size_t n;
     assert_ok(kvasir_detokenize(r.m, q.ids, q.n_ids, 1, &text, &n));
-    assert_non_null(strstr(text, "<user>hello"));
+    assert_non_null(strstr(text, "<user>hel\nlo"));
     kvasir_free(text);
     request_free(&q);
     request_free(&same);
     rig_close(&r);
+}
+
+/* Seeds of 64 bits, with a sign or without one. What looks like a seed and is none is left alone. */
+static void test_seeds(void **state)
+{
+    static const struct {
+        const char *body;
+        uint64_t seed;
+    } cases[] = {
+        {"{\"prompt\": \"a\", \"seed\": 18446744073709551615}", UINT64_MAX},
+        {"{\"seed\" : 9223372036854775808 , \"prompt\": \"a\"}", (uint64_t)1 << 63},
+        {"{\"prompt\": \"a\", \"seed\": 9223372036854775807}", INT64_MAX},
+        {"{\"prompt\": \"a\", \"seed\": -9223372036854775808}", (uint64_t)1 << 63},
+        {"{\"prompt\": \"\\\"seed\\\": 3\", \"x\": {\"seed\": 1}, \"seed\": 18446744073709551614}", UINT64_MAX - 1},
+    };
+    rig r = open_rig();
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        request q;
+        http_error e;
+        assert_int_equal(0, read_text(&r, 0, cases[i].body, &q, &e));
+        assert_true(q.sampling.seed == cases[i].seed);
+        request_free(&q);
+    }
+    request q;
+    http_error e;
+    assert_int_equal(400, read_text(&r, 0, "{\"prompt\": \"a\", \"x\": {\"seed\": 18446744073709551615}}", &q, &e));
+    request_free(&q);
+    rig_close(&r);
+}
+
+/* The list of names stays within its bounds and could stand in a header, whatever the names are. */
+static void test_ignored(void **state)
+{
+    char list[REQUEST_IGNORED_BYTES] = "";
+    (void)state;
+    ignore_field(list, NULL, "user");
+    ignore_field(list, "stream_options", "x");
+    ignore_field(list, NULL, "user");
+    ignore_field(list, NULL, "us");
+    ignore_field(list, NULL, "a\r\nX: b, c\xc3\xa4");
+    assert_string_equal("user, stream_options.x, us, a??X??b??c??", list);
+    for (int i = 0; i < 200; i++) {
+        char name[100];
+        (void)snprintf(name, sizeof name, "name_%d_%060d", i, 0);
+        ignore_field(list, NULL, name);
+    }
+    assert_true(strlen(list) < sizeof list && strcmp(list + strlen(list) - 5, ", ...") == 0);
 }
 
 static void test_refusals(void **state)
@@ -100,7 +148,8 @@ static void test_refusals(void **state)
         {0, 400, "", "invalid_json", ""},
         {0, 400, "[]", "invalid_json", ""},
         {0, 400, "{\"prompt\": \"a\", \"prompt\": \"b\"}", "invalid_json", ""},
-        {0, 400, "{\"prompt\": \"\\u0000\"}", "invalid_json", ""},
+        {0, 400, "{\"prompt\": \"a\", \"stop\": \"b\\u0000c\"}", "invalid_value", "stop"},
+        {0, 404, "{\"prompt\": \"a\", \"model\": \"tiny\\u0000\"}", "model_not_found", "model"},
         {0, 400, "{\"prompt\": \"\xff\"}", "invalid_json", ""},
         {0, 400, "{}", "invalid_value", "prompt"},
         {0, 400, "{\"prompt\": null}", "invalid_value", "prompt"},
@@ -114,9 +163,8 @@ static void test_refusals(void **state)
         {0, 400, "{\"prompt\": \"a\", \"temperature\": -1}", "invalid_value", "temperature"},
         {0, 400, "{\"prompt\": \"a\", \"temperature\": \"hot\"}", "invalid_value", "temperature"},
         {0, 400, "{\"prompt\": \"a\", \"top_p\": 1.5}", "invalid_value", "top_p"},
-        {0, 400, "{\"prompt\": \"a\", \"max_tokens\": 0}", "invalid_value", "max_tokens"},
+        {0, 400, "{\"prompt\": \"a\", \"max_tokens\": -2}", "invalid_value", "max_tokens"},
         {0, 400, "{\"prompt\": \"a\", \"max_tokens\": 1e9}", "invalid_value", "max_tokens"},
-        {0, 400, "{\"prompt\": \"a\", \"stop\": \"\"}", "invalid_value", "stop"},
         {0, 400, "{\"prompt\": \"a\", \"stop\": [1]}", "invalid_value", "stop"},
         {0, 400, "{\"prompt\": \"a\", \"logit_bias\": {\"x\": 1}}", "invalid_value", "logit_bias"},
         {0, 400, "{\"prompt\": \"a\", \"logit_bias\": {\"300\": 1}}", "invalid_value", "logit_bias"},
@@ -128,7 +176,10 @@ static void test_refusals(void **state)
         {0, 400, "{\"prompt\": \"a\", \"logprobs\": 1}", "unsupported", "logprobs"},
         {0, 400, "{\"prompt\": \"a\", \"echo\": true}", "unsupported", "echo"},
         {0, 400, "{\"prompt\": \"a\", \"suffix\": \"z\"}", "unsupported", "suffix"},
-        {0, 400, "{\"prompt\": \"a\", \"stream_options\": {\"x\": 1}}", "unsupported", "stream_options"},
+        {0, 400, "{\"prompt\": \"a\", \"max_tokens\": 3, \"n_predict\": 4}", "invalid_value", "n_predict"},
+        {0, 400, "{\"prompt\": \"a\", \"guided_choice\": [\"x\"]}", "unsupported", "guided_choice"},
+        {0, 400, "{\"prompt\": \"a\", \"seed\": 18446744073709551616}", "invalid_json", ""},
+        {0, 400, "{\"prompt\": [[]]}", "invalid_value", "prompt"},
         {1, 400, "{}", "invalid_value", "messages"},
         {1, 400, "{\"messages\": []}", "invalid_value", "messages"},
         {1, 400, "{\"messages\": [3]}", "invalid_value", "messages"},
@@ -331,7 +382,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fields),      cmocka_unit_test(test_messages), cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_context),     cmocka_unit_test(test_keys),     cmocka_unit_test(test_kept),
-        cmocka_unit_test(test_detokenizer),
+        cmocka_unit_test(test_detokenizer), cmocka_unit_test(test_seeds),    cmocka_unit_test(test_ignored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

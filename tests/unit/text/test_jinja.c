@@ -185,10 +185,43 @@ static void test_broken_input(void **state)
     assert_fails("a\n{% include 'x' %}", "{}", NULL, "line 2: 'include'");
 }
 
+static void test_variables(void **state)
+{
+    static const struct {
+        const char *template, *name;
+        bool uses;
+    } cases[] = {
+        {"{{ a }}", "a", true},
+        {"{{ a }}", "b", false},
+        {"{{ a.b }}{{ a['c'] }}{{ 'd' }} e {# f #}", "b", false},
+        {"{{ a.b }}{{ a['c'] }}{{ 'd' }} e {# f #}", "e", false},
+        {"{% if x is defined %}{% endif %}", "x", true},
+        {"{% for m in messages %}{% if deep and x is false %}1{% endif %}{% endfor %}", "x", true},
+        {"{% for m in messages %}{{ m }}{{ loop.index }}{% endfor %}", "m", false},
+        {"{% for m in messages %}{{ m }}{{ loop.index }}{% endfor %}", "loop", false},
+        {"{% macro f(x) %}{{ x }}{{ y }}{% endmacro %}{{ f(1) }}", "x", false},
+        {"{% macro f(x) %}{{ x }}{{ y }}{% endmacro %}{{ f(1) }}", "y", true},
+        {"{% set x = 1 %}{{ x }}", "x", false},
+        {"{% if not x is defined %}{% set x = 1 %}{% endif %}{{ x }}", "x", true},
+        {"{{ range(3) }}{{ raise_exception('no') }}", "range", false},
+        {"{{ range(3) }}{{ raise_exception('no') }}", "raise_exception", false},
+        {"{{ namespaces }}", "namespace", false},
+        {"", "", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        jinja *j;
+        assert_ok(jinja_parse(cases[i].template, strlen(cases[i].template), &j));
+        if (jinja_uses(j, cases[i].name) != cases[i].uses) print_error("%s: %s\n", cases[i].template, cases[i].name);
+        assert_int_equal(jinja_uses(j, cases[i].name), cases[i].uses);
+        jinja_free(j);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases), cmocka_unit_test(test_snippets),
-                                       cmocka_unit_test(test_limits), cmocka_unit_test(test_depth_of_templates),
-                                       cmocka_unit_test(test_broken_input)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases),        cmocka_unit_test(test_snippets),
+                                       cmocka_unit_test(test_limits),       cmocka_unit_test(test_depth_of_templates),
+                                       cmocka_unit_test(test_broken_input), cmocka_unit_test(test_variables)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
