@@ -111,7 +111,7 @@ void ignore_field(char *list, const char *within, const char *name)
 {
     static const char more[] = ", ...";
     char item[96];
-    int n = snprintf(item, sizeof item, "%s%s%.48s", within ? within : "", within ? "." : "", name);
+    int n = snprintf(item, sizeof item, "%s%s%.48s", within ? within : "", within ? "." : "", *name ? name : "?");
     for (int i = 0; i < n; i++) {
         char c = item[i], low = (char)(c | 0x20);
         if (!((low >= 'a' && low <= 'z') || (c >= '0' && c <= '9') || strchr("_-.", c))) item[i] = '?';

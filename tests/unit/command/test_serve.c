@@ -129,8 +129,9 @@ static void test_ignored(void **state)
     ignore_field(list, "stream_options", "x");
     ignore_field(list, NULL, "user");
     ignore_field(list, NULL, "us");
+    ignore_field(list, NULL, "");
     ignore_field(list, NULL, "a\r\nX: b, c\xc3\xa4");
-    assert_string_equal("user, stream_options.x, us, a??X??b??c??", list);
+    assert_string_equal("user, stream_options.x, us, ?, a??X??b??c??", list);
     for (int i = 0; i < 200; i++) {
         char name[100];
         (void)snprintf(name, sizeof name, "name_%d_%060d", i, 0);
