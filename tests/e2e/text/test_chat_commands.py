@@ -124,7 +124,7 @@ def test_another_answer(chat, tmp_path):
 def test_answer_to_a_loaded_question(chat, tmp_path):
     (tmp_path / "q.json").write_text(json.dumps([{"role": "user", "content": "Why?"}]))
     terminal = chat()
-    said(terminal, f"/load {tmp_path / 'q.json'}", "1 messages loaded")
+    said(terminal, f"/load {tmp_path / 'q.json'}", "1 message loaded, to be")
     said(terminal, "/regen", "generated 8 tokens")
     assert [m["role"] for m in messages_of(terminal, tmp_path / "c.json")] == ["user", "assistant"]
 
