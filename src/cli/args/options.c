@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,8 +25,25 @@ const cli_command *cli_find_command(const char *name)
     return NULL;
 }
 
+/* What other programs call a command. */
+static const char *other_name(const char *name)
+{
+    static const char *const names[][2] = {{"ls", "list"},      {"models", "list"},   {"remove", "rm"},
+                                           {"delete", "rm"},    {"download", "pull"}, {"fetch", "pull"},
+                                           {"generate", "run"}, {"show", "inspect"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i][0], name) == 0) return names[i][1];
+    return NULL;
+}
+
 int cli_no_command(const char *name)
 {
+    if (strcmp(name, "chat") == 0)
+        return usage_error(
+            "there is no command chat: kvasir run MODEL opens one when it is given no prompt (-p, -f); kvasir "
+            "help lists the commands");
+    if (other_name(name))
+        return usage_error("there is no command %s; did you mean %s? kvasir help lists them", name, other_name(name));
     near_word near = near_begin(name);
     const char *shown = quoted(name, strlen(name)), *dot = strrchr(name, '.');
     for (int i = 0; cli_commands[i]; i++) near_try(&near, cli_commands[i]->name);
@@ -147,59 +165,59 @@ kvasir_status cli_wrong_depth(kvasir_status status, const char *word, int min, i
 
 /* ---- one option's argument ---------------------------------------------------------------------------- */
 
-static kvasir_status check_range(const cli_option *o, const char *text, double value)
+static kvasir_status check_range(const cli_option *o, const char *as, const char *text, double value)
 {
     if ((o->min == 0 && o->max == 0) || (value >= o->min && value <= o->max)) return KVASIR_OK;
-    return fail(KVASIR_E_ARGUMENT, "--%s %s is out of range (%.10g to %.10g)", o->name, quoted(text, strlen(text)),
-                o->min, o->max);
+    return fail(KVASIR_E_ARGUMENT, "%s %s is out of range (%.10g to %.10g)", as, quoted(text, strlen(text)), o->min,
+                o->max);
 }
 
-static kvasir_status parse_number(const cli_option *o, const char *text, void *field)
+static kvasir_status parse_number(const cli_option *o, const char *as, const char *text, void *field)
 {
     char *end = NULL;
     errno = 0;
     if (o->type == CLI_FLOAT) {
         float value = strtof(text, &end);
         if (end == text || *end || !isfinite(value)) goto bad;
-        TRY(check_range(o, text, (double)value));
+        TRY(check_range(o, as, text, (double)value));
         *(float *)field = value;
         return KVASIR_OK;
     }
     long long value = strtoll(text, &end, 10);
     if (end == text || *end || errno != 0) goto bad;
     if (o->type != CLI_LONG && (value < INT_MIN || value > INT_MAX)) goto bad;
-    TRY(check_range(o, text, (double)value));
+    TRY(check_range(o, as, text, (double)value));
     if (o->type == CLI_LONG)
         *(int64_t *)field = value;
     else
         *(int *)field = (int)value;
     return KVASIR_OK;
 bad:
-    return fail(KVASIR_E_ARGUMENT, "--%s wants a number, not '%s'", o->name, quoted(text, strlen(text)));
+    return fail(KVASIR_E_ARGUMENT, "%s wants a number, not '%s'", as, quoted(text, strlen(text)));
 }
 
-static kvasir_status parse_size_option(const cli_option *o, const char *text, uint64_t *field)
+static kvasir_status parse_size_option(const cli_option *o, const char *as, const char *text, uint64_t *field)
 {
     uint64_t size = 0;
     if (cli_parse_size(text, &size) != KVASIR_OK)
-        return fail(KVASIR_E_ARGUMENT, "--%s wants a number like 512, 8K or 2G, not '%s'", o->name,
+        return fail(KVASIR_E_ARGUMENT, "%s wants a number like 512, 8K or 2G, not '%s'", as,
                     quoted(text, strlen(text)));
-    TRY(check_range(o, text, (double)size));
+    TRY(check_range(o, as, text, (double)size));
     *field = size;
     return KVASIR_OK;
 }
 
-static kvasir_status parse_count_option(const cli_option *o, const char *text, int *field)
+static kvasir_status parse_count_option(const cli_option *o, const char *as, const char *text, int *field)
 {
     int64_t count = 0;
     char why[256];
     if (cli_parse_count(text, &count) != KVASIR_OK) {
         (void)snprintf(why, sizeof why, "%s", kvasir_message());
-        return fail(KVASIR_E_ARGUMENT, "--%s: %s", o->name, why);
+        return fail(KVASIR_E_ARGUMENT, "%s: %s", as, why);
     }
-    TRY(check_range(o, text, (double)count));
+    TRY(check_range(o, as, text, (double)count));
     if (count < INT_MIN || count > INT_MAX)
-        return fail(KVASIR_E_ARGUMENT, "--%s %s is too large", o->name, quoted(text, strlen(text)));
+        return fail(KVASIR_E_ARGUMENT, "%s %s is too large", as, quoted(text, strlen(text)));
     *field = (int)count;
     return KVASIR_OK;
 }
@@ -214,7 +232,7 @@ static kvasir_status add_to_list(cli_list *list, const char *text)
     return KVASIR_OK;
 }
 
-kvasir_status cli_store(const cli_option *o, void *field, const char *text)
+kvasir_status cli_store(const cli_option *o, const char *as, void *field, const char *text)
 {
     switch (o->type) {
     case CLI_FLAG:
@@ -229,11 +247,11 @@ kvasir_status cli_store(const cli_option *o, void *field, const char *text)
     case CLI_INT:
     case CLI_LONG:
     case CLI_FLOAT:
-        return parse_number(o, text, field);
+        return parse_number(o, as, text, field);
     case CLI_COUNT:
-        return parse_count_option(o, text, field);
+        return parse_count_option(o, as, text, field);
     case CLI_SIZE:
-        return parse_size_option(o, text, field);
+        return parse_size_option(o, as, text, field);
     case CLI_MODEL: /* on_argp takes these two */
     case CLI_HUB:
     case CLI_NOTHING: /* and these are gone before */
@@ -271,6 +289,14 @@ static void add_argp_option(parse_state *s, struct argp_option o)
     if (s->n_options < MAX_OPTIONS) s->options[s->n_options++] = o;
 }
 
+/* Another name of the option before. One dash is not in the help: in argv it has got a second one (cli_rewrite). */
+static void add_alias(parse_state *s, const char *word, int key)
+{
+    const int hidden = word[1] == '-' ? 0 : OPTION_HIDDEN;
+    const char *name = arena_text(&words, word + (hidden ? 1 : 2), strlen(word + (hidden ? 1 : 2)));
+    if (name) add_argp_option(s, (struct argp_option){name, key, NULL, OPTION_ALIAS | hidden, NULL, s->group_number});
+}
+
 static void collect_option(void *user, const cli_group *group, const cli_option *o)
 {
     parse_state *s = user;
@@ -284,11 +310,7 @@ static void collect_option(void *user, const cli_group *group, const cli_option 
     add_argp_option(s, (struct argp_option){o->name, key, o->value, 0, o->help, s->group_number});
     const char *others = o->others;
     char word[WORD_BYTES];
-    while (cli_next_word(&others, word, sizeof word))
-        if (word[0] == '-' && word[1] == '-') { /* for the help; in argv other names are rewritten before */
-            const char *name = arena_text(&words, word + 2, strlen(word + 2));
-            if (name) add_argp_option(s, (struct argp_option){name, key, NULL, OPTION_ALIAS, NULL, s->group_number});
-        }
+    while (cli_next_word(&others, word, sizeof word)) add_alias(s, word, key);
 }
 
 static const slot *slot_of_key(const parse_state *s, int key)
@@ -344,6 +366,20 @@ static error_t take_repository(parse_state *s, const struct argp_state *state, c
     return take_argument(s, state, name);
 }
 
+/* The name by which an option was given, from the word of argv that argp has just read. */
+static void typed_name(const cli_option *o, const struct argp_state *state, const char *text, char to[WORD_BYTES])
+{
+    const char *word = state->argv[state->next - 1];
+    const bool is_inside = text && text > word && text <= word + strlen(word);
+    if (text && !is_inside && state->next > 1) word = state->argv[state->next - 2];
+    if (word[0] != '-' || word[1] != '-') {
+        (void)snprintf(to, WORD_BYTES, "-%c", o->letter);
+        return;
+    }
+    (void)snprintf(to, WORD_BYTES, "%.*s", (int)strcspn(word, "="), word);
+    if (cli_has_word(o->others, to + 1)) memmove(to, to + 1, strlen(to));
+}
+
 static error_t on_argp(int key, char *text, struct argp_state *state)
 {
     parse_state *s = state->input;
@@ -359,7 +395,9 @@ static error_t on_argp(int key, char *text, struct argp_state *state)
     const cli_option *o = found->option;
     if (o->type == CLI_MODEL) return take_argument(s, state, text);
     if (o->type == CLI_HUB) return take_repository(s, state, text);
-    if (cli_store(o, s->args + found->group->base + o->field, text) != KVASIR_OK)
+    char as[WORD_BYTES];
+    typed_name(o, state, text, as);
+    if (cli_store(o, as, s->args + found->group->base + o->field, text) != KVASIR_OK)
         argp_error(state, "%s", kvasir_message());
     return 0;
 }

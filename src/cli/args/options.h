@@ -93,12 +93,12 @@ void cli_parse(const cli_command *c, int argc, char **argv, void *args);
 /* Frees what parsing allocated (lists). */
 void cli_release(const cli_command *c, void *args);
 
-/* Reads `text` as the argument of `o` into the field, or appends it to the list. KVASIR_E_ARGUMENT says what is wrong with it
-   as the command line does; then the field is as before. */
-kvasir_status cli_store(const cli_option *o, void *field, const char *text);
+/* Reads `text` as the argument of `o`, which was given `as` "--predict" or "-n", into the field, or appends it to the list.
+   KVASIR_E_ARGUMENT says what is wrong with it as the command line does; then the field is as before. */
+kvasir_status cli_store(const cli_option *o, const char *as, void *field, const char *text);
 
-/* Brings argv into the form that is parsed: long names alone for options without a letter, nothing that has no effect (which
-   a note says). What it writes is kept in `kept`. The new argc. An option that is not there, or is refused, ends the process
+/* Brings argv into the form that is parsed: names with one dash get a second one, except for letters, and nothing is left that
+   has no effect (which a note says). What it writes is kept in `kept`. The new argc. An option that is not there, or is refused, ends the process
    as in cli_parse. */
 int cli_rewrite(const cli_command *c, int argc, char **argv, arena *kept);
 

@@ -166,26 +166,52 @@ static void drop(rewriting *r, const cli_option *o, const char *name, const char
     if (o->type != CLI_REFUSED) note("%s: %s", name, o->help);
 }
 
+/* The option of a word like -fa=on or -ngl99: the longest name with one dash behind which an equals sign or a number stands,
+   and which is no letter of the command's own. *value is what stands behind it. */
+static const cli_option *find_with_value(const rewriting *r, char *word, char name[NAME_BYTES], char **value)
+{
+    for (size_t n = strlen(word) < NAME_BYTES ? strlen(word) - 1 : NAME_BYTES - 1; n > 1; n--) {
+        if (word[n] != '=' && !(word[n] >= '0' && word[n] <= '9')) continue;
+        if (n == 2 && find(r->command, (search){.letter = word[1]})) return NULL;
+        (void)snprintf(name, NAME_BYTES, "%.*s", (int)n, word);
+        const cli_option *o = find_name(r->command, name);
+        if (!o) continue;
+        *value = word + n + (word[n] == '=');
+        return o;
+    }
+    return NULL;
+}
+
+static void __attribute__((noreturn)) print_version(void)
+{
+    (void)printf("kvasir %s\n", kvasir_version());
+    exit(finish_output(EXIT_DONE));
+}
+
 static void take_option(rewriting *r, char *word)
 {
-    char name[NAME_BYTES], *equals = word[1] == '-' ? strchr(word, '=') : NULL;
+    const int dashes = word[1] == '-' ? 2 : 1;
+    char name[NAME_BYTES], *equals = dashes == 2 ? strchr(word, '=') : NULL, *value = equals ? equals + 1 : NULL;
     (void)snprintf(name, sizeof name, "%.*s", equals ? (int)(equals - word) : (int)strlen(word), word);
     const cli_option *o = find_name(r->command, name);
-    if (!o && word[1] != '-') {
+    if (!o && strcmp(word, "--version") == 0) print_version();
+    if (!o && dashes == 1) o = find_with_value(r, word, name, &value);
+    if (!o && dashes == 1) {
         take_letters(r, word);
         return;
     }
     if (!o) not_there(r->command, name);
     if (o->type == CLI_NOTHING || o->type == CLI_MAYBE || o->type == CLI_REFUSED) {
-        drop(r, o, name, equals ? equals + 1 : NULL);
+        drop(r, o, name, value);
         return;
     }
-    size_t room = strlen(o->name) + 3 + (equals ? strlen(equals) : 0);
+    if (value && !o->value) refuse(r->command, 1, "%s takes no argument", name);
+    size_t room = strlen(name) + 3 + (value ? strlen(value) : 0);
     char *kept = arena_alloc(r->kept, room, 1);
     if (!kept) exit(failed(fail_memory(room)));
-    (void)snprintf(kept, room, "--%s%s", o->name, equals ? equals : "");
+    (void)snprintf(kept, room, "%s%s%s%s", dashes == 1 ? "-" : "", name, value ? "=" : "", value ? value : "");
     keep(r, kept);
-    if (o->value && !equals) keep_next(r);
+    if (o->value && !value) keep_next(r);
 }
 
 int cli_rewrite(const cli_command *c, int argc, char **argv, arena *kept)

@@ -40,7 +40,8 @@ void cmd_branch(chat_state *c, const char *rest)
         c->current = (int)wanted;
     }
     for (int i = 0; i < c->n_branches; i++)
-        (void)fprintf(stderr, "%c branch %d: %zu messages, %d tokens, KV %s\n", i == c->current ? '*' : ' ', i,
-                      json_array_size(c->branches[i].messages), kvasir_seq_length(c->branches[i].seq),
+        (void)fprintf(stderr, "%c branch %d: %zu message%s, %d token%s, KV %s\n", i == c->current ? '*' : ' ', i,
+                      json_array_size(c->branches[i].messages), plural(json_array_size(c->branches[i].messages)),
+                      kvasir_seq_length(c->branches[i].seq), plural((uint64_t)kvasir_seq_length(c->branches[i].seq)),
                       bytes_text(kvasir_seq_kv_bytes(c->branches[i].seq)));
 }

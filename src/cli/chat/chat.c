@@ -49,8 +49,8 @@ static void converse(chat_state *c)
     while (!asked_to_end() && !ferror(stdout)) {
         typed_message m;
         line_result result = read_message(c->reader, &m);
-        if (result == LINE_INTERRUPTED) {
-            if (asked_to_quit) return;
+        if (result == LINE_INTERRUPTED || result == LINE_DROPPED) {
+            if (asked_to_quit && result == LINE_INTERRUPTED) return;
             say("Ctrl-C once more, Ctrl-D or /quit ends the chat");
             asked_to_quit = 1;
             continue;

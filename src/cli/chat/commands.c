@@ -10,15 +10,16 @@ static void cmd_stats(chat_state *c, const char *rest)
     const kvasir_seq *seq = now(c)->seq;
     (void)rest;
     kvasir_engine_get_info(c->s->engine, &info);
-    (void)fprintf(stderr, "branch %d: %zu messages, KV %s:%s %s\n", c->current, json_array_size(now(c)->messages),
-                  kvasir_seq_kv_type(seq, 0), kvasir_seq_kv_type(seq, 1), bytes_text(kvasir_seq_kv_bytes(seq)));
+    (void)fprintf(stderr, "branch %d: %zu message%s, KV %s:%s %s\n", c->current, json_array_size(now(c)->messages),
+                  plural(json_array_size(now(c)->messages)), kvasir_seq_kv_type(seq, 0), kvasir_seq_kv_type(seq, 1),
+                  bytes_text(kvasir_seq_kv_bytes(seq)));
     (void)fprintf(stderr, "process %s resident (peak %s), weights %s; ", bytes_text(info.resident_bytes),
                   bytes_text(info.peak_resident_bytes), bytes_text(info.weights_bytes));
     (void)fprintf(stderr, "KV %s of %s; depth %d of %d\n", bytes_text(info.kv_used), bytes_text(info.kv_budget),
                   kvasir_seq_length(seq), kvasir_seq_ctx(seq));
-    (void)fprintf(stderr, "%d threads, %s\n", info.n_threads, info.cpu_level);
+    (void)fprintf(stderr, "%d thread%s, %s\n", info.n_threads, plural((uint64_t)info.n_threads), info.cpu_level);
     if (c->last.generated_tokens == 0) return;
-    (void)fprintf(stderr, "last turn: %d tokens were held, ", c->last_reused);
+    (void)fprintf(stderr, "last turn: %d token%s held, ", c->last_reused, c->last_reused == 1 ? " was" : "s were");
     print_summary(c->s, &c->last);
 }
 

@@ -2,6 +2,7 @@
 
 #ifdef HAVE_LIBEDIT
 
+#include "cli/chat/terminal.h"
 #include "cli/common/common.h"
 #include "base/mem.h"
 
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 #include <wchar.h>
@@ -38,49 +40,34 @@ struct editor {
     size_t n_queue, at_queue;
     char *insert; /* a paste, or what is put back: goes into the line as text */
     size_t n_insert, room_insert;
-    int put_back; /* `insert` is to come before all that is typed */
-    int stopped;  /* Ctrl-C has come as a character */
+    int put_back;   /* `insert` is to come before all that is typed */
+    int stopped;    /* Ctrl-C has come as a character */
+    int typed;      /* something else came before it */
+    size_t n_ahead; /* bytes that came before the prompt did */
     line_complete complete;
     void *complete_user;
 };
 
 /* ---- the terminal's state ----------------------------------------------------------------------------- */
 
-/* Signals that would leave the terminal in the editor's state are noted, and acted on between two keys. */
-static const int watched[] = {SIGHUP, SIGQUIT, SIGTSTP, SIGWINCH};
-enum { N_WATCHED = sizeof watched / sizeof *watched };
-static volatile sig_atomic_t came[N_WATCHED];
-static struct sigaction before[N_WATCHED];
-static struct termios cooked; /* the terminal as it was */
-
-static void on_signal(int number)
-{
-    for (int i = 0; i < N_WATCHED; i++)
-        if (watched[i] == number) came[i] = 1;
-}
-
-/* Async-signal-safe: for the interruption that ends the process at once. */
+/* Async-signal-safe: for what ends the process at once. */
 static void restore_terminal(void)
 {
     if (write(STDERR_FILENO, paste_off, sizeof paste_off - 1) < 0) return;
-    (void)tcsetattr(STDIN_FILENO, TCSANOW, &cooked);
+    (void)tcsetattr(STDIN_FILENO, TCSANOW, terminal_before());
 }
 
 static void enter(editor *e)
 {
-    struct sigaction action = {.sa_handler = on_signal};
-    (void)sigemptyset(&action.sa_mask);
-    (void)tcgetattr(STDIN_FILENO, &cooked);
-    for (int i = 0; i < N_WATCHED; i++) {
-        came[i] = 0;
-        (void)sigaction(watched[i], &action, &before[i]);
-    }
-    interrupt_exit(restore_terminal);
+    int typed_ahead = 0;
+    terminal_watch(restore_terminal);
     /* libedit shows the prompt before it takes the terminal out of its line mode: what is typed in between
        would be shown twice, and a Ctrl-D lost. */
     (void)el_set(e->line, EL_PREP_TERM, 1);
     (void)fputs(paste_on, stderr);
     (void)fflush(stderr);
+    if (ioctl(STDIN_FILENO, FIONREAD, &typed_ahead) != 0 || typed_ahead < 0) typed_ahead = 0;
+    e->n_ahead = e->n_queue - e->at_queue + (size_t)typed_ahead;
 }
 
 static void leave(editor *e)
@@ -88,8 +75,7 @@ static void leave(editor *e)
     (void)fputs(paste_off, stderr);
     (void)fflush(stderr);
     (void)el_set(e->line, EL_PREP_TERM, 0);
-    interrupt_exit(NULL);
-    for (int i = 0; i < N_WATCHED; i++) (void)sigaction(watched[i], &before[i], NULL);
+    terminal_unwatch();
 }
 
 static void raise_outside(editor *e, int number)
@@ -100,16 +86,15 @@ static void raise_outside(editor *e, int number)
     (void)el_set(e->line, EL_REFRESH);
 }
 
+/* Signals that would leave the terminal in the editor's state are acted on between two keys. */
 static void act_on_signals(editor *e)
 {
-    for (int i = 0; i < N_WATCHED; i++) {
-        if (!came[i]) continue;
-        came[i] = 0;
-        if (watched[i] == SIGWINCH) {
+    for (int number; (number = terminal_next_signal()) != 0;) {
+        if (number == SIGWINCH) {
             el_resize(e->line);
             (void)el_set(e->line, EL_REFRESH);
         } else {
-            raise_outside(e, watched[i]);
+            raise_outside(e, number);
         }
     }
 }
@@ -139,13 +124,20 @@ static byte_result look(editor *e, size_t ahead, int limit_ms)
     return BYTE_HERE;
 }
 
+/* Takes what stands at the head of the queue. */
+static void take(editor *e, size_t n)
+{
+    e->at_queue += n;
+    e->n_ahead -= n < e->n_ahead ? n : e->n_ahead;
+}
+
 /* Does `text` stand at the head of the queue? It is taken if so. */
 static int take_sequence(editor *e, const char *text, int limit_ms)
 {
     size_t n = strlen(text);
     for (size_t i = 0; i < n; i++)
         if (look(e, i, limit_ms) != BYTE_HERE || e->queue[e->at_queue + i] != text[i]) return 0;
-    e->at_queue += n;
+    take(e, n);
     return 1;
 }
 
@@ -177,8 +169,8 @@ static byte_result read_paste(editor *e)
         if (result != BYTE_HERE) return result;
         char byte = e->queue[e->at_queue];
         if (byte == '\033' && take_sequence(e, paste_ends, PASTE_MS)) return BYTE_HERE;
-        e->at_queue++;
-        if (paused && (unsigned char)byte == cooked.c_cc[VINTR]) {
+        take(e, 1);
+        if (paused && (unsigned char)byte == terminal_before()->c_cc[VINTR]) {
             e->stopped = 1;
             return BYTE_STOP;
         }
@@ -196,18 +188,18 @@ static editor *editor_of(EditLine *line)
     return e;
 }
 
-/* Ctrl-C, Ctrl-\ and Ctrl-Z come as characters, so that pasted ones are text. 1: `byte` was one of them. */
-static int act_on_key(editor *e, unsigned char byte)
+/* Ctrl-C, Ctrl-\ and Ctrl-Z come as characters, so that pasted ones are text. 1: `byte` was one of them. The latter two mean nothing
+   where they came before the prompt: most likely they were pasted while an answer was written. */
+static int act_on_key(editor *e, unsigned char byte, int is_ahead)
 {
+    const cc_t *keys = terminal_before()->c_cc;
     if (byte == _POSIX_VDISABLE) return 0;
-    if (byte == cooked.c_cc[VINTR])
+    if (byte == keys[VINTR])
         e->stopped = 1;
-    else if (byte == cooked.c_cc[VQUIT])
-        raise_outside(e, SIGQUIT);
-    else if (byte == cooked.c_cc[VSUSP])
-        raise_outside(e, SIGTSTP);
-    else
+    else if (byte != keys[VQUIT] && byte != keys[VSUSP])
         return 0;
+    else if (!is_ahead)
+        raise_outside(e, byte == keys[VQUIT] ? SIGQUIT : SIGTSTP);
     return 1;
 }
 
@@ -229,12 +221,15 @@ static int read_character(EditLine *line, wchar_t *out)
             errno = EINTR;
             return -1;
         }
-        char byte = e->queue[e->at_queue++];
-        if (mbsinit(&state) && act_on_key(e, (unsigned char)byte)) {
+        const int is_ahead = e->n_ahead > 0;
+        char byte = e->queue[e->at_queue];
+        take(e, 1);
+        if (mbsinit(&state) && act_on_key(e, (unsigned char)byte, is_ahead)) {
             if (!e->stopped) continue;
             errno = EINTR;
             return -1;
         }
+        e->typed = 1;
         size_t length = mbrtowc(out, &byte, 1, &state);
         if (length == (size_t)-1)
             state = (mbstate_t){0}; /* no character: left out */
@@ -242,6 +237,7 @@ static int read_character(EditLine *line, wchar_t *out)
             return 1;
     }
     e->put_back = 0;
+    e->typed = 1;
     *out = INSERT_KEY;
     return 1;
 }
@@ -363,7 +359,7 @@ static line_result stopped_line(editor *e)
     (void)el_set(e->line, EL_REFRESH);
     el_reset(e->line);
     (void)fputc('\n', stderr);
-    return LINE_INTERRUPTED;
+    return e->typed ? LINE_DROPPED : LINE_INTERRUPTED;
 }
 
 line_result editor_read(editor *e, const char *prompt, int remember, char **text)
@@ -371,6 +367,7 @@ line_result editor_read(editor *e, const char *prompt, int remember, char **text
     int n = 0;
     HistEvent event;
     e->prompt = prompt;
+    e->typed = 0;
     enter(e);
     errno = 0;
     const char *line = el_gets(e->line, &n);
@@ -383,7 +380,7 @@ line_result editor_read(editor *e, const char *prompt, int remember, char **text
 
 void editor_forget(editor *e)
 {
-    e->n_queue = e->at_queue = 0;
+    e->n_queue = e->at_queue = e->n_ahead = 0;
 }
 
 void editor_put_back(editor *e, const char *text, size_t n)

@@ -17,7 +17,8 @@ void cmd_undo(chat_state *c, const char *rest)
     }
     for (at--; n > at; n--) pop_message(messages);
     forget_rest(c);
-    (void)fprintf(stderr, "the last exchange is undone; %zu messages, %d tokens\n", n, kvasir_seq_length(now(c)->seq));
+    (void)fprintf(stderr, "the last exchange is undone; %zu message%s, %d token%s\n", n, plural(n),
+                  kvasir_seq_length(now(c)->seq), plural((uint64_t)kvasir_seq_length(now(c)->seq)));
 }
 
 void cmd_clear(chat_state *c, const char *rest)
@@ -31,7 +32,8 @@ void cmd_clear(chat_state *c, const char *rest)
         return;
     }
     size_t gone = json_array_size(b->messages) - json_array_size(fresh);
-    (void)fprintf(stderr, "%zu messages are cleared%s\n", gone, kept ? "; the system prompt stays" : "");
+    (void)fprintf(stderr, "%zu message%s cleared%s\n", gone, gone == 1 ? " is" : "s are",
+                  kept ? "; the system prompt stays" : "");
     json_decref(b->messages);
     b->messages = fresh;
     forget_rest(c);
@@ -78,7 +80,8 @@ void cmd_system(chat_state *c, const char *rest)
     (void)fprintf(stderr, "the system prompt is %s", none ? "gone" : "set");
     int held = kvasir_seq_length(b->seq);
     if (held > 0)
-        (void)fprintf(stderr, "; the conversation (%d tokens) is read again with your next message\n", held);
+        (void)fprintf(stderr, "; the conversation (%d token%s) is read again with your next message\n", held,
+                      plural((uint64_t)held));
     else
         (void)fputc('\n', stderr);
 }

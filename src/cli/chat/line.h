@@ -7,7 +7,8 @@
 
 typedef struct line_reader line_reader;
 
-typedef enum line_result { LINE_TEXT, LINE_END, LINE_INTERRUPTED } line_result;
+/* Ctrl-C: LINE_INTERRUPTED with nothing typed, LINE_DROPPED with something, which is gone. */
+typedef enum line_result { LINE_TEXT, LINE_END, LINE_INTERRUPTED, LINE_DROPPED } line_result;
 
 /* Asked when Tab is pressed: `before` stands before the cursor. Writes what fits behind it into `to` (n bytes) and returns
    1, or returns 0. */
@@ -16,7 +17,7 @@ typedef int (*line_complete)(void *user, const char *before, char *to, size_t n)
 line_reader *line_open(line_complete complete, void *user); /* NULL: out of memory */
 void line_close(line_reader *r);
 /* One line without its newline, valid until the next call. With an editor it may have newlines in it: what was pasted is
-   one text. LINE_INTERRUPTED after Ctrl-C (the flag is cleared). */
+   one text. After Ctrl-C its flag is cleared. */
 line_result line_read(line_reader *r, const char *prompt, const char **text);
 /* The same for an answer to a question, which the history has no use for. */
 line_result line_ask(line_reader *r, const char *prompt, const char **text);

@@ -66,9 +66,10 @@ line_result read_message(line_reader *reader, typed_message *out)
             return LINE_TEXT;
         }
         if (result != LINE_TEXT) {
+            const int begun = out->text != NULL;
             mem_free(out->text);
             *out = (typed_message){0};
-            return result;
+            return result == LINE_INTERRUPTED && begun ? LINE_DROPPED : result;
         }
         int first = !out->text, pasted = strchr(line, '\n') != NULL;
         if (!add_line(out, line)) return LINE_END;

@@ -47,7 +47,8 @@ void cmd_save(chat_state *c, const char *path)
     if (status != KVASIR_OK)
         (void)failed(status);
     else
-        (void)fprintf(stderr, "%zu messages saved to %s\n", json_array_size(messages), quoted(path, strlen(path)));
+        (void)fprintf(stderr, "%zu message%s saved to %s\n", json_array_size(messages),
+                      plural(json_array_size(messages)), quoted(path, strlen(path)));
 }
 
 /* The list of messages in a document; NULL after fail(). */
@@ -92,8 +93,8 @@ void cmd_load(chat_state *c, const char *path)
     if (status == KVASIR_OK) {
         json_decref(now(c)->messages);
         now(c)->messages = json_incref(messages);
-        (void)fprintf(stderr, "%zu messages loaded; they are read again with your next message\n",
-                      json_array_size(messages));
+        (void)fprintf(stderr, "%zu message%s loaded, to be read again with your next message\n",
+                      json_array_size(messages), plural(json_array_size(messages)));
     } else {
         (void)failed(status);
         say("nothing was loaded");

@@ -42,6 +42,16 @@ static int is_called(const cli_option *o, const char *name)
     return 0;
 }
 
+/* Is it an option of the command line that is no setting? NULL: it is none. */
+static const char *option_of_start(const char *name)
+{
+    static const cli_option *const tables[] = {kv_options, engine_options, output_options};
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
+        for (const cli_option *o = tables[t]; o->name; o++)
+            if (is_called(o, name)) return o->name;
+    return NULL;
+}
+
 static void *field_of(const chat_state *c, setting s)
 {
     return (char *)c->args + s.base + s.option->field;
@@ -110,7 +120,9 @@ static kvasir_status store(chat_state *c, const cli_option *o, void *field, cons
         text = arena_text(&c->words, text, strlen(text));
         if (!text) return fail_memory(0);
     }
-    return cli_store(o, field, text);
+    char as[64];
+    (void)snprintf(as, sizeof as, "--%s", o->name);
+    return cli_store(o, as, field, text);
 }
 
 static size_t field_bytes(const cli_option *o)
@@ -156,6 +168,14 @@ void cmd_set(chat_state *c, const char *rest)
     (void)snprintf(name, sizeof name, "%.*s", (int)(n - (size_t)(start - rest)), start);
     for (int i = 0; (s = setting_at(i)).option && !is_called(s.option, name); i++) continue;
     if (!s.option) {
+        const char *fixed = option_of_start(name);
+        if (fixed) {
+            (void)fprintf(stderr,
+                          "%s cannot be changed in a chat: it needs a new start with --%s (/save and /load take the "
+                          "conversation along)\n",
+                          quoted(name, strlen(name)), fixed);
+            return;
+        }
         const char *meant = nearest_name(name, setting_name);
         (void)fprintf(stderr, "%s is no setting; %s%s%s\n", quoted(name, strlen(name)),
                       meant ? "did you mean " : "/set lists them", meant ? meant : "", meant ? "?" : "");

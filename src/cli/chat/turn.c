@@ -1,5 +1,6 @@
 /* One turn: a message and its answer. */
 #include "cli/chat/chat.h"
+#include "cli/chat/terminal.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,12 +17,14 @@ static outcome answer(chat_state *c)
     int held = 0;
     reply r = {0};
     clear_interrupt();
+    terminal_quiet();
     kvasir_status status = follow(c, 1, &ids, &n_ids, &held);
     if (status == KVASIR_OK) {
         status = generate(c->s, b->seq, c->args, ids + held, n_ids - (size_t)held, c->turns++, 1, &r);
         if (r.n && r.text[r.n - 1] != '\n') (void)putchar('\n');
         (void)fflush(stdout);
     }
+    terminal_unquiet();
     int stopped = status == KVASIR_E_CANCELLED && interrupted(), answered = status == KVASIR_OK || r.n > 0;
     if (status != KVASIR_OK && !stopped) (void)failed(status);
     if (stopped) line_forget(c->reader);
@@ -164,7 +167,10 @@ void cmd_file(chat_state *c, const char *path)
     kvasir_status status = strcmp(path, "-") == 0 ? fail(KVASIR_E_ARGUMENT, "/file - would read what you type")
                                                   : read_text(path, &text, &n);
     if (status != KVASIR_OK) {
+        if (interrupted()) line_forget(c->reader);
+        clear_interrupt();
         (void)failed(status);
+        say("no file was added");
         return;
     }
     char *grown = mem_grow(f->text, f->n, f->n + n + 2, 1);

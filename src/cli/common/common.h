@@ -102,6 +102,11 @@ int finish_output(int status);
 /* format_size and format_count of base/format.h with a text that is valid until the fourth next such call, of either. */
 const char *bytes_text(uint64_t n);
 const char *count_text(uint64_t n);
+/* What the word for n things ends with: "s", or "" for one. */
+static inline const char *plural(uint64_t n)
+{
+    return n == 1 ? "" : "s";
+}
 /* format_time; `to` has n bytes. */
 void time_text(double seconds, char *to, size_t n);
 

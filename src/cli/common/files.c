@@ -8,8 +8,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-enum { MAX_TEXT_BYTES = 1 << 30 };
+enum { MAX_TEXT_BYTES = 1 << 30, ONE_READ_BYTES = 1 << 20 };
+
+static kvasir_status too_large(const char *name, uint64_t bytes)
+{
+    if (bytes == 0) return fail(KVASIR_E_ARGUMENT, "%s: more than 1 GiB is no text", name);
+    return fail(KVASIR_E_ARGUMENT, "%s has %s: more than 1 GiB is no text", name, bytes_text(bytes));
+}
 
 static kvasir_status read_stream(FILE *f, const char *name, char **text, size_t *n)
 {
@@ -18,7 +25,7 @@ static kvasir_status read_stream(FILE *f, const char *name, char **text, size_t 
     for (;;) {
         if (used > MAX_TEXT_BYTES) {
             free(data);
-            return fail(KVASIR_E_ARGUMENT, "%s: more than 1 GiB is no text", name);
+            return too_large(name, 0);
         }
         if (room - used < 2) {
             size_t wanted = room ? room * 2 : 64 << 10;
@@ -30,14 +37,17 @@ static kvasir_status read_stream(FILE *f, const char *name, char **text, size_t 
             data = grown;
             room = wanted;
         }
-        size_t got = fread(data + used, 1, room - used - 1, f);
+        size_t got = fread(data + used, 1, min_size(room - used - 1, ONE_READ_BYTES), f);
         used += got;
+        if (interrupted()) {
+            free(data);
+            return fail(KVASIR_E_CANCELLED, "stopped");
+        }
         if (got == 0) break;
     }
     if (ferror(f)) {
         int error = errno;
         free(data);
-        if (interrupted()) return fail(KVASIR_E_CANCELLED, "stopped");
         return fail(KVASIR_E_IO, "%s: %s", name, strerror(error));
     }
     data[used] = 0;
@@ -49,7 +59,11 @@ static kvasir_status read_stream(FILE *f, const char *name, char **text, size_t 
 kvasir_status read_text(const char *path, char **text, size_t *n)
 {
     if (strcmp(path, "-") == 0) return read_stream(stdin, "stdin", text, n);
+    struct stat st;
+    if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > MAX_TEXT_BYTES)
+        return too_large(path, (uint64_t)st.st_size);
     FILE *f = fopen(path, "rb");
+    if (!f && interrupted()) return fail(KVASIR_E_CANCELLED, "stopped"); /* while it waited for a pipe's other end */
     if (!f) return fail(KVASIR_E_IO, "%s: %s", path, strerror(errno));
     kvasir_status status = read_stream(f, path, text, n);
     (void)fclose(f);

@@ -17,6 +17,7 @@ static kvasir_status check_schema(const json_t *d, const char *where, const json
 kvasir_status json_parse(const char *text, size_t n, const char *where, const json_kind *kind, json_t **out)
 {
     json_error_t error;
+    if (n == 0) return fail(KVASIR_E_ARGUMENT, "%s is empty, and no %s", where, kind->what);
     json_t *d = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error);
     if (!d)
         return fail(KVASIR_E_ARGUMENT, "%s is no JSON document: line %d: %s", where, error.line,

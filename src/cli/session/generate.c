@@ -146,7 +146,7 @@ kvasir_status generate(const session *s, kvasir_seq *seq, run_args *a, const int
 kvasir_status check_reply_args(const run_args *a)
 {
     if (a->n_predict == 0)
-        return fail(KVASIR_E_ARGUMENT, "--predict 0 would generate nothing; -1 means until the model ends");
+        return fail(KVASIR_E_ARGUMENT, "--predict (-n) 0 would generate nothing; -1 means until the model ends");
     if (a->draft && strcmp(a->draft, "none") != 0 && strcmp(a->draft, "lookup") != 0)
         return fail(KVASIR_E_ARGUMENT, "--draft %s: none and lookup are known", quoted(a->draft, strlen(a->draft)));
     return KVASIR_OK;
@@ -185,10 +185,11 @@ void print_summary(const session *s, const kvasir_stats *stats)
 {
     kvasir_engine_info info;
     kvasir_engine_get_info(s->engine, &info);
-    (void)fprintf(stderr, "%sprompt %d tokens", dim_on(), stats->prompt_tokens);
+    (void)fprintf(stderr, "%sprompt %d token%s", dim_on(), stats->prompt_tokens,
+                  plural((uint64_t)stats->prompt_tokens));
     if (stats->prefill_s > 0)
         (void)fprintf(stderr, ", %.1f t/s", tokens_per_second(stats->prompt_tokens, stats->prefill_s));
-    (void)fprintf(stderr, "; generated %d tokens", stats->generated_tokens);
+    (void)fprintf(stderr, "; generated %d token%s", stats->generated_tokens, plural((uint64_t)stats->generated_tokens));
     int timed = stats->generated_tokens - 1; /* the first one is the prompt's */
     if (timed > 0 && stats->decode_s > 0)
         (void)fprintf(stderr, ", %.1f ms/token (%.1f t/s)", 1000 * stats->decode_s / timed,

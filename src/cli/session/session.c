@@ -101,9 +101,9 @@ int session_load(const engine_args *e, int max_logits, session *s)
         kvasir_engine_info info;
         char took[FORMAT_BYTES];
         kvasir_engine_get_info(s->engine, &info);
-        note("%s, %s, %d threads, weights %s, workspace %s, KV budget %s, loaded in %s", info.cpu_model, info.cpu_level,
-             info.n_threads, bytes_text(info.weights_bytes), bytes_text(info.workspace_bytes),
-             bytes_text(info.kv_budget), format_time(s->load_s, took));
+        note("%s, %s, %d thread%s, weights %s, workspace %s, KV budget %s, loaded in %s", info.cpu_model,
+             info.cpu_level, info.n_threads, plural((uint64_t)info.n_threads), bytes_text(info.weights_bytes),
+             bytes_text(info.workspace_bytes), bytes_text(info.kv_budget), format_time(s->load_s, took));
     }
     return EXIT_DONE;
 }

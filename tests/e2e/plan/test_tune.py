@@ -170,7 +170,7 @@ def test_draft_and_threads(llama, tmp_path):
     c = write(tmp_path / "c.json", threads=1, draft="lookup")
     args = ["run", llama, "-p", "one two one two one two one two", "--raw", "-n", "200", "--temp", "0", "--ignore-eos"]
     assert kvasir_json(*args, "--config", c)["drafted"] > 0 == kvasir_json(*args, "--config", c, "--draft", "none")["drafted"]
-    assert b", 1 threads" in kvasir(*args, "--config", c, "-v").stderr
+    assert b", 1 thread," in kvasir(*args, "--config", c, "-v").stderr
 
 
 def test_sweep_and_eval_read_it(llama, tmp_path):

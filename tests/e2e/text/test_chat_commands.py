@@ -124,7 +124,7 @@ def test_another_answer(chat, tmp_path):
 def test_answer_to_a_loaded_question(chat, tmp_path):
     (tmp_path / "q.json").write_text(json.dumps([{"role": "user", "content": "Why?"}]))
     terminal = chat()
-    said(terminal, f"/load {tmp_path / 'q.json'}", "1 messages loaded")
+    said(terminal, f"/load {tmp_path / 'q.json'}", "1 message loaded, to be")
     said(terminal, "/regen", "generated 8 tokens")
     assert [m["role"] for m in messages_of(terminal, tmp_path / "c.json")] == ["user", "assistant"]
 
@@ -144,10 +144,12 @@ def test_settings(chat, tmp_path):
     said(terminal, "/set top-p", "top-p               0.95", "Keep the best tokens")
     # The command line's limits and words; the value stays.
     for line, words in {"temp 101": "--temp 101 is out of range (0 to 100)", "temp hot": "--temp wants a number, not 'hot'",
-                        "n 0": "--predict 0 would generate nothing", "draft x": "--draft x: none and lookup are known",
+                        "n 0": "--predict (-n) 0 would generate nothing", "draft x": "--draft x: none and lookup are known",
                         "ignore-eos maybe": "wants on or off", "logit-bias x": "--logit-bias wants ID=BIAS, not 'x'",
                         "logit-bias 99999999=1": "99999999", "top_k 3": "did you mean top-k?", "sed 3": "did you mean seed?", "zzzz 1": "/set lists them"}.items():
         said(terminal, f"/set {line}", words)
+    for name, option in (("kv", "kv"), ("ctx", "ctx"), ("threads", "threads"), ("-ctk", "cache-type-k"), ("t", "threads")):
+        said(terminal, f"/set {name} q8", "cannot be changed in a chat", f"new start with --{option} ")
     listed = said(terminal, "/set", "seed ")
     for name, value in {"predict": "3", "temp": "0.5", "draft": "none", "ignore-eos": "on", "logit-bias": "none"}.items():
         assert re.search(rf"[\nl]{name} +{re.escape(value)}\r", listed), name
@@ -472,7 +474,11 @@ def local_mode(terminal):
 ALL = termios.ICANON | termios.ECHO | termios.ISIG
 
 
-@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 130), (signal.SIGHUP, -signal.SIGHUP), (signal.SIGQUIT, -signal.SIGQUIT)])
+DEADLY = [signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO,
+          signal.SIGXCPU, signal.SIGPWR, signal.SIGRTMIN + 3, signal.SIGSEGV, signal.SIGABRT]
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 130), *((n, -n) for n in DEADLY)])
 def test_signals_restore_the_terminal(chat, number, code):
     terminal = chat()
     terminal.type("half a line")
@@ -486,6 +492,81 @@ def test_signals_restore_the_terminal(chat, number, code):
     assert terminal.process.wait(timeout=1) == code
     assert terminal.seen.rindex(PASTE_OFF) > terminal.seen.rindex(PASTE_ON)
     assert local_mode(terminal) == ALL
+
+
+def test_what_is_typed_while_it_answers_is_no_signal(chat, tmp_path):
+    """Bytes that would be Ctrl-\\ or Ctrl-Z may stand in a paste: they end nothing, then or at the next prompt. Ctrl-C stops."""
+    (tmp_path / "long.txt").write_text("".join(f"{i} is a number; " for i in range(500 if SHORT else 900)))
+    terminal = chat("--ctx", "1M", "--kv-memory", "8G", "-b", "64")
+    terminal.line(f"/file {tmp_path / 'long.txt'}")
+    terminal.expect("before your next message")
+    terminal.prompt()
+    terminal.line("And?")
+    terminal.expect("reading the prompt:")
+    terminal.type("pas\x1cted\x1a")
+    terminal.expect("generated 8 tokens", timeout=120)
+    terminal.prompt()
+    ask(terminal, " text")
+    assert users(messages_of(terminal, tmp_path / "c.json"))[1] == "pasted text"
+    terminal.type("\x1c")  # typed at the prompt it is the key that it was
+    assert terminal.end() == -signal.SIGQUIT
+
+
+@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGUSR1, signal.SIGSEGV])
+def test_signals_restore_the_terminal_while_it_answers(chat, tmp_path, number):
+    (tmp_path / "long.txt").write_text("".join(f"{i} is a number; " for i in range(900)))
+    terminal = chat("--ctx", "1M", "--kv-memory", "8G", "-b", "64")
+    keys = termios.tcgetattr(terminal.master)[6]
+    terminal.line(f"/file {tmp_path / 'long.txt'}")
+    terminal.expect("before your next message")
+    terminal.prompt()
+    terminal.line("And?")
+    terminal.expect("reading the prompt:")
+    assert termios.tcgetattr(terminal.master)[6][termios.VQUIT] == b"\x00"
+    terminal.process.send_signal(number)
+    end = time.monotonic() + 20
+    while terminal.process.poll() is None and time.monotonic() < end:
+        terminal.read(0.1)
+    assert terminal.process.wait(timeout=1) == -number
+    assert termios.tcgetattr(terminal.master)[6][termios.VQUIT] == keys[termios.VQUIT] and local_mode(terminal) == ALL
+
+
+def test_only_two_interrupts_in_a_row_leave(chat):
+    terminal = chat()
+    for text in ("", "half a line", "x\x7f", "\"\"\"\n"):
+        terminal.type(text)
+        time.sleep(0.2)
+        terminal.type(CTRL_C)
+        terminal.expect("once more")
+        terminal.prompt()
+    terminal.type(CTRL_C)
+    assert terminal.end() == 0
+
+
+def test_a_file_that_is_too_large(chat, tmp_path):
+    """It is refused by its size; what has none is read until Ctrl-C."""
+    with open(tmp_path / "sparse", "wb") as f:
+        f.truncate(5 << 30)
+    os.mkfifo(tmp_path / "pipe")
+    terminal = chat()
+    started = time.monotonic()
+    said(terminal, f"/file {tmp_path / 'sparse'}", "sparse has 5.00 GiB: more than 1 GiB is no text", "no file was added")
+    assert time.monotonic() - started < 2
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        terminal.line(f"/file {path}")
+        time.sleep(0.5)
+        terminal.type(CTRL_C)
+        terminal.expect("stopped", timeout=5)
+        terminal.expect("no file was added")
+        terminal.prompt()
+    said(terminal, "/file", "there are 0 now")
+    for command in (["run", tiny("llama-tied"), "-f"], ["tokenize", tiny("llama-tied"), "-f"]):
+        assert b"5.00 GiB" in kvasir(*command, tmp_path / "sparse", code=2).stderr
+
+
+def test_an_empty_file_is_no_conversation(chat, tmp_path):
+    (tmp_path / "empty.json").touch()
+    said(chat(), f"/load {tmp_path / 'empty.json'}", "empty.json is empty, and no conversation", "nothing was loaded")
 
 
 def test_suspended_and_resumed(chat, tmp_path):

@@ -61,7 +61,7 @@ def test_what_would_change_the_answer_is_refused(llama, names, takes, words):
 def test_refused_unless_it_asks_for_nothing(llama):
     plain = kvasir_json("run", llama, "-p", "abc", *GREEDY)["ids"]
     assert kvasir_json("run", llama, "-p", "abc", *GREEDY, "--mirostat", "0", "--top-nsigma=-1")["ids"] == plain
-    assert b"--top-p" in kvasir("run", llama, "-p", "abc", "--mirostat", "2", code=2).stderr
+    assert b"mirostat is not supported; --temp with --top-p" in kvasir("run", llama, "-p", "abc", "--mirostat", "2", code=2).stderr
     assert b"--mirostat" in kvasir("run", llama, "-p", "abc", "--mirostat", code=2).stderr
 
 
@@ -163,10 +163,59 @@ def test_commands_that_are_nearly_right(typed, meant):
         assert text.startswith(f"kvasir: there is no command {typed}; did you mean {meant}? ")
 
 
-@pytest.mark.parametrize("typed", ["xyzzy", "", "ls", "x", "nonsense", "a" * 5000, "\x1b[31mrun", "smollm2"])
+@pytest.mark.parametrize("typed", ["xyzzy", "", "x", "nonsense", "a" * 5000, "\x1b[31mrun", "smollm2"])
 def test_commands_that_are_not(typed):
     text = kvasir(typed, code=2).stderr
     assert b"did you mean" not in text and b"kvasir help" in text and b"\x1b" not in text and len(text) < 600
+
+
+@pytest.mark.parametrize("typed,meant", [("ls", "list"), ("delete", "rm"), ("download", "pull"), ("show", "inspect")])
+def test_commands_by_the_names_that_others_give_them(typed, meant):
+    assert f"no command {typed}; did you mean {meant}?" in kvasir(typed, code=2).stderr.decode()
+
+
+def test_there_is_no_command_chat_but_there_is_a_chat():
+    text = kvasir("chat", code=2).stderr.decode()
+    assert "kvasir run MODEL" in text and "did you mean" not in text
+
+
+def test_version_behind_a_command(llama):
+    plain = kvasir("--version").stdout
+    for command in COMMANDS:
+        assert kvasir(command, "--version").stdout == plain
+    assert kvasir("run", llama, "-p", "--version", "-n", "1").stdout != plain
+
+
+@pytest.mark.parametrize("args,named", [
+    (["-n", "x"], "-n:"), (["-nx"], "-n:"), (["--n-predict", "x"], "--n-predict:"), (["--n-predict=x"], "--n-predict:"),
+    (["--predict", "x"], "--predict:"), (["-vnx"], "-n:"), (["-ub", "x"], "-ub:"), (["-ub99999"], "-ub 99999"), (["--temp", "q"], "--temp wants"),
+    (["--temperature", "q"], "--temperature wants"), (["--temperature", ""], "--temperature wants"), (["-s", "9e9"], "-s wants"),
+    (["--kv-memory", "q"], "--kv-memory wants")])
+def test_errors_name_options_as_they_were_typed(llama, args, named):
+    text = kvasir("run", llama, *args, "-p", "x", code=2).stderr.decode()
+    assert text.startswith(f"kvasir run: {named}"), text
+
+
+def test_a_value_behind_a_name_with_one_dash(llama):
+    """-fa=on is no -f with a file of the name a=on, and -ngl99 no -n with gl99."""
+    args = ["--raw", "-p", "abc", "--temp", "0", "-n", "3", "--ignore-eos", "--json"]
+    plain = json.loads(kvasir("run", llama, *args).stdout)
+    done = kvasir("run", llama, "-fa=on", "-ngl99", "-ngl=99", "-fa1", "-tb4", *args)
+    assert json.loads(done.stdout)["ids"] == plain["ids"]
+    for name in ("-fa", "-ngl", "-tb"):
+        assert f"kvasir: {name}: no effect" in done.stderr.decode()
+    assert json.loads(kvasir("run", llama, "-ctk=q8", "-ctv=q4", *args).stdout)["kv"]["type_k"] == "q8"
+    assert b"-md: " in kvasir("run", llama, "-md=x", *args, code=2).stderr
+    assert b"-cnv takes no argument" in kvasir("run", llama, "-cnv=1", *args, code=2).stderr
+    assert b"-ub 99999 is out of range" in kvasir("run", llama, "-ub99999", *args, code=2).stderr
+    # An argument of the command's own letters stays one.
+    assert b"f1: No such file" in kvasir("run", llama, "-ff1", code=1).stderr
+    assert json.loads(kvasir("run", llama, "-c256", *args).stdout)["ctx"] == 256
+
+
+def test_one_is_not_many(llama):
+    said = kvasir("run", llama, "--raw", "-p", "a", "-n", "1", "--ignore-eos", "-t", "1", "-v").stderr.decode()
+    assert "prompt 1 token, " in said and "generated 1 token;" in said and ", 1 thread, " in said and "1 tokens" not in said
 
 
 def test_a_model_or_an_option_first():
