@@ -1,5 +1,6 @@
 /* The server's one thread: what clients send, a step of the engine, what clients get, and again. */
 #include "server/server.h"
+#include "server/http/pages.h"
 #include "server/http/routes.h"
 #include "server/schedule/schedule.h"
 #include "base/clock.h"
@@ -110,7 +111,7 @@ static struct bufferevent *on_connection(struct event_base *base, void *user)
 {
     server *s = user;
     if (++s->n_seen >= COUNT_AFTER) limit_connections(s);
-    return NULL; /* evhttp then makes one itself */
+    return pages_bufferevent(base); /* NULL: evhttp makes one itself */
 }
 
 /* ---- signals and time --------------------------------------------------------------------------------- */

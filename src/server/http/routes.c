@@ -52,6 +52,7 @@ static void answer(server *s, exchange *x, struct evhttp_request *req)
     http_error e = {0};
     char allowed[32];
     int status = check_framing(req, &e);
+    if (status) exchange_add_header(x, "Connection", "close"); /* where the next request begins is not certain */
     if (!status) status = check_origin(s, x, &e);
     if (!status && strcmp(x->method, "OPTIONS") == 0) {
         answer_preflight(x);

@@ -1,12 +1,14 @@
 """kvasir serve under load and shortage: memory, floods, hostile framing."""
+import json
 import random
-
+import re
+import socket
 
 import pytest
 
 from conftest import kvasir, tiny
-from serving import (
-    Server, cached, finish_of, words)
+from serving import ERROR, WAIT, Server, cached, finish_of, words
+from shapes import check
 
 
 @pytest.mark.parametrize("kv, memory", [("f16", "1M"), ("q8", "1M"), ("q4", "1300K")])
@@ -40,3 +42,65 @@ def test_shared_blocks_count_once():
         metrics = s.metrics()
         assert metrics["kvasir_evictions_total"] == 0 and metrics["kvasir_sequences_kept"] == 12
         assert metrics['kvasir_kv_bytes{state="kept"}'] > metrics['kvasir_kv_bytes{state="budget"}']
+
+
+# ---- framing: what is refused ends the connection, in the documented JSON
+
+HOST = b"Host: localhost\r\n"
+BEHIND = b"GET /health HTTP/1.1\r\n" + HOST + b"\r\n"
+
+
+def answers(server, data):
+    """All that comes back until the server closes: (status, body) of each answer."""
+    got = b""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=WAIT) as s:
+        s.sendall(data)
+        while piece := s.recv(65536):
+            got += piece
+    found = []
+    while got:
+        head, _, rest = got.partition(b"\r\n\r\n")
+        length = int(re.search(rb"(?i)content-length: *(\d+)", head)[1])
+        assert b"application/json" in head and b"connection: close" in head.lower(), head
+        found.append((int(head.split()[1]), json.loads(rest[:length])))
+        got = rest[length:]
+    return found
+
+
+FRAMING = {
+    "gzip": (b"POST /tokenize HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: gzip\r\n\r\n{}", 400),
+    "chunked twice": (b"POST /tokenize HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 400),
+    "two lengths": (b"POST /tokenize HTTP/1.1\r\n" + HOST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400),
+    "length with a sign": (b"POST /tokenize HTTP/1.1\r\n" + HOST + b"Content-Length: +2\r\n\r\n{}", 400),
+    "length of a GET": (b"GET /health HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\n\r\n", 400),
+    "no host": (b"GET /health HTTP/1.1\r\n\r\n", 400),
+    "two hosts": (b"GET /health HTTP/1.1\r\n" + HOST + HOST + b"\r\n", 400),
+    "no length": (b"POST /tokenize HTTP/1.1\r\n" + HOST + b"Content-Length: x\r\n\r\n{}", 400),
+    "length and encoding": (b"POST /tokenize HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", 400),
+    "no request": (b"garbage\r\n\r\n", 400),
+    "version": (b"GET / HTTP/3.0\r\n" + HOST + b"\r\n", 400),
+    "method": (b"BREW / HTTP/1.1\r\n" + HOST + b"\r\n", 501),
+    "headers": (b"GET / HTTP/1.1\r\n" + HOST + b"X: " + b"a" * 40000 + b"\r\n\r\n", 400),
+    "expectation": (b"POST /tokenize HTTP/1.1\r\n" + HOST + b"Expect: more\r\nContent-Length: 2\r\n\r\n{}", 417),
+    "size": (b"POST /tokenize HTTP/1.1\r\n" + HOST + b"Content-Length: 999999999\r\n\r\n", 413),
+}
+
+
+@pytest.mark.parametrize("name", FRAMING)
+def test_nothing_behind_a_refused_request_is_answered(server, name):
+    data, status = FRAMING[name]
+    (code, document), = answers(server, data + BEHIND)
+    assert code == status
+    check(document, ERROR)
+    assert document["error"]["message"] and document["error"]["type"] == ("server_error" if status > 499 else "invalid_request_error")
+    assert server.lives()
+
+
+def test_the_answer_before_a_refused_request_stays(server):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=WAIT) as s:
+        s.sendall(BEHIND + FRAMING["method"][0])
+        got = b""
+        while piece := s.recv(65536):
+            got += piece
+    first, _, second = got.partition(b"HTTP/1.1 501 ")
+    assert first.endswith(b'{"status":"ok"}\n') and b"HTML" not in got and b"method_not_implemented" in second
