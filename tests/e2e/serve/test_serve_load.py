@@ -1,13 +1,17 @@
 """kvasir serve under load and shortage: memory, floods, hostile framing."""
 import json
+import os
 import random
 import re
+import resource
 import socket
+import time
+from pathlib import Path
 
 import pytest
 
 from conftest import kvasir, tiny
-from serving import ERROR, WAIT, Server, cached, finish_of, words
+from serving import ERROR, MIB, WAIT, Server, cached, finish_of, wait_for, words
 from shapes import check
 
 
@@ -104,3 +108,52 @@ def test_the_answer_before_a_refused_request_stays(server):
             got += piece
     first, _, second = got.partition(b"HTTP/1.1 501 ")
     assert first.endswith(b'{"status":"ok"}\n') and b"HTML" not in got and b"method_not_implemented" in second
+
+
+# ---- floods
+
+def resident(server):
+    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{server.process.pid}/status").read_text())[1]) << 10
+
+
+def test_bodies_of_all_connections_have_a_limit():
+    head = b"POST /v1/completions HTTP/1.1\r\n" + HOST + b"Content-Length: %d\r\n\r\n" % (64 * MIB)
+    with Server("-t", "1", "--ctx", "512") as s:
+        before, open_ones = resident(s), []
+        for _ in range(10):
+            one = socket.create_connection(("127.0.0.1", s.port), timeout=WAIT)
+            open_ones.append(one)
+            try:
+                one.sendall(head + b"x" * (50 * MIB))
+            except ConnectionError:
+                pass  # closed: it was too much
+        assert s.lives()
+        assert resident(s) - before < 300 * MIB
+        for one in open_ones:
+            one.close()
+        wait_for(lambda: resident(s) - before < 40 * MIB, "memory that goes back")
+        assert s.lives()
+
+
+def test_json_values_have_a_limit():
+    with Server("-t", "1", "--ctx", "512") as s:
+        for body in (b'{"x":[' + b"[]," * (4 * MIB) + b"1]}", b'{"prompt":[' + b"1," * (4 * MIB) + b"1]}"):
+            answer = s.ask("POST", "/v1/completions", body)
+            assert answer.status == 413 and answer.json["error"]["code"] == "body_too_large"
+        many = s.ask("POST", "/v1/completions", {"prompt": [5] * 3000})  # within the limit: said with both numbers
+        assert many.status == 400 and many.json["error"]["code"] == "context_length_exceeded"
+
+
+def test_the_listener_pauses_without_descriptors():
+    with Server("-t", "1", "--ctx", "512") as s:
+        resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE, (24, 24))
+        crowd = [socket.create_connection(("127.0.0.1", s.port), timeout=WAIT) for _ in range(60)]
+        time.sleep(0.5)
+        stat = Path(f"/proc/{s.process.pid}/stat")
+        used = lambda: sum(map(int, stat.read_text().rpartition(")")[2].split()[11:13]))
+        before = used()
+        time.sleep(1.5)
+        assert (used() - before) / os.sysconf("SC_CLK_TCK") < 0.5  # a listener that spins takes all of it
+        for one in crowd:
+            one.close()
+        assert s.lives()
