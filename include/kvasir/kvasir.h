@@ -126,6 +126,7 @@ typedef struct kvasir_kv_info {
     int n_streams;
     double bytes_per_token; /* of streams without a window */
     uint64_t bytes_at_ctx;  /* pool bytes of one sequence of n_ctx tokens, exactly */
+    uint64_t peak_bytes;    /* the most that one holds at any moment on its way there, with one mark */
 } kvasir_kv_info;
 /* What the KV cache holds for a type ("f16", "q8:q4") at n_ctx tokens. */
 KVASIR_API kvasir_status kvasir_model_kv(const kvasir_model *m, const char *kv, int n_ctx, kvasir_kv_info *out);
@@ -214,7 +215,7 @@ KVASIR_API void kvasir_engine_get_info(const kvasir_engine *e, kvasir_engine_inf
 typedef struct kvasir_seq kvasir_seq;
 
 typedef struct kvasir_seq_options {
-    int n_ctx; /* the most tokens it may hold; 0: what the model was trained for, or what fits the budget if less */
+    int n_ctx; /* the most tokens it may hold; 0: what the model was trained for, or what fits the budget with a mark if less */
     const char *kv; /* "f16" (default), "f32", "q8", "q8:q4", ... */
 } kvasir_seq_options;
 
@@ -226,7 +227,8 @@ KVASIR_API void kvasir_seq_free(kvasir_seq *s); /* NULL is fine */
 KVASIR_API kvasir_status kvasir_seq_fork(const kvasir_seq *from, int at, kvasir_seq **out);
 /* Cuts to n tokens. Where sliding windows have let go of rows before n, the next step computes what is needed again. */
 KVASIR_API kvasir_status kvasir_seq_truncate(kvasir_seq *s, int n);
-/* Marks the present length as a place to come back to cheaply. The two newest marks are kept. */
+/* Marks the present length as a place to come back to cheaply. The two newest marks are kept. A mark may hold memory of
+   its own (rows that sliding windows let go of); where a step would fail for want of it, marks are given up first. */
 KVASIR_API kvasir_status kvasir_seq_mark(kvasir_seq *s);
 KVASIR_API int kvasir_seq_length(const kvasir_seq *s); /* tokens, computed or not */
 /* How many of its tokens need no computing: all of them; or fewer after a fork or a cut to a place whose rows sliding
@@ -516,6 +518,7 @@ typedef struct kvasir_plan_model {
     uint64_t kv_bytes;          /* what the pool will hold when all sequences are full */
     uint64_t kv_shared_bytes;   /* of these, the blocks that all users refer to */
     uint64_t kv_sequence_bytes; /* of these, one user's own */
+    uint64_t mark_bytes;        /* besides, the most that one mark of each user adds (kvasir_seq_mark) */
     uint64_t state_bytes;
     uint64_t workspace_bytes; /* what the engine's info will say */
     uint64_t buffer_bytes;    /* workspace, logits and the lists of a step */

@@ -161,7 +161,8 @@ kvasir_status kvasir_model_kv(const kvasir_model *m, const char *kv, int n_ctx, 
     TRY(model_kv_layout(m, kv, &l));
     *out = (kvasir_kv_info){.n_streams = l.n_streams,
                             .bytes_per_token = kv_layout_bytes_per_token(&l),
-                            .bytes_at_ctx = kv_layout_bytes(&l, n_ctx)};
+                            .bytes_at_ctx = kv_layout_bytes(&l, n_ctx),
+                            .peak_bytes = kv_layout_peak_bytes(&l, n_ctx, 1)};
     kv_layout_free(&l);
     return KVASIR_OK;
 }

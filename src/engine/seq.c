@@ -61,9 +61,10 @@ kvasir_status kvasir_seq_create(kvasir_engine *e, const kvasir_model *m, const k
     if (o->n_ctx < 0 || o->n_ctx > KV_MAX_CONTEXT)
         return fail(KVASIR_E_ARGUMENT, "a context of %d tokens: 1 to %d are possible", o->n_ctx, (int)KV_MAX_CONTEXT);
     TRY(layout_of(l, o->kv, &layout));
-    int most = kv_layout_max_tokens(layout, kv_pool_budget(e->pool));
+    int most = kv_layout_max_tokens(layout, kv_pool_budget(e->pool), 0);
+    int marked = kv_layout_max_tokens(layout, kv_pool_budget(e->pool), 1); /* where it is chosen, a mark has room too */
     char need[FORMAT_BYTES], budget[FORMAT_BYTES];
-    int n_ctx = o->n_ctx ? o->n_ctx : min_int(l->weights.h.n_ctx, most);
+    int n_ctx = o->n_ctx ? o->n_ctx : min_int(l->weights.h.n_ctx, marked > 0 ? marked : most);
     if (n_ctx < 1 || n_ctx > most)
         return fail(KVASIR_E_MEMORY,
                     "a context of %d tokens takes %s of KV at %s:%s, the budget is %s: at most %d tokens fit", n_ctx,

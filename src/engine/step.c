@@ -107,13 +107,32 @@ static op_pages pages_of(const kvasir_seq *s, int il)
         op_pages){.block = v.block, .closed = v.closed, .closing = v.closing, .k = stream_of(v.k), .v = stream_of(v.v)};
 }
 
-/* Reserves rows for *n tokens, or for fewer where the budget has no room for all of them at once. Sliding windows let
-   go of old rows after every piece, so smaller pieces may fit. */
-static kvasir_status reserve(kv_seq *s, int *n)
+/* Below this many tokens a piece costs more than computing what a mark would have saved. */
+enum { LEAST_PIECE = 16 };
+
+/* Gives up marks, those of s before those of others; false: there are none. */
+static bool drop_marks(kv_pool *p, kv_seq *s)
 {
+    if (kv_seq_n_snapshots(s) == 0) return kv_pool_drop_snapshots(p);
+    (void)kv_seq_snapshot(s, 0);
+    return true;
+}
+
+/* Reserves rows for *n tokens, or for fewer where the budget has no room for all of them at once. Sliding windows let
+   go of old rows after every piece, so smaller pieces may fit. Where even small ones do not, marks are given up. */
+static kvasir_status reserve(kv_pool *p, kv_seq *s, int *n)
+{
+    const int asked = *n;
     kvasir_status status = kv_seq_reserve(s, *n);
-    while (status == KVASIR_E_MEMORY && *n > 1) {
-        *n /= 2;
+    while (status == KVASIR_E_MEMORY) {
+        if (*n > LEAST_PIECE)
+            *n /= 2;
+        else if (drop_marks(p, s))
+            *n = asked;
+        else if (*n > 1)
+            *n /= 2;
+        else
+            break;
         status = kv_seq_reserve(s, *n);
     }
     return status;
@@ -134,7 +153,7 @@ static kvasir_status gather_piece(kvasir_engine *e, loaded *l, kvasir_work *work
         taken[i] = 0;
         if (work[i].seq->loaded != l || most <= 0 || closed) continue;
         taken[i] = most;
-        kvasir_status status = reserve(work[i].seq->kv, &taken[i]);
+        kvasir_status status = reserve(e->pool, work[i].seq->kv, &taken[i]);
         closed = taken[i] < most || status != KVASIR_OK;
         if (status == KVASIR_E_MEMORY && n > 0) { /* the items before it may make room */
             taken[i] = 0;

@@ -102,9 +102,16 @@ uint64_t kv_pages_bytes(bool packs, int window, int n_tokens, int below, const s
 uint64_t kv_layout_read_bytes(const kv_layout *l, int n_tokens);
 /* Bytes that one more token of an unbounded stream costs in closed pages, averaged over a page (without windows). */
 double kv_layout_bytes_per_token(const kv_layout *l);
-/* The longest context to which a sequence can grow so that kv_layout_bytes is within `budget` at every length on the
-   way; KV_MAX_CONTEXT when there is no limit. */
-int kv_layout_max_tokens(const kv_layout *l, uint64_t budget);
+/* The most bytes that one snapshot, taken anywhere on the way, adds to a sequence of at most n tokens: window pages that
+   the sequence has let go of, and the open form of a page that it has packed. Never falls as n grows. */
+uint64_t kv_layout_snapshot_bytes(const kv_layout *l, int n_tokens);
+/* The same of one kind of pages, which take bytes[format] each. */
+uint64_t kv_pages_snapshot_bytes(bool packs, int window, int n_tokens, const size_t bytes[KV_FORMATS]);
+/* The most bytes that a sequence with this many snapshots holds at any moment on its way to n tokens. */
+uint64_t kv_layout_peak_bytes(const kv_layout *l, int n_tokens, int n_snapshots);
+/* The longest context to which a sequence can grow so that its bytes, with those of so many snapshots, are within
+   `budget` at every length on the way; KV_MAX_CONTEXT when there is no limit. */
+int kv_layout_max_tokens(const kv_layout *l, uint64_t budget, int n_snapshots);
 
 /* ---- pool.c: blocks ------------------------------------------------------------------------------------------- */
 
@@ -117,6 +124,8 @@ void kv_pool_free(kv_pool *p);             /* all sequences and snapshots must b
 uint64_t kv_pool_budget(const kv_pool *p); /* bytes, as created with */
 uint64_t kv_pool_used(const kv_pool *p);   /* bytes of the blocks in use */
 uint64_t kv_pool_peak(const kv_pool *p);   /* the most that have been in use */
+/* Frees the snapshots of all sequences; false: there were none. */
+bool kv_pool_drop_snapshots(kv_pool *p);
 
 /* Checks every table, reference count and free list of the pool and its sequences. KVASIR_E_INTERNAL names the first
    thing that is wrong. Runs after every operation in debug builds (KVASIR_DEBUG) and in the fuzzers. */

@@ -271,6 +271,27 @@ uint64_t kv_layout_read_bytes(const kv_layout *l, int n_tokens)
     return sum;
 }
 
+/* A snapshot holds at most as many window pages as a sequence does. Of these, the ones that the sequence has let go of,
+   or packed since, are held by the snapshot alone. */
+uint64_t kv_pages_snapshot_bytes(bool packs, int window, int n_tokens, const size_t bytes[KV_FORMATS])
+{
+    int gone = kv_first_page(n_tokens, window), packed = packs && n_tokens >= 2 * KV_PAGE_TOKENS;
+    if (gone == 0) return packed ? bytes[KV_OPEN] : 0;
+    int most = (window + KV_PAGE_TOKENS - 2) / KV_PAGE_TOKENS + 1; /* pages that a window touches */
+    uint64_t pages = (uint64_t)min_int(most - packed, gone);
+    if (!packs) return pages * bytes[KV_OPEN];
+    uint64_t page_0 = pages > 0 && bytes[KV_OPEN] > bytes[KV_CLOSED] ? bytes[KV_OPEN] - bytes[KV_CLOSED] : 0;
+    return pages * bytes[KV_CLOSED] + page_0 + (packed ? bytes[KV_OPEN] : 0);
+}
+
+uint64_t kv_layout_snapshot_bytes(const kv_layout *l, int n_tokens)
+{
+    uint64_t sum = 0;
+    for (int g = 0; g < l->n_groups; g++)
+        sum += kv_pages_snapshot_bytes(kv_packs(l), l->group[g].window, n_tokens, l->group[g].block_bytes);
+    return sum;
+}
+
 double kv_layout_bytes_per_token(const kv_layout *l)
 {
     for (int g = 0; g < l->n_groups; g++) {
@@ -279,40 +300,64 @@ double kv_layout_bytes_per_token(const kv_layout *l)
     return 0;
 }
 
-/* The bytes that a sequence needs to reach n tokens one by one. The token that fills a page needs its open and its
-   closed block at once. */
-static uint64_t bytes_to_reach(const kv_layout *l, int n)
+/* The bytes that a sequence with snapshots needs to reach n tokens one by one. The token that fills a page needs its open
+   and its closed block at once. */
+static uint64_t bytes_to_reach(const kv_layout *l, int n, int n_snapshots)
 {
-    uint64_t bytes = kv_layout_bytes(l, n);
-    if (n == 0 || kv_closing_page(kv_packs(l), n - 1, n) < 0) return bytes;
-    bytes = kv_layout_bytes(l, n - 1);
+    uint64_t held = n_snapshots > 0 ? (uint64_t)n_snapshots * kv_layout_snapshot_bytes(l, n) : 0;
+    if (n == 0 || kv_closing_page(kv_packs(l), n - 1, n) < 0) return held + kv_layout_bytes(l, n);
+    uint64_t bytes = held + kv_layout_bytes(l, n - 1);
     for (int g = 0; g < l->n_groups; g++) bytes += l->group[g].block_bytes[KV_CLOSED];
     return bytes;
 }
 
+/* The most of the lengths a..b. */
+static uint64_t most_in(const kv_layout *l, int a, int b, int n_snapshots)
+{
+    uint64_t most = 0;
+    for (int n = max_int(a, 0); n <= b; n++) {
+        uint64_t bytes = bytes_to_reach(l, n, n_snapshots);
+        if (bytes > most) most = bytes;
+    }
+    return most;
+}
+
+/* Bytes fall only where a page closes, which 64 lengths show, and where a window leaves page 0 behind. */
+uint64_t kv_layout_peak_bytes(const kv_layout *l, int n_tokens, int n_snapshots)
+{
+    uint64_t most = most_in(l, n_tokens - KV_PAGE_TOKENS, n_tokens, n_snapshots);
+    for (int g = 0; g < l->n_groups; g++) {
+        int window = l->group[g].window;
+        if (window == 0 || window > n_tokens - KV_PAGE_TOKENS) continue;
+        uint64_t there = most_in(l, window - 2, window + KV_PAGE_TOKENS - 1, n_snapshots);
+        if (there > most) most = there;
+    }
+    return most;
+}
+
 /* The first length in a..b (inclusive) that takes more than `budget`, or b + 1. Between a and b, 64 more tokens never
    take fewer bytes. So the largest of 64 neighbouring lengths grows, and can be found by bisection. */
-static int first_over(const kv_layout *l, uint64_t budget, int a, int b)
+static int first_over(const kv_layout *l, uint64_t budget, int n_snapshots, int a, int b)
 {
     int low = 0, high = (b - a + 1) / KV_PAGE_TOKENS; /* whole runs of 64 lengths; `low` ends as the first one over */
     while (low < high) {
         int middle = low + (high - low) / 2, from = a + middle * KV_PAGE_TOKENS;
         bool over = false;
-        for (int n = from; n < from + KV_PAGE_TOKENS && !over; n++) over = bytes_to_reach(l, n) > budget;
+        for (int n = from; n < from + KV_PAGE_TOKENS && !over; n++) over = bytes_to_reach(l, n, n_snapshots) > budget;
         if (over)
             high = middle;
         else
             low = middle + 1;
     }
     int n = a + low * KV_PAGE_TOKENS;
-    while (n <= b && bytes_to_reach(l, n) <= budget) n++;
+    while (n <= b && bytes_to_reach(l, n, n_snapshots) <= budget) n++;
     return n;
 }
 
 /* A sequence grows through all shorter lengths, so all of them have to fit. The bytes fall only where a window
    leaves page 0 behind (it is open, the pages after it may be packed). Between these lengths the range is searched
    piece by piece. */
-int kv_layout_max_tokens(const kv_layout *l, uint64_t budget)
+int kv_layout_max_tokens(const kv_layout *l, uint64_t budget, int n_snapshots)
 {
     int from = 0;
     for (;;) {
@@ -323,7 +368,7 @@ int kv_layout_max_tokens(const kv_layout *l, uint64_t budget)
             int first_without_page_0 = window + KV_PAGE_TOKENS - 1; /* reached from a length that still has it */
             if (first_without_page_0 >= from) to = min_int(to, first_without_page_0);
         }
-        int over = first_over(l, budget, from, to);
+        int over = first_over(l, budget, n_snapshots, from, to);
         if (over <= to) return over - 1;
         if (to == KV_MAX_CONTEXT) return to;
         from = to + 1;

@@ -129,6 +129,16 @@ kvasir_status kv_seq_snapshot(kv_seq *s, int keep)
     return kv_done(s->pool);
 }
 
+bool kv_pool_drop_snapshots(kv_pool *p)
+{
+    bool any = false;
+    for (kv_seq *s = p->first; s; s = s->next) {
+        any = any || s->newest;
+        drop_oldest(s, 0);
+    }
+    return any;
+}
+
 int kv_seq_n_snapshots(const kv_seq *s)
 {
     return s->n_snapshots;

@@ -86,13 +86,18 @@ static int context_below(const planned *m, int cap)
     return min_int(m->target, cap);
 }
 
+/* KV of all users with a mark of each. */
+static uint64_t with_marks(const planning *p, const plan_kv *kv, int n)
+{
+    return plan_add(plan_kv_total(kv, n, p->plan->users, p->plan->prefix), plan_kv_marks(kv, n, p->plan->users));
+}
+
 static uint64_t need(const planning *p, int level, int cap)
 {
     uint64_t sum = 0;
     for (int i = 0; i < p->n_models; i++) {
         const planned *m = &p->model[i];
-        if (m->known)
-            sum = plan_add(sum, plan_kv_total(&m->kv[level], context_below(m, cap), p->plan->users, p->plan->prefix));
+        if (m->known) sum = plan_add(sum, with_marks(p, &m->kv[level], context_below(m, cap)));
     }
     return sum;
 }
@@ -223,7 +228,7 @@ uint64_t plan_kv_room_of(const planning *p, int i, uint64_t more)
     for (int j = 0; j < p->n_models; j++) {
         const planned *m = &p->model[j];
         if (j == i || !m->known) continue;
-        room = less(room, plan_kv_total(&m->kv[p->chosen], m->ctx, p->plan->users, p->plan->prefix));
+        room = less(room, with_marks(p, &m->kv[p->chosen], m->ctx));
     }
     return room;
 }
@@ -264,7 +269,7 @@ static kvasir_status judge(planning *p)
     for (int i = 0; i < p->n_models; i++) {
         const planned *m = &p->model[i];
         all_known = all_known && m->known;
-        if (m->known) total = plan_add(total, plan_kv_total(&m->kv[p->chosen], m->ctx, plan->users, plan->prefix));
+        if (m->known) total = plan_add(total, with_marks(p, &m->kv[p->chosen], m->ctx));
     }
     plan->total_bytes = total;
     plan->fits = plan->total_bytes <= p->room && all_known;

@@ -243,6 +243,7 @@ static kvasir_status fill_kv(planning *p, const planned *m, int i, kvasir_plan_m
     out->kv_bytes = plan_kv_total(kv, m->ctx, users, prefix);
     out->kv_shared_bytes = users > 1 && prefix > 0 ? plan_kv_bytes(kv, m->ctx, prefix) : 0;
     out->kv_sequence_bytes = one - out->kv_shared_bytes;
+    out->mark_bytes = plan_kv_marks(kv, m->ctx, users);
     out->state_bytes = m->state_bytes * (uint64_t)users;
     TRY(list_streams(p, m, out));
     TRY(longest_contexts(p, m, i, out));
@@ -273,8 +274,8 @@ static kvasir_status fill_model(planning *p, const planned *m, int i, kvasir_pla
     else
         p->plan->n_unknown++;
     if (m->known && m->ctx > m->shape.n_ctx) TRY(note_beyond(p, m));
-    out->total_bytes =
-        plan_add(plan_add(out->weights_bytes, out->kv_bytes), plan_add(out->state_bytes, out->buffer_bytes));
+    out->total_bytes = plan_add(plan_add(out->weights_bytes, plan_add(out->kv_bytes, out->mark_bytes)),
+                                plan_add(out->state_bytes, out->buffer_bytes));
     return KVASIR_OK;
 }
 

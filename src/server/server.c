@@ -1,5 +1,7 @@
 /* The server's one thread: what clients send, a step of the engine, what clients get, and again. */
 #include "server/server.h"
+#include "server/http/memory.h"
+#include "server/http/pages.h"
 #include "server/http/routes.h"
 #include "server/schedule/schedule.h"
 #include "base/clock.h"
@@ -19,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 enum {
@@ -27,6 +30,7 @@ enum {
     IDLE_S = 120,           /* for a connection without a request, or whose client does not take its answer */
     CONNECTIONS_MOST = 512, /* a few more are possible: they are counted only now and then */
     COUNT_AFTER = 16,
+    FILES_SPARED = 2 * COUNT_AFTER,
     FLUSH_MS = 5000 /* when the server stops, buffers are still written for this long */
 };
 
@@ -97,11 +101,29 @@ static int open_files(void)
     return n;
 }
 
+/* Some files are left for the key file and the model. */
+static int most_files(void)
+{
+    struct rlimit limit;
+    int most = CONNECTIONS_MOST;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < (rlim_t)(most + FILES_SPARED))
+        most = limit.rlim_cur > 2 * FILES_SPARED ? (int)limit.rlim_cur - FILES_SPARED : (int)limit.rlim_cur / 2;
+    return most;
+}
+
+/* Connections beyond what can be had wait in the system's queue. The listener pauses, since one that goes on would find
+   them again and again. */
+static void on_accept_failed(struct evconnlistener *listener, void *user)
+{
+    (void)user;
+    (void)evconnlistener_disable(listener); /* until the next second */
+}
+
 static void limit_connections(server *s)
 {
     struct evconnlistener *listener = evhttp_bound_socket_get_listener(s->socket);
     s->n_seen = 0;
-    if (open_files() >= CONNECTIONS_MOST)
+    if (open_files() >= most_files())
         (void)evconnlistener_disable(listener);
     else
         (void)evconnlistener_enable(listener);
@@ -111,7 +133,7 @@ static struct bufferevent *on_connection(struct event_base *base, void *user)
 {
     server *s = user;
     if (++s->n_seen >= COUNT_AFTER) limit_connections(s);
-    return NULL; /* evhttp then makes one itself */
+    return pages_bufferevent(base); /* NULL: evhttp makes one itself */
 }
 
 /* ---- signals and time --------------------------------------------------------------------------------- */
@@ -140,6 +162,7 @@ static void on_second(evutil_socket_t fd, short what, void *user)
     (void)what;
     schedule_comment(s);
     limit_connections(s);
+    http_memory_trim();
 }
 
 /* ---- beginning ---------------------------------------------------------------------------------------- */
@@ -192,6 +215,7 @@ static void url_of(const server *s, char *to, size_t n)
 
 static kvasir_status listen_on(server *s)
 {
+    http_memory_limit(HTTP_MEMORY_MOST);
     s->base = event_base_new();
     s->http = s->base ? evhttp_new(s->base) : NULL;
     if (!s->http) return fail_memory(0);
@@ -207,6 +231,7 @@ static kvasir_status listen_on(server *s)
     if (!s->socket)
         return fail(KVASIR_E_IO, "%s, port %d: %s; --port N takes another, 0 any that is free", s->o->host, s->o->port,
                     strerror(errno));
+    evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(s->socket), on_accept_failed);
     return KVASIR_OK;
 }
 

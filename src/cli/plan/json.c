@@ -96,15 +96,15 @@ static json_t *json_model(const kvasir_plan *p, const kvasir_plan_model *m, cons
                           "ctx_train", m->ctx_train ? json_integer(m->ctx_train) : json_null());
     (void)json_object_update_new(d, json_pack("{s:b, s:o}", "kv_assumed", m->kv_assumed, "kv_note",
                                               json_text_or_null(m->kv_says)));
-    (void)json_object_update_new(d, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "weights_bytes",
-                                              json_bytes(m->weights_bytes), "kv_bytes",
-                                              bytes_or_null(m->kv_known, m->kv_bytes), "kv_shared_bytes",
-                                              bytes_or_null(m->kv_known, m->kv_shared_bytes), "kv_sequence_bytes",
-                                              bytes_or_null(m->kv_known, m->kv_sequence_bytes), "state_bytes",
-                                              bytes_or_null(m->kv_known, m->state_bytes), "workspace_bytes",
-                                              bytes_or_null(m->workspace_bytes > 0, m->workspace_bytes), "buffer_bytes",
-                                              bytes_or_null(m->workspace_bytes > 0, m->buffer_bytes), "total_bytes",
-                                              json_bytes(m->total_bytes)));
+    (void)json_object_update_new(
+        d,
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "weights_bytes", json_bytes(m->weights_bytes),
+                  "kv_bytes", bytes_or_null(m->kv_known, m->kv_bytes), "kv_shared_bytes",
+                  bytes_or_null(m->kv_known, m->kv_shared_bytes), "kv_sequence_bytes",
+                  bytes_or_null(m->kv_known, m->kv_sequence_bytes), "mark_bytes",
+                  bytes_or_null(m->kv_known, m->mark_bytes), "state_bytes", bytes_or_null(m->kv_known, m->state_bytes),
+                  "workspace_bytes", bytes_or_null(m->workspace_bytes > 0, m->workspace_bytes), "buffer_bytes",
+                  bytes_or_null(m->workspace_bytes > 0, m->buffer_bytes), "total_bytes", json_bytes(m->total_bytes)));
     (void)json_object_update_new(d, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "speed",
                                               plan_speed_json(s, p, m), "quality", plan_quality_json(q), "weights",
                                               json_weights(m), "streams", json_streams(m), "states", json_states(m),

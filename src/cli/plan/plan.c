@@ -125,6 +125,7 @@ static void print_kv(const kvasir_plan *p, const kvasir_plan_model *m)
         if (p->prefix) print_line("  shared", m->kv_shared_bytes, "blocks of the prefix");
         print_line("  each user", m->kv_sequence_bytes, "");
     }
+    if (m->mark_bytes) print_line("marks", m->mark_bytes, "to come back to the end of a prompt");
     if (m->state_bytes) print_line("state", m->state_bytes, "fixed, whatever the context");
 }
 

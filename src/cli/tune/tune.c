@@ -130,7 +130,8 @@ static kvasir_status find_fits(tune *t, const quality *q)
         TRY(plan(t, tune_types[t->now.type], chunks[c], &p));
         if (p->fits) {
             t->max_batch = chunks[c];
-            t->kv_room = boundary - (p->total_bytes - p->models[0].kv_bytes - p->models[0].state_bytes);
+            t->kv_room = boundary -
+                         (p->total_bytes - p->models[0].kv_bytes - p->models[0].mark_bytes - p->models[0].state_bytes);
         }
         kvasir_plan_free(p);
     }

@@ -69,7 +69,8 @@ kvasir_status verify_loaded(verify *w, int arg)
     if (status == KVASIR_OK) status = kvasir_seq_create(w->s.engine, w->s.model, &o, &seq);
     if (status == KVASIR_OK) status = verify_fill(w, seq, n, "warming up", &seconds);
     if (status == KVASIR_OK) status = verify_feed(w, &seq, 1, 1, NULL, NULL);
-    if (status == KVASIR_OK) status = add_resident(w, "resident, warm", n + 1, p->total_bytes, resident_now(w));
+    if (status == KVASIR_OK)
+        status = add_resident(w, "resident, warm", n + 1, p->total_bytes - m->mark_bytes, resident_now(w));
     kvasir_seq_free(seq);
     kvasir_plan_free(p);
     return status;
@@ -105,7 +106,7 @@ kvasir_status verify_full(verify *w, int arg)
     kvasir_status status = w->wanted[VERIFY_KV] ? check_streams(w, p->models) : KVASIR_OK;
     if (status == KVASIR_OK && w->wanted[VERIFY_MEMORY]) {
         (void)snprintf(name, sizeof name, "resident, full (%s tokens)", count_text((uint64_t)w->ctx));
-        status = add_resident(w, name, w->ctx, p->total_bytes, resident_now(w));
+        status = add_resident(w, name, w->ctx, p->total_bytes - p->models[0].mark_bytes, resident_now(w));
     }
     kvasir_plan_free(p);
     return status;

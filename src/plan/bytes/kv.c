@@ -118,6 +118,17 @@ uint64_t plan_kv_total(const plan_kv *kv, int n, int users, int n_shared)
     return shared + (uint64_t)users * (one - shared);
 }
 
+uint64_t plan_kv_marks(const plan_kv *kv, int n, int users)
+{
+    uint64_t sum = 0;
+    if (kv->has_layout) return (uint64_t)users * kv_layout_snapshot_bytes(&kv->layout, n);
+    for (int i = 0; i < kv->n_streams; i++) {
+        const plan_stream *s = &kv->stream[i];
+        sum += (uint64_t)s->n_heads * kv_pages_snapshot_bytes(packs(kv), s->window, n / s->ratio, s->page_bytes);
+    }
+    return (uint64_t)users * sum;
+}
+
 /* Closed pages of 64 tokens in every stream. */
 static uint64_t closing_bytes(const plan_kv *kv)
 {
@@ -134,17 +145,17 @@ static uint64_t closing_bytes(const plan_kv *kv)
 uint64_t plan_kv_peak(const plan_kv *kv, int n, int users, int n_shared)
 {
     int full = n / KV_PAGE_TOKENS * KV_PAGE_TOKENS;
-    uint64_t end = plan_kv_total(kv, n, users, n_shared);
-    if (full == 0 || !packs(kv)) return end;
+    uint64_t end = plan_kv_total(kv, n, users, n_shared), marks = plan_kv_marks(kv, n, users);
+    if (full == 0 || !packs(kv)) return end + marks;
     uint64_t before = plan_kv_total(kv, full - 1, users, n_shared) + (uint64_t)users * closing_bytes(kv);
-    return before > end ? before : end;
+    return marks + (before > end ? before : end);
 }
 
 int plan_kv_max_tokens(const plan_kv *kv, uint64_t room, int users, int n_shared)
 {
     int low = 0, high = KV_MAX_CONTEXT / KV_PAGE_TOKENS; /* in pages: `low` fits */
     if (kv->n_streams == 0) return KV_MAX_CONTEXT;
-    if (kv->has_layout && users == 1) return kv_layout_max_tokens(&kv->layout, room);
+    if (kv->has_layout && users == 1) return kv_layout_max_tokens(&kv->layout, room, 1);
     while (low < high) {
         int middle = low + (high - low + 1) / 2;
         if (plan_kv_peak(kv, middle * KV_PAGE_TOKENS, users, n_shared) <= room)

@@ -33,14 +33,29 @@ static int is_old_check(const struct evhttp_request *req)
     return req->major == 1 && req->minor == 0 && path && strcmp(path, "/health") == 0;
 }
 
+/* libevent reads a body only with these methods. */
+static int has_body(const struct evhttp_request *req)
+{
+    enum evhttp_cmd_type method = evhttp_request_get_command(req);
+    return method == EVHTTP_REQ_POST || method == EVHTTP_REQ_PUT || method == EVHTTP_REQ_PATCH;
+}
+
 int check_framing(const struct evhttp_request *req, http_error *e)
 {
     int n_lengths, n_encodings, n_hosts;
-    (void)exchange_header(req, "Content-Length", &n_lengths);
-    (void)exchange_header(req, "Transfer-Encoding", &n_encodings);
+    const char *length = exchange_header(req, "Content-Length", &n_lengths),
+               *encoding = exchange_header(req, "Transfer-Encoding", &n_encodings);
     (void)exchange_header(req, "Host", &n_hosts);
     if (n_lengths + n_encodings > 1)
         return http_refuse(e, 400, "invalid_request", NULL, "the length of the body is said more than once");
+    if (encoding && strcasecmp(encoding, "chunked") != 0)
+        return http_refuse(e, 400, "invalid_request", NULL, "Transfer-Encoding may only be chunked, not '%s'",
+                           quoted(encoding, strlen(encoding)));
+    if (length && length[strspn(length, "0123456789")])
+        return http_refuse(e, 400, "invalid_request", NULL, "Content-Length must be a number, not '%s'",
+                           quoted(length, strlen(length)));
+    if (!has_body(req) && (encoding || (length && length[strspn(length, "0")])))
+        return http_refuse(e, 400, "invalid_request", NULL, "a request of this method has no body");
     if (n_hosts == 0 && is_old_check(req)) return 0;
     if (n_hosts != 1) return http_refuse(e, 400, "invalid_request", NULL, "there must be one Host header");
     return 0;

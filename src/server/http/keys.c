@@ -24,24 +24,25 @@ int keys_find(const keys *k, const char *text)
     int found = -1;
     if (n == 0 || n == KEY_BYTES) return -1;
     memcpy(padded, text, n);
-    for (int i = 0; i < k->n; i++) { /* compares with all of them: the time must not tell the place */
-        int hit = k->list[i].active & (differs(padded, k->list[i].text) == 0);
-        found = hit ? i : found;
+    for (int i = 0; i < k->n; i++) { /* compares with all of them: the time must not tell which it is */
+        found = differs(padded, k->list[i].text) == 0 ? k->list[i].number : found;
     }
     return found;
 }
 
-/* Adds a key, or makes one active that was there before. */
-static kvasir_status add(keys *k, const char *text, size_t n)
+static int place_of(const keys *k, const char padded[KEY_BYTES])
+{
+    for (int i = 0; i < k->n; i++)
+        if (memcmp(padded, k->list[i].text, KEY_BYTES) == 0) return i;
+    return -1;
+}
+
+/* Adds a key, with the number that it had in the file before. */
+static kvasir_status add(keys *k, const keys *before, const char *text, size_t n)
 {
     char padded[KEY_BYTES] = "";
     memcpy(padded, text, n);
-    for (int i = 0; i < k->n; i++) {
-        if (differs(padded, k->list[i].text)) continue;
-        k->n_active += !k->list[i].active;
-        k->list[i].active = 1;
-        return KVASIR_OK;
-    }
+    if (place_of(k, padded) >= 0) return KVASIR_OK;
     if (k->n == KEYS_MOST) return fail(KVASIR_E_ARGUMENT, "more than %d keys", (int)KEYS_MOST);
     if (k->n == k->room) {
         int room = k->room ? 2 * k->room : 16;
@@ -50,13 +51,13 @@ static kvasir_status add(keys *k, const char *text, size_t n)
         k->list = more;
         k->room = room;
     }
+    int place = place_of(before, padded);
     memcpy(k->list[k->n].text, padded, KEY_BYTES);
-    k->list[k->n++].active = 1;
-    k->n_active++;
+    k->list[k->n++].number = place >= 0 ? before->list[place].number : k->next++;
     return KVASIR_OK;
 }
 
-static kvasir_status add_lines(keys *k, const char *path, const char *text)
+static kvasir_status add_lines(keys *k, const keys *before, const char *path, const char *text)
 {
     for (int line = 1; *text; line++) {
         size_t n = strcspn(text, "\n"), from = 0, to = n;
@@ -64,10 +65,10 @@ static kvasir_status add_lines(keys *k, const char *path, const char *text)
         while (to > from && is_space(text[to - 1])) to--;
         if (to - from >= KEY_BYTES)
             return fail(KVASIR_E_ARGUMENT, "%s: the key in line %d has more than %d bytes", path, line, KEY_BYTES - 1);
-        if (to > from && text[from] != '#') TRY(add(k, text + from, to - from));
+        if (to > from && text[from] != '#') TRY(add(k, before, text + from, to - from));
         text += n + (text[n] == '\n');
     }
-    return k->n_active > 0 ? KVASIR_OK : fail(KVASIR_E_ARGUMENT, "%s: there is no key in it", path);
+    return k->n > 0 ? KVASIR_OK : fail(KVASIR_E_ARGUMENT, "%s: there is no key in it", path);
 }
 
 static kvasir_status read_file(const char *path, char **out)
@@ -92,14 +93,9 @@ static kvasir_status read_file(const char *path, char **out)
 kvasir_status keys_read(keys *k, const char *path)
 {
     char *text = NULL;
-    keys next = {0};
+    keys next = {.next = k->next};
     TRY(read_file(path, &text));
-    kvasir_status status = KVASIR_OK;
-    for (int i = 0; i < k->n && status == KVASIR_OK; i++)
-        status = add(&next, k->list[i].text, strlen(k->list[i].text)); /* the places stay the same */
-    for (int i = 0; i < next.n; i++) next.list[i].active = 0;
-    next.n_active = 0;
-    if (status == KVASIR_OK) status = add_lines(&next, path, text);
+    kvasir_status status = add_lines(&next, k, path, text);
     mem_free(text);
     keys_free(status == KVASIR_OK ? k : &next);
     if (status == KVASIR_OK) *k = next;

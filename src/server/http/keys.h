@@ -8,13 +8,13 @@ enum { KEY_BYTES = 256, KEYS_MOST = 4096, KEY_FILE_BYTES = 1 << 20 };
 
 typedef struct key {
     char text[KEY_BYTES]; /* padded with zeros, so that every comparison reads the same number of bytes */
-    int active;           /* 0: only an earlier file had it */
+    int number;           /* stands for whoever has the key, as long as it is in the file; never given twice */
 } key;
 
-/* Starts zeroed. A key keeps its place when the file changes, so that the place stands for whoever has the key. */
+/* Starts zeroed. A key keeps its number when the file changes. One that is no longer in the file is forgotten. */
 typedef struct keys {
     key *list;
-    int n, room, n_active;
+    int n, room, next; /* next: the number of the next new key */
 } keys;
 
 /* Reads the keys of a file, one in a line. Spaces around a key and lines that begin with # are left out. On failure
@@ -22,7 +22,7 @@ typedef struct keys {
 kvasir_status keys_read(keys *k, const char *path);
 void keys_free(keys *k); /* frees the list */
 
-/* The place of an active key, or -1. Takes the same time for all texts of one length. */
+/* The number of a key, or -1. Takes the same time for all texts of one length. */
 int keys_find(const keys *k, const char *text);
 
 #endif

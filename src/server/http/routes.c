@@ -86,11 +86,34 @@ static void answer_preflight(exchange *x)
     exchange_text(x, 204, "text/plain", evbuffer_new());
 }
 
+/* About how many values a text of JSON has: each follows one of these. */
+static size_t count_values(const char *text, size_t n)
+{
+    size_t values = 0;
+    int in_text = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] == '"')
+            in_text = !in_text;
+        else if (in_text)
+            i += text[i] == '\\';
+        else
+            values += text[i] == ',' || text[i] == '[' || text[i] == '{';
+    }
+    return values;
+}
+
+/* A value takes 50 times the memory of its two bytes. A prompt of ids needs one for each token. */
+static size_t most_values(const server *s)
+{
+    return (1 << 16) + 4 * (size_t)s->rules.ctx;
+}
+
 static void answer(server *s, exchange *x, struct evhttp_request *req)
 {
     http_error e = {0};
     char allowed[32];
     int status = check_framing(req, &e);
+    if (status) exchange_add_header(x, "Connection", "close"); /* where the next request begins is not certain */
     if (!status) status = check_origin(s, x, &e);
     if (!status && strcmp(x->method, "OPTIONS") == 0) {
         answer_preflight(x);
@@ -106,11 +129,16 @@ static void answer(server *s, exchange *x, struct evhttp_request *req)
     struct evbuffer *body = evhttp_request_get_input_buffer(req);
     size_t n = evbuffer_get_length(body);
     const char *text = n ? (const char *)evbuffer_pullup(body, -1) : "";
-    if (text) {
+    if (text && count_values(text, n) <= most_values(s)) {
         r->answer(s, x, text, n);
         return;
     }
-    (void)http_refuse_memory(&e);
+    if (text)
+        (void)http_refuse(&e, 413, "body_too_large", NULL,
+                          "the body has more than %zu JSON values, which no request for a context of %d tokens needs",
+                          most_values(s), s->rules.ctx);
+    else
+        (void)http_refuse_memory(&e);
     exchange_refuse(x, &e);
 }
 

@@ -17,7 +17,7 @@ typedef struct job {
     kvasir_seq *seq; /* NULL: it waits */
     kvasir_sampler *sampler;
     kvasir_detokenizer *text;
-    uint64_t kv_bytes; /* at its longest */
+    uint64_t kv_bytes; /* the most that it will hold, with its mark */
     int cached, generated;
     int decoding;
     int32_t token;      /* while decoding: chosen, and not in the sequence yet */

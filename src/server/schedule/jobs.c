@@ -54,7 +54,7 @@ int schedule_add(server *s, exchange *x, request *q, http_error *e)
         return http_refuse(e, 500, "internal", NULL, "%s", kvasir_message());
     job *j = mem_alloc(1, sizeof *j);
     if (!j) return http_refuse_memory(e);
-    *j = (job){.x = x, .q = *q, .kv_bytes = kv.bytes_at_ctx, .created = (int64_t)time(NULL), .arrived = x->arrived};
+    *j = (job){.x = x, .q = *q, .kv_bytes = kv.peak_bytes, .created = (int64_t)time(NULL), .arrived = x->arrived};
     *q = (request){0};
     make_id(j);
     x->prompt_tokens = (int)j->q.n_ids;
@@ -197,17 +197,34 @@ static uint64_t needed(const server *s, const job *j)
     return bytes;
 }
 
+/* What a job may still take from the pool: it counts what its sequence holds, also where others hold it too. */
+static uint64_t still_takes(const job *j)
+{
+    uint64_t held = kvasir_seq_kv_bytes(j->seq);
+    return j->kv_bytes > held ? j->kv_bytes - held : 0;
+}
+
+/* Forgets kept sequences until the pool has what this job and the running ones may still take. Blocks are shared, so only
+   the pool knows how much is free. */
+static void make_room(server *s, const job *j)
+{
+    do {
+        kvasir_engine_info info;
+        kvasir_engine_get_info(s->o->engine, &info);
+        uint64_t bytes = info.kv_used + still_takes(j);
+        for (int i = 0; i < s->n_running; i++) bytes += still_takes(s->running[i]);
+        if (bytes <= s->kv_budget) return;
+    } while (kept_evict(s));
+}
+
 static kvasir_status begin(server *s, job *j)
 {
     int common;
     kvasir_seq *from = kept_find(s, j->x->tenant, j->q.ids, (int)j->q.n_ids, &common);
-    while (needed(s, j) + kept_bytes(s) > s->kv_budget && kept_evict(s, from)) {
-    }
-    /* A sequence that stays beside its fork needs room of its own. Where there is none, the job starts from
-       an empty sequence. */
     kvasir_status status = kept_begin(s, from, common, &j->seq);
     if (status == KVASIR_E_MEMORY && from) status = kept_begin(s, NULL, 0, &j->seq);
     TRY(status);
+    make_room(s, j);
     TRY(kvasir_sampler_create(s->o->model, &j->q.sampling, &j->sampler));
     TRY(kvasir_detokenizer_create(s->o->model, (const char *const *)j->q.stop, j->q.n_stop, j->q.show_special,
                                   &j->text));

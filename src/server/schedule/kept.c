@@ -74,17 +74,15 @@ kvasir_status kept_begin(server *s, kvasir_seq *from, int common, kvasir_seq **o
 
 void kept_add(server *s, kvasir_seq *seq, int tenant)
 {
-    if (s->n_kept == KEPT_MOST) (void)kept_evict(s, NULL);
+    if (s->n_kept == KEPT_MOST) (void)kept_evict(s);
     s->kept[s->n_kept++] = (kept){seq, tenant, s->turn};
 }
 
-int kept_evict(server *s, const kvasir_seq *spare)
+int kept_evict(server *s)
 {
     int oldest = -1;
-    for (int i = 0; i < s->n_kept; i++) {
-        if (s->kept[i].seq == spare) continue;
+    for (int i = 0; i < s->n_kept; i++)
         if (oldest < 0 || s->kept[i].used < s->kept[oldest].used) oldest = i;
-    }
     if (oldest < 0) return 0;
     kvasir_seq_free(s->kept[oldest].seq);
     forget(s, oldest);

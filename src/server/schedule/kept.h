@@ -12,9 +12,8 @@ kvasir_seq *kept_find(const server *s, int tenant, const int32_t *ids, int n, in
 kvasir_status kept_begin(server *s, kvasir_seq *from, int common, kvasir_seq **out);
 /* Keeps the sequence, which no longer belongs to the caller. */
 void kept_add(server *s, kvasir_seq *seq, int tenant);
-/* Frees the kept sequence that was used longest ago, but not `spare`; 0: there is none. */
-int kept_evict(server *s, const kvasir_seq *spare);
-uint64_t kept_bytes(const server *s); /* KV of all kept sequences */
+int kept_evict(server *s);            /* frees the kept sequence that was used longest ago; 0: there is none */
+uint64_t kept_bytes(const server *s); /* KV of all kept sequences; what several of them share counts for each */
 void kept_free(server *s);            /* frees all of them */
 
 #endif

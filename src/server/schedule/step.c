@@ -160,7 +160,7 @@ static void compute(server *s, plan *p)
     kvasir_status failed[SERVER_MAX_SLOTS] = {KVASIR_OK};
     double start = clock_now();
     kvasir_status status = kvasir_step(s->o->engine, p->work, p->n);
-    while (status == KVASIR_E_MEMORY && kept_evict(s, NULL)) status = kvasir_step(s->o->engine, p->work, p->n);
+    while (status == KVASIR_E_MEMORY && kept_evict(s)) status = kvasir_step(s->o->engine, p->work, p->n);
     if (status == KVASIR_OK) {
         learn_speed(s, p, clock_now() - start);
         take_items(s, p, 0, p->n, failed);

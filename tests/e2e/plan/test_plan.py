@@ -187,7 +187,7 @@ def test_workspace(threads, chunk):
 
 
 def parts(document):
-    return sum(document[k] or 0 for k in ("weights_bytes", "kv_bytes", "state_bytes", "buffer_bytes"))
+    return sum(document[k] or 0 for k in ("weights_bytes", "kv_bytes", "mark_bytes", "state_bytes", "buffer_bytes"))
 
 
 def test_totals_add_up():

@@ -95,7 +95,7 @@ PLAN_MODEL = {
     "quality": [{**QUALITY_TYPE, "shipped": bool}],
     "speed": [{"depth": int, "kv": str, "decode_tps": ESTIMATE, "prefill_s": ESTIMATE, "batch_tps": ESTIMATE, "floor_ms": NUMBER}],
     "model": str, "architecture": str, "name": str, "runs": bool, "ctx_train": OPTIONAL_INT, "kv_assumed": bool, "kv_note": OPTIONAL_TEXT, "weights_bytes": int, "kv_bytes": OPTIONAL_INT,
-    "kv_shared_bytes": OPTIONAL_INT, "kv_sequence_bytes": OPTIONAL_INT, "state_bytes": OPTIONAL_INT,
+    "kv_shared_bytes": OPTIONAL_INT, "kv_sequence_bytes": OPTIONAL_INT, "mark_bytes": OPTIONAL_INT, "state_bytes": OPTIONAL_INT,
     "workspace_bytes": OPTIONAL_INT, "buffer_bytes": OPTIONAL_INT, "total_bytes": int,
     "weights": [{"type": str, "place": str, "tensors": int, "file_bytes": int, "bytes": int}],
     "streams": [{"layer": int, "name": str, "type": str, "heads": int, "head_dim": int, "window": int, "ratio": int,

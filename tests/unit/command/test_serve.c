@@ -283,6 +283,30 @@ static void test_keys(void **state)
     keys_free(&k);
 }
 
+/* However often keys change, those that are gone are refused and no number is given to somebody else. */
+static void test_rotated_keys(void **state)
+{
+    char path[] = "/tmp/kvasir-keys-XXXXXX", one[32], text[64 << 10];
+    keys k = {0};
+    int fd = mkstemp(path);
+    (void)state;
+    assert_true(fd >= 0);
+    (void)close(fd);
+    for (int turn = 0; turn < 20; turn++) {
+        size_t at = 0;
+        for (int i = 0; i < 500; i++) at += (size_t)sprintf(text + at, "r%d-%d\n", turn, i);
+        write_keys(path, text);
+        assert_ok(keys_read(&k, path));
+        assert_int_equal(500, k.n);
+        (void)sprintf(one, "r%d-499", turn);
+        assert_int_equal(500 * turn + 499, keys_find(&k, one));
+        (void)sprintf(one, "r%d-499", turn - 1);
+        assert_int_equal(-1, keys_find(&k, one));
+    }
+    (void)unlink(path);
+    keys_free(&k);
+}
+
 /* ---- kept sequences ---- */
 
 static kvasir_seq *seq_of(const rig *r, int n)
@@ -329,13 +353,13 @@ static void test_kept(void **state)
     assert_int_equal(2, s->n_kept);
     assert_int_equal(240, kvasir_seq_length(seq));
     kept_add(s, seq, 1);
-    /* The oldest one goes first, except the one that is spared. */
-    assert_true(kept_evict(s, NULL) && s->n_kept == 2);
+    /* The oldest one goes first. */
+    assert_true(kept_evict(s) && s->n_kept == 2);
     assert_int_equal(240 + 290, kvasir_seq_length(s->kept[0].seq) + kvasir_seq_length(s->kept[1].seq));
-    const kvasir_seq *spare = s->kept[0].seq;
-    assert_true(kept_evict(s, spare) && s->n_kept == 1 && s->kept[0].seq == spare);
-    assert_false(kept_evict(s, spare));
+    assert_true(kept_evict(s) && s->n_kept == 1 && kvasir_seq_length(s->kept[0].seq) == 240);
     assert_true(kept_bytes(s) > 0);
+    assert_true(kept_evict(s) && s->n_kept == 0);
+    assert_false(kept_evict(s));
     kept_free(s);
     free(s);
     rig_close(&r);
@@ -381,9 +405,10 @@ static void test_detokenizer(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fields),      cmocka_unit_test(test_messages), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_context),     cmocka_unit_test(test_keys),     cmocka_unit_test(test_kept),
-        cmocka_unit_test(test_detokenizer), cmocka_unit_test(test_seeds),    cmocka_unit_test(test_ignored),
+        cmocka_unit_test(test_fields),  cmocka_unit_test(test_messages),    cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_context), cmocka_unit_test(test_keys),        cmocka_unit_test(test_rotated_keys),
+        cmocka_unit_test(test_kept),    cmocka_unit_test(test_detokenizer), cmocka_unit_test(test_seeds),
+        cmocka_unit_test(test_ignored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

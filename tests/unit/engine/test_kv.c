@@ -100,8 +100,8 @@ static void test_layout(void **state)
     assert_int_equal(kv_layout_read_bytes(&l, 0), 0);
     assert_int_equal(kv_layout_read_bytes(&l, 1), 1835008);
     assert_int_equal(kv_layout_read_bytes(&l, 8193), 129 * 1835008);
-    assert_int_equal(kv_layout_max_tokens(&l, 128 * 1835008), 8192);
-    assert_int_equal(kv_layout_max_tokens(&l, 128 * 1835008 - 1), 8128);
+    assert_int_equal(kv_layout_max_tokens(&l, 128 * 1835008, 0), 8192);
+    assert_int_equal(kv_layout_max_tokens(&l, 128 * 1835008 - 1, 0), 8128);
     kv_layout_free(&l);
 
     assert_ok(kv_layout_make(q, 28, KV_Q8, KV_Q8, &l));
@@ -166,7 +166,7 @@ static void test_layout_refuses(void **state)
     assert_int_equal(kv_layout_make(layer, 3, KV_F16, KV_F16, &l), KVASIR_E_UNSUPPORTED);
     assert_ok(kv_layout_make(NULL, 0, KV_F16, KV_F16, &l));
     assert_int_equal(kv_layout_bytes(&l, 1000), 0);
-    assert_int_equal(kv_layout_max_tokens(&l, 0), KV_MAX_CONTEXT);
+    assert_int_equal(kv_layout_max_tokens(&l, 0, 0), KV_MAX_CONTEXT);
     kv_layout_free(&l);
 }
 
@@ -192,7 +192,7 @@ static void test_max_tokens(void **state)
         for (uint64_t budget = 0; budget < 900000; budget += 20483) {
             int n = 0;
             while (n < 4000 && bytes_to_append(&l, n) <= budget) n++;
-            int got = kv_layout_max_tokens(&l, budget);
+            int got = kv_layout_max_tokens(&l, budget, 0);
             if (n < 4000)
                 assert_int_equal(got, n);
             else
@@ -264,6 +264,50 @@ static void test_bytes_are_as_planned(void **state)
                 assert_ok(kv_check(p));
                 kv_pool_free(p);
             }
+        }
+        kv_layout_free(&l);
+    }
+}
+
+/* A sequence that takes a snapshot anywhere on its way never holds more than was planned, and somewhere nearly that. */
+static void test_snapshots_are_planned(void **state)
+{
+    (void)state;
+    static const int windows[] = {0, 1, 64, 65, 100, 200};
+    static const kv_type types[] = {KV_F16, KV_Q8, KV_Q4};
+    for (int i = 0; i < 6 * 3; i++) {
+        const kv_layer layer[2] = {{2, 64, 64, 0}, {1, 32, 64, windows[i / 3]}};
+        kv_layout l;
+        assert_ok(kv_layout_make(layer, 2, types[i % 3], types[i % 3], &l));
+        uint64_t most = 0;
+        for (int mark = 1; mark <= 500; mark += 7) {
+            kv_pool *p;
+            kv_seq *s;
+            uint64_t before = 0;
+            assert_ok(kv_pool_create(64 << 20, &p));
+            assert_ok(kv_seq_create(p, &l, 1000, &s));
+            for (int n = 1; n <= 500; n++) {
+                assert_ok(kv_seq_reserve(s, 1));
+                assert_ok(kv_seq_commit(s, 1));
+                if (n == mark) assert_ok(kv_seq_snapshot(s, 1));
+                assert_true(kv_pool_used(p) <= kv_layout_bytes(&l, n) + kv_layout_snapshot_bytes(&l, n));
+                assert_true(kv_pool_peak(p) <= kv_layout_peak_bytes(&l, n, 1));
+                assert_true(kv_layout_snapshot_bytes(&l, n) >= before);
+                before = kv_layout_snapshot_bytes(&l, n);
+            }
+            if (kv_pool_used(p) - kv_layout_bytes(&l, 500) > most) most = kv_pool_used(p) - kv_layout_bytes(&l, 500);
+            assert_int_equal(kv_pool_drop_snapshots(p), 1);
+            assert_int_equal(kv_pool_drop_snapshots(p), 0);
+            assert_int_equal(kv_pool_used(p), kv_layout_bytes(&l, 500));
+            assert_ok(kv_check(p));
+            kv_seq_free(s);
+            kv_pool_free(p);
+        }
+        assert_true(most >= kv_layout_snapshot_bytes(&l, 500) / 2);
+        for (uint64_t budget = 100000; budget < 900000; budget += 20483) {
+            int n = 0;
+            while (n < 3000 && kv_layout_peak_bytes(&l, n + 1, 1) <= budget) n++;
+            if (n < 3000) assert_int_equal(kv_layout_max_tokens(&l, budget, 1), n);
         }
         kv_layout_free(&l);
     }
@@ -774,6 +818,7 @@ int main(void)
         cmocka_unit_test(test_layout_refuses),
         cmocka_unit_test(test_max_tokens),
         cmocka_unit_test(test_bytes_are_as_planned),
+        cmocka_unit_test(test_snapshots_are_planned),
         cmocka_unit_test(test_budget),
         cmocka_unit_test(test_two_models),
         cmocka_unit_test(test_resident),

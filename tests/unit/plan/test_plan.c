@@ -389,7 +389,8 @@ static void test_unusable(void **state)
     kvasir_plan *p = NULL;
     kvasir_plan_options o = {.budget = UINT64_C(1) << 30};
     assert_ok(kvasir_plan_make(list, 1, &o, &p));
-    uint64_t fixed = p->total_bytes - p->models[0].kv_bytes + p->margin, kv = p->models[0].kv_bytes;
+    uint64_t fixed = p->total_bytes - p->models[0].kv_bytes - p->models[0].mark_bytes + p->margin,
+             kv = p->models[0].kv_bytes;
     assert_string_equal(p->models[0].kv_k, "f16");
     kvasir_plan_free(p);
     static const struct {
