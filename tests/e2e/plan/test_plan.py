@@ -538,7 +538,8 @@ def test_experts_that_cannot_be(tmp_path, architecture, n, used):
         return gguf.write(tmp_path / "x.gguf", gqa(architecture, 4, 8, 8, 64, expert_count=n, expert_used_count=used, **keys))
 
     done = kvasir("plan", path(n, used), code=3)
-    assert (b"expert_count" in done.stderr or b"expert_used_count" in done.stderr) and b"fits\n" not in done.stdout
+    said = done.stderr + done.stdout  # of an architecture that nobody knows the KV cache's line says it
+    assert (b"expert_count" in said or b"expert_used_count" in said) and b"fits\n" not in done.stdout and b"fits," not in done.stdout
     assert b"expert_" not in kvasir("plan", path(8, 8), "--ctx", "1K", code=(0, 3)).stderr
 
 
