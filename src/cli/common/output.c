@@ -28,6 +28,10 @@ struct output_file {
 
 static kvasir_status refuse(const char *path, int error)
 {
+    const char *slash = strrchr(path, '/');
+    if (error == ENOENT && slash && slash > path && slash[1])
+        return fail(KVASIR_E_IO, "%s cannot be written: its folder does not exist: %.*s", path, (int)(slash - path),
+                    path);
     return fail(KVASIR_E_IO, "%s cannot be written: %s", path,
                 error == EISDIR    ? "it is a folder"
                 : error == ENOENT  ? "its folder does not exist"
@@ -81,8 +85,12 @@ static kvasir_status find_way(const char *path, output_file *o)
 {
     struct stat st, there;
     *o = (output_file){.way = WAY_BESIDE, .fd = -1};
+    if (*path == '\0') return fail(KVASIR_E_IO, "'' cannot be written: the name of the file is empty");
+    if (strcmp(path, "-") == 0)
+        return fail(KVASIR_E_IO,
+                    "- cannot be written: it means no file here; /dev/stdout is stdout, ./- a file of that name");
     if (stat(path, &st) != 0) {
-        if (errno != ENOENT || *path == '\0' || follow(path, o->target) != 0) return refuse(path, errno);
+        if (errno != ENOENT || follow(path, o->target) != 0) return refuse(path, errno);
         return KVASIR_OK;
     }
     o->exists = true;

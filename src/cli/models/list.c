@@ -1,11 +1,14 @@
 /* kvasir list: the models of the cache folder. */
+#include "base/checked.h"
+#include "cli/common/fit.h"
 #include "cli/files/json_file.h"
 #include "cli/models/models.h"
-#include "cli/session/session.h"
+#include "cli/session/generate.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct list_args {
     int names;
@@ -125,34 +128,67 @@ static const char *state_of(const description *d)
     return !d->model || d->info->file_bytes < d->info->tensor_bytes ? "damaged" : "cannot run";
 }
 
-static void print_model(const model_list *l, const cached_model *m, int width)
+/* Where rows are shown: `width` columns for names, `all` on the terminal, 0 where it is none. */
+typedef struct table {
+    int width, all;
+} table;
+
+enum { CELLS = 52, LEAST_WIDTH = 12 }; /* columns of what stands between name and path */
+
+static void put_name(const char *name, int width)
+{
+    const int n = text_columns(name);
+    if (n > width)
+        (void)printf("%s\n%*s", name, width, ""); /* on a line of its own */
+    else
+        (void)printf("%s%*s", name, width - n, "");
+}
+
+/* At the end of the row, or below it where that is too wide. */
+static void put_place(const char *before, const char *place, const table *t)
+{
+    const bool fits = t->all == 0 || t->width + CELLS + 2 + (int)strlen(before) + text_columns(place) <= t->all;
+    (void)printf("%s%s%s\n", fits ? "  " : "\n    ", before, place);
+}
+
+static void print_model(const model_list *l, const cached_model *m, const table *t)
 {
     description d;
     char parameters[32] = "-";
     describe(m, &d);
     if (d.model) parameters_text(d.info->n_parameters, parameters, sizeof parameters);
     const char *kind = d.model && d.info->architecture[0] ? d.info->architecture : "-";
-    (void)printf("%-*s  %9s  %-10s  %6s  %-7s  %.10s  %s\n", width, whole_text(m->call), bytes_text(m->bytes),
-                 d.model ? quoted(kind, strlen(kind)) : "damaged", parameters, d.type[0] ? d.type : "-", d.date,
-                 whole_text(m->path + strlen(l->cache) + 1));
+    put_name(whole_text(m->call), t->width);
+    (void)printf("  %9s  %-10s  %6s  %-7s  %.10s", bytes_text(m->bytes),
+                 d.model ? quoted(kind, strlen(kind)) : "damaged", parameters, d.type[0] ? d.type : "-", d.date);
+    put_place("", whole_text(m->path + strlen(l->cache) + 1), t);
     if (d.problem[0]) (void)printf("  %s: %s\n", state_of(&d), d.problem);
     kvasir_model_close(d.model);
 }
 
+/* The names' column is as wide as the longest of them, but leaves room for the rest of the row. */
+static table table_of(const model_list *l)
+{
+    table t = {.width = 4, .all = isatty(STDOUT_FILENO) ? terminal_columns() : 0};
+    for (int i = 0; i < l->n; i++)
+        if (model_is_whole(&l->model[i])) t.width = max_int(t.width, text_columns(whole_text(l->model[i].call)));
+    if (t.all > 0 && t.width + CELLS > t.all) t.width = max_int(LEAST_WIDTH, t.all - CELLS);
+    return t;
+}
+
 static int print_text(const model_list *l)
 {
-    int width = 4, whole = 0;
+    const table t = table_of(l);
+    int whole = 0;
     for (int i = 0; i < l->n; i++) {
         if (!model_is_whole(&l->model[i])) continue;
-        int length = (int)strlen(whole_text(l->model[i].call));
-        if (length > width) width = length;
-        whole++;
+        if (whole++ == 0) {
+            (void)printf("%-*s  %9s  %-10s  %6s  %-7s  %-10s", t.width, "name", "size", "kind", "params", "type",
+                         "date");
+            put_place("in ", whole_text(l->cache), &t);
+        }
+        print_model(l, &l->model[i], &t);
     }
-    if (whole > 0)
-        (void)printf("%-*s  %9s  %-10s  %6s  %-7s  %-10s  in %s\n", width, "name", "size", "kind", "params", "type",
-                     "date", whole_text(l->cache));
-    for (int i = 0; i < l->n; i++)
-        if (model_is_whole(&l->model[i])) print_model(l, &l->model[i], width);
     (void)fflush(stdout); /* a write that fails shows at the end */
     for (int i = 0; i < l->n; i++)
         if (!model_is_whole(&l->model[i]))
@@ -165,14 +201,30 @@ static int print_text(const model_list *l)
     return finish_output(EXIT_DONE);
 }
 
-/* Names that a shell may offer as they are. */
+/* Would every shell take it for one word that means itself? Completions offer names as they are. */
+static bool is_plain_word(const char *s)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:+,@";
+    if (*s == '-' || strcmp(whole_text(s), s) != 0) return false; /* '-': an option */
+    for (; *s; s++)
+        if ((unsigned char)*s < 0x80 && !strchr(plain, *s)) return false;
+    return true;
+}
+
 static int print_names(const model_list *l)
 {
+    int left_out = 0;
     for (int i = 0; i < l->n; i++) {
-        const char *call = l->model[i].call;
-        if (model_is_whole(&l->model[i]) && strcmp(whole_text(call), call) == 0 && !strpbrk(call, " '\"\\$`*?[]()"))
-            (void)printf("%s\n", call);
+        if (!model_is_whole(&l->model[i])) continue;
+        if (is_plain_word(l->model[i].call))
+            (void)printf("%s\n", l->model[i].call);
+        else
+            left_out++;
     }
+    (void)fflush(stdout);
+    if (left_out > 0)
+        note("%d name%s left out: a shell would act on %s; kvasir list shows all", left_out,
+             left_out == 1 ? " is" : "s are", left_out == 1 ? "it" : "them");
     return finish_output(EXIT_DONE);
 }
 

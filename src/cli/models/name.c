@@ -218,7 +218,8 @@ int model_find(const char *what, char *to)
         return EXIT_DONE;
     }
     kvasir_status status = models_read(&l);
-    if (status != KVASIR_OK && status != KVASIR_E_ARGUMENT) { /* without a cache folder there are paths alone */
+    /* Without a cache folder there are paths alone. */
+    if (status != KVASIR_OK && status != KVASIR_E_ARGUMENT && !model_is_path(what)) {
         models_free(&l);
         return failed(status);
     }

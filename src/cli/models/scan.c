@@ -116,6 +116,9 @@ static kvasir_status read_folder(model_list *l, char *path, int depth, bool part
     kvasir_status status = KVASIR_OK;
     size_t n = strlen(path);
     DIR *d = depth < MAX_DEPTH ? opendir(path) : NULL;
+    if (!d && depth == 0 && errno != ENOENT)
+        return fail(KVASIR_E_IO, "the folder of models, %s (KVASIR_CACHE names another): %s",
+                    quoted(path, strlen(path)), errno == ENOTDIR ? "it is no folder" : strerror(errno));
     if (!d) return KVASIR_OK;
     for (const struct dirent *e; status == KVASIR_OK && (e = readdir(d));) {
         if (e->d_name[0] == '.' || (depth > 0 && strcmp(e->d_name, "headers") == 0)) continue;

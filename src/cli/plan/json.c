@@ -118,7 +118,7 @@ static json_t *json_totals(const kvasir_plan *p)
 {
     int open = p->n_unknown > 0 && p->missing_bytes == 0; /* what is known fits, and something is not known */
     return json_pack("{s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:o, s:o}", "total_bytes",
-                     json_bytes(p->total_bytes), "total_is_least", p->n_unknown > 0, "fits",
+                     json_bytes(p->total_bytes), "total_is_least", p->n_unknown > 0 || plan_lacks_weights(p), "fits",
                      open ? json_null() : json_boolean(p->fits), "missing_bytes",
                      bytes_or_null(!open, p->missing_bytes), "program_bytes", json_bytes(p->program_bytes),
                      "budget_bytes", json_bytes(p->budget), "reserve_bytes", json_bytes(p->reserve), "margin_bytes",

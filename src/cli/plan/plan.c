@@ -98,7 +98,11 @@ static void print_line(const char *label, uint64_t bytes, const char *says)
 static void print_weights(const kvasir_plan_model *m)
 {
     char label[64], says[96];
-    print_line("weights", m->weights_bytes, m->runs ? "" : "as in the file");
+    const int none = kvasir_model_get_info(m->model)->n_tensors == 0;
+    print_line("weights", m->weights_bytes,
+               none      ? "not known: the file has no tensors"
+               : m->runs ? ""
+                         : "as in the file");
     for (int i = 0; i < m->n_weights; i++) {
         const kvasir_plan_weights *w = &m->weights[i];
         (void)snprintf(label, sizeof label, "  %s%s", w->type, w->in_memory ? "" : ", read from the file");
@@ -235,6 +239,13 @@ static void least_text(const kvasir_plan *p, char *to, size_t n)
                    shown(kvasir_model_get_info(m->model)->architecture));
 }
 
+int plan_lacks_weights(const kvasir_plan *p)
+{
+    int lacking = 0;
+    for (int i = 0; i < p->n_models; i++) lacking += kvasir_model_get_info(p->models[i].model)->n_tensors == 0;
+    return lacking > 0;
+}
+
 static void print_total(const kvasir_plan *p)
 {
     char text[256];
@@ -245,8 +256,8 @@ static void print_total(const kvasir_plan *p)
                      p->missing_bytes ? "does not fit" : "whether it fits is not known");
         return;
     }
-    (void)printf("  %-*s %10s  of %s: %s\n", LABEL, "total", bytes_text(p->total_bytes), bytes_text(p->budget),
-                 p->fits ? "fits" : "does not fit");
+    (void)printf("  %-*s %10s  of %s: %s%s\n", LABEL, "total", bytes_text(p->total_bytes), bytes_text(p->budget),
+                 p->fits ? "fits" : "does not fit", plan_lacks_weights(p) ? ", weights not included" : "");
 }
 
 static int print_text(const kvasir_plan *p, const plan_speed *s, const quality *q, int verbose)
@@ -269,6 +280,7 @@ static int print_text(const kvasir_plan *p, const plan_speed *s, const quality *
 static void note_missing_data(const kvasir_model *m)
 {
     const kvasir_model_info *i = kvasir_model_get_info(m);
+    if (i->n_tensors == 0) note("%s: there are no tensors in it: the plan is without weights", i->path);
     if (i->file_bytes < i->tensor_bytes)
         note("%s: the tensor data is not all there (%s of %s); planned from the header", i->path,
              bytes_text(i->file_bytes), bytes_text(i->tensor_bytes));

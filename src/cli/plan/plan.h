@@ -53,6 +53,9 @@ void plan_quality_print(const quality *q, const kvasir_plan_model *m);
 void plan_quality_warn(const quality *q, const kvasir_plan_model *m);
 json_t *plan_quality_json(const quality *q);
 
+/* Has a model a file without tensors? Then the total is what it takes at least. */
+int plan_lacks_weights(const kvasir_plan *p);
+
 /* The document; for one model its fields stand at the top, for several in "models", with "totals". */
 /* `q` has one entry for each model. */
 json_t *plan_document(const kvasir_plan *p, const plan_speed *s, const quality *q);

@@ -109,9 +109,12 @@ static kvasir_status alloc_layers(arena *memory, plan_shape *s)
 static kvasir_status read_with(kvasir_status (*read)(const reading *r), reading *r, arena *memory)
 {
     plan_shape *out = r->shape;
-    int nextn = 0;
+    int nextn = 0, n_expert = 0,
+        used = 0; /* how many experts there are is in the tensors: here they are only checked */
     TRY(read_count(r, "block_count", true, 1, MODEL_MAX_LAYERS, &out->n_layer));
     TRY(read_count(r, "context_length", true, 1, KV_MAX_CONTEXT, &out->n_ctx));
+    TRY(read_count(r, "expert_count", false, 0, MODEL_MAX_EXPERTS, &n_expert));
+    TRY(read_count(r, "expert_used_count", false, 0, n_expert > 0 ? n_expert : MODEL_MAX_EXPERTS, &used));
     TRY(read_count(r, "nextn_predict_layers", false, 0, out->n_layer, &nextn));
     /* Some files declare such layers and have none: then block_count is that of the model alone. */
     int first = out->n_layer - nextn;

@@ -6,11 +6,13 @@ import pty
 import re
 import shutil
 import subprocess
+import termios
+import unicodedata
 from pathlib import Path
 
 import pytest
 
-from conftest import BIN, kvasir, tiny
+from conftest import BIN, environment, kvasir, tiny
 from shapes import LIST, RM, check
 from test_pull import env, pull, repo, server  # noqa: F401 (fixtures)
 from test_usage import complete
@@ -191,6 +193,73 @@ def test_list_without_models(tmp_path):
         assert run(place, "list", "--names").stdout == b"" and listed(place) == {}
     done = kvasir("list", code=2, KVASIR_CACHE="", XDG_CACHE_HOME="", HOME="")
     assert b"HOME" in done.stderr
+
+
+def test_names_that_a_shell_would_act_on(tmp_path, llama):
+    """Completions put names on the command line as they are: what is not one plain word is left out, and counted."""
+    good = ["plain-1.5b_q4", "Größe", "a+b,c@d:e"]
+    bad = ["a;touch x", "a|b", "a&b", "a<b", "a>b", "~root", "a!b", "{a,b}", "#a", "=ls", "-rf", "a b", "$(ls)", "`ls`", "a'b", 'a"b', "a\\b",
+           "*", "a?", "[ab]", "a^b", "(a)", "a%b", "a\tb", "a\nb", "a\u202eb"]
+    for name in good + bad:
+        (tmp_path / f"{name}.gguf").symlink_to(llama)
+    done = run(tmp_path, "list", "--names")
+    assert sorted(done.stdout.decode().split()) == sorted(good)
+    assert f"{len(bad)} names are left out: a shell would act on them".encode() in done.stderr
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one/x y.gguf").symlink_to(llama)
+    assert b"1 name is left out: a shell would act on it" in run(tmp_path / "one", "list", "--names").stderr
+
+
+@pytest.mark.parametrize("args", [["list"], ["list", "--names"], ["list", "--json"], ["rm", "x"], ["run", "x", "-p", "y"], ["plan", "x"]])
+def test_a_cache_that_is_a_file(tmp_path, args):
+    (tmp_path / "file").write_text("x")
+    for place in (tmp_path / "file", tmp_path / "file/below"):
+        done = run(place, *args, code=1)
+        assert done.stdout == b"" and b"KVASIR_CACHE" in done.stderr and b"it is no folder" in done.stderr, done.stderr
+
+
+def at_width(cache, columns):
+    """The list as a terminal of that width shows it."""
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (24, columns))
+    done = subprocess.Popen([BIN, "list"], stdin=slave, stdout=slave, stderr=subprocess.DEVNULL, env=environment(KVASIR_CACHE=str(cache)))
+    os.close(slave)
+    text = b""
+    while True:
+        try:
+            more = os.read(master, 65536)
+        except OSError:
+            break
+        text += more
+        if not more:
+            break
+    os.close(master)
+    assert done.wait() == 0
+    return text.decode().replace("\r\n", "\n").splitlines()
+
+
+def test_long_names_at_a_terminal(tmp_path, llama):
+    long = "a-model-with-a-name-of-so-many-words-that-no-terminal-has-room-for-it-in-a-row"
+    for name in (long, "short"):
+        (tmp_path / f"{name}.gguf").symlink_to(llama)
+    lines = at_width(tmp_path, 80)
+    assert [len(line) for line in lines if line not in (long, f"    {long}.gguf") and "    in " not in line and len(line) > 80] == []
+    at = lines.index(long)
+    assert lines[at + 1].startswith(" ") and " llama " in lines[at + 1] and lines[at + 2] == f"    {long}.gguf"
+    row, = [line for line in lines if line.startswith("short ")]
+    assert row.split()[3] == "llama" and len(row) <= 80
+    # With room for all, and where it is no terminal, a model is a row.
+    wide = at_width(tmp_path, 400)
+    assert wide == run(tmp_path, "list").stdout.decode().splitlines() and len(wide) == 3
+    assert all(wide[0].index(" in ") + 1 == line.index(f"{name}.gguf") for line, name in zip(wide[1:], (long, "short"), strict=True))
+
+
+def test_columns_of_names_in_other_scripts(tmp_path, llama):
+    for name in ("Größe", "日本語", "plain"):
+        (tmp_path / f"{name}.gguf").symlink_to(llama)
+    rows = run(tmp_path, "list").stdout.decode().splitlines()[1:]
+    width = lambda s: sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in s)
+    assert len({width(r[:r.index(" llama ")]) for r in rows}) == 1
 
 
 def test_where_the_cache_is(tmp_path, llama):

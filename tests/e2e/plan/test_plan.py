@@ -530,6 +530,30 @@ def test_speed_is_not_asked_of_what_does_not_run(tmp_path):
     assert b"--min-tps" in kvasir("plan", path, "--machine", profile, "--min-tps", 5, code=3).stderr
 
 
+@pytest.mark.parametrize("architecture", ["llama", "qwen3moe", "deepseek2", "mystery"])
+@pytest.mark.parametrize("n,used", [(4000000000, 2), (1 << 63, 2), (70000, 2), ("many", 2), (8, 9), (8, -1)])
+def test_experts_that_cannot_be(tmp_path, architecture, n, used):
+    keys = dict(attention__key_length_mla=64, attention__value_length_mla=64) if architecture == "deepseek2" else {}
+    def path(n, used):
+        return gguf.write(tmp_path / "x.gguf", gqa(architecture, 4, 8, 8, 64, expert_count=n, expert_used_count=used, **keys))
+
+    done = kvasir("plan", path(n, used), code=3)
+    said = done.stderr + done.stdout  # of an architecture that nobody knows the KV cache's line says it
+    assert (b"expert_count" in said or b"expert_used_count" in said) and b"fits\n" not in done.stdout and b"fits," not in done.stdout
+    assert b"expert_" not in kvasir("plan", path(8, 8), "--ctx", "1K", code=(0, 3)).stderr
+
+
+def test_without_tensors(mid, tmp_path):
+    """A header alone has no weights: that it "fits" is not all that there is to say."""
+    done = kvasir("plan", mid, "--budget", "4G")
+    assert f"kvasir: {mid}: there are no tensors in it: the plan is without weights".encode() in done.stderr
+    assert re.search(r"weights +0 B  not known: the file has no tensors\n", done.stdout.decode())
+    assert re.search(r"total .*: fits, weights not included\n", done.stdout.decode())
+    assert plan(mid, "--budget", "4G")["total_is_least"] and not plan(tiny("llama-tied"))["total_is_least"]
+    whole = kvasir("plan", tiny("llama-tied"), "--ctx", "128")
+    assert b"without weights" not in whole.stderr and b": fits\n" in whole.stdout
+
+
 HOSTILE = [
     ("block_count", 0), ("block_count", 1 << 20), ("context_length", 0), ("attention.head_count", 1 << 20),
     ("attention.head_count_kv", 1 << 31), ("attention.key_length", 0), ("attention.key_length", 1 << 16),

@@ -32,8 +32,9 @@ def test_refused_at_once(tmp_path, option):
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "astray").symlink_to("none/x")
     bad = {tmp_path: "it is a folder", tmp_path / "none/x": "its folder does not exist", tmp_path / "file/x": "no folder",
-           "": "its folder does not exist", tmp_path / "loop": "symbolic links", tmp_path / "astray": "its folder does not exist",
+           "": "the name of the file is empty", "-": "/dev/stdout is stdout", tmp_path / "loop": "symbolic links", tmp_path / "astray": "its folder does not exist",
            tmp_path / ("x" * 300): "too long", "/proc/none": "cannot be written", f"{tmp_path}/none/": "does not exist"}
+    bad["new/x.csv"] = "its folder does not exist: new\n"
     for path, says in bad.items():
         begun = time.monotonic()
         done = kvasir(*OPTIONS[option], path, code=1)
