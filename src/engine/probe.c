@@ -85,6 +85,7 @@ static kvasir_status measure_disk(const kvasir_probe_options *o, double seconds,
 
 kvasir_status kvasir_probe(const kvasir_probe_options *o, kvasir_machine *out)
 {
+    NEED(out);
     const kvasir_probe_options none = {0};
     cpu_level level;
     if (!o) o = &none;
