@@ -50,7 +50,11 @@ KVASIR_API void kvasir_free(void *p);
 
 /* Options structs: zero means the default everywhere, so `= {0}` (C) or `= {}` (C++) is always right. Unless said
    otherwise, strings and arrays that are passed in are read during the call only, results belong to the object that
-   they came from, and an object is used from one thread at a time. */
+   they came from, and an object is used from one thread at a time.
+
+   A pointer may be NULL only where that is said; arrays of no entries and objects to be freed may. Otherwise, and for
+   counts that are negative or have no array, a call fails with KVASIR_E_ARGUMENT; one that returns no status then returns
+   0, NULL or, where it chooses an id, -1, and kvasir_message() says why. */
 
 /* Receives notes that are worth a line on stderr, one sentence each. */
 typedef void (*kvasir_log_fn)(void *user, const char *text);

@@ -25,6 +25,19 @@ const char *quoted(const char *s, size_t n);
 #define fail_memory(bytes) (fail_memory(bytes), KVASIR_E_MEMORY)
 #endif
 
+/* At the beginning of a public call: a pointer that must not be NULL. NEED_OR is for calls that return no status. */
+#define NEED(p)                                                                                                        \
+    do {                                                                                                               \
+        if (!(p)) return fail(KVASIR_E_ARGUMENT, "%s: %s is NULL", __func__, #p);                                      \
+    } while (0)
+#define NEED_OR(p, result)                                                                                             \
+    do {                                                                                                               \
+        if (!(p)) {                                                                                                    \
+            (void)fail(KVASIR_E_ARGUMENT, "%s: %s is NULL", __func__, #p);                                             \
+            return result;                                                                                             \
+        }                                                                                                              \
+    } while (0)
+
 /* Returns from the calling function with the status of a call that failed. */
 #define TRY(call)                                                                                                      \
     do {                                                                                                               \

@@ -1,6 +1,7 @@
 /* Turns generated ids into text as soon as the text is certain: whole characters, and nothing that may yet be part of
    a stop string. */
 #include "base/mem.h"
+#include "base/status.h"
 #include "engine/model.h"
 #include "engine/stopper.h"
 
@@ -36,6 +37,12 @@ static kvasir_status find_controls(kvasir_detokenizer *d, const char *const *sto
 kvasir_status kvasir_detokenizer_create(const kvasir_model *m, const char *const *stop, int n_stop, int special,
                                         kvasir_detokenizer **out)
 {
+    NEED(m);
+    NEED(out);
+    if (n_stop < 0 || (n_stop > 0 && !stop))
+        return fail(KVASIR_E_ARGUMENT, "n_stop is %d and stop is %s", n_stop, stop ? "given" : "NULL");
+    for (int i = 0; i < n_stop; i++)
+        if (!stop[i]) return fail(KVASIR_E_ARGUMENT, "stop[%d] is NULL", i);
     if (!m->tok) return fail(KVASIR_E_UNSUPPORTED, "%s: the model's tokenizer cannot be used", m->info.path);
     kvasir_detokenizer *d = mem_alloc(1, sizeof *d);
     if (!d) return fail_memory(sizeof *d);
@@ -97,6 +104,7 @@ static void stop_at_control(kvasir_detokenizer *d, int32_t id)
 
 kvasir_status kvasir_detokenizer_add(kvasir_detokenizer *d, int32_t id, int *stopped)
 {
+    NEED(d);
     char piece[TOK_STREAM_ROOM];
     if (id < 0 || id >= tok_size(d->tok))
         return fail(KVASIR_E_ARGUMENT, "id %d is outside the vocabulary of %d", (int)id, tok_size(d->tok));
@@ -109,6 +117,7 @@ kvasir_status kvasir_detokenizer_add(kvasir_detokenizer *d, int32_t id, int *sto
 
 kvasir_status kvasir_detokenizer_end(kvasir_detokenizer *d)
 {
+    NEED(d);
     char piece[TOK_STREAM_ROOM];
     TRY(make_room(d));
     if (d->stop >= 0) return KVASIR_OK; /* the text before the stop string has been shown */
@@ -122,6 +131,8 @@ kvasir_status kvasir_detokenizer_end(kvasir_detokenizer *d)
 
 const char *kvasir_detokenizer_text(kvasir_detokenizer *d, size_t *n)
 {
+    NEED_OR(d, NULL);
+    NEED_OR(n, NULL);
     if (d->taken) d->n = 0;
     d->text[d->n] = 0;
     d->taken = true;

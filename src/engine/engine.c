@@ -1,5 +1,6 @@
 /* Making an engine and loading models into it. */
 #include "system/system.h"
+#include "base/status.h"
 #include "engine/engine.h"
 
 #include "base/checked.h"
@@ -43,6 +44,7 @@ static kvasir_status create_parts(kvasir_engine *e, const kvasir_engine_options 
 
 kvasir_status kvasir_engine_create(const kvasir_engine_options *o, kvasir_engine **out)
 {
+    NEED(out);
     const kvasir_engine_options none = {0};
     if (!o) o = &none;
     if (o->max_batch < 0 || o->max_batch > ENGINE_MAX_BATCH || o->max_logits < 0 || o->max_logits > ENGINE_MAX_LOGITS ||
@@ -135,6 +137,8 @@ static void note_slow_types(const kvasir_engine *e, const loaded *l)
 
 kvasir_status kvasir_engine_load(kvasir_engine *e, const kvasir_model *m, kvasir_progress_fn progress, void *user)
 {
+    NEED(e);
+    NEED(m);
     if (!m->runs || m->header_only)
         return fail(KVASIR_E_UNSUPPORTED, "%s cannot run: %s", m->info.path,
                     m->n_problems ? m->problems[0] : "it was opened for its header only");
@@ -157,6 +161,7 @@ kvasir_status kvasir_engine_load(kvasir_engine *e, const kvasir_model *m, kvasir
 
 kvasir_status kvasir_engine_set_threads(kvasir_engine *e, int n)
 {
+    NEED(e);
     team *other = NULL;
     if (n < 1 || n > e->max_threads)
         return fail(KVASIR_E_ARGUMENT, "%d threads: the engine was created with %d", n, e->max_threads);
@@ -169,6 +174,8 @@ kvasir_status kvasir_engine_set_threads(kvasir_engine *e, int n)
 
 void kvasir_engine_get_info(const kvasir_engine *e, kvasir_engine_info *out)
 {
+    NEED_OR(e, );
+    NEED_OR(out, );
     *out = (kvasir_engine_info){.n_threads = team_size(e->team),
                                 .max_batch = e->max_batch,
                                 .max_logits = e->max_logits,

@@ -1,5 +1,6 @@
 /* The convenient call on top of the step: prompt in, text out. */
 #include "base/checked.h"
+#include "base/status.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "sample/draft.h"
@@ -26,6 +27,8 @@ static kvasir_status check(const kvasir_seq *s, const kvasir_generate_options *o
     if (o->n_ids < 1 || !o->ids) return fail(KVASIR_E_ARGUMENT, "the prompt is empty");
     if (o->n_predict < 0 || o->chunk < 0)
         return fail(KVASIR_E_ARGUMENT, "n_predict %d and chunk %d must not be negative", o->n_predict, o->chunk);
+    if (o->n_stop < 0 || (o->n_stop > 0 && !o->stop))
+        return fail(KVASIR_E_ARGUMENT, "n_stop is %d and stop is %s", o->n_stop, o->stop ? "given" : "NULL");
     if (o->draft != KVASIR_DRAFT_NONE && o->draft != KVASIR_DRAFT_LOOKUP)
         return fail(KVASIR_E_ARGUMENT, "draft %d is not known", (int)o->draft);
     if (o->n_ids <= s->n_ctx - s->n_ids) return KVASIR_OK;
@@ -182,9 +185,14 @@ static kvasir_status decode(generation *g, const float *logits)
 kvasir_status kvasir_generate(kvasir_engine *e, kvasir_seq *s, const kvasir_generate_options *o, int32_t **ids,
                               int *n_ids, kvasir_stats *stats)
 {
+    NEED(e);
+    NEED(s);
+    NEED(o);
     generation g = {.e = e, .s = s, .o = o};
     const float *logits = NULL;
     double start = clock_now();
+    if (ids) NEED(n_ids);
+    if (s->engine != e) return fail(KVASIR_E_ARGUMENT, "a sequence of another engine");
     if (ids) *ids = NULL, *n_ids = 0;
     TRY(check(s, o));
     kvasir_status status = prepare(&g);

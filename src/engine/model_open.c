@@ -1,5 +1,6 @@
 /* kvasir_model: a GGUF file, opened and checked, with its tokenizer. No weights are read here. */
 #include "base/mem.h"
+#include "base/status.h"
 #include "engine/model.h"
 #include "model/leftovers.h"
 #include "model/vocab.h"
@@ -145,6 +146,8 @@ static kvasir_status open_parts(kvasir_model *m, const char *path, const kvasir_
 
 kvasir_status kvasir_model_open(const char *path, const kvasir_model_options *o, kvasir_model **out)
 {
+    NEED(path);
+    NEED(out);
     const kvasir_model_options none = {0};
     if (!path || !out) return fail(KVASIR_E_ARGUMENT, "kvasir_model_open: path and out must be given");
     kvasir_model *m = mem_alloc(1, sizeof *m);
@@ -172,16 +175,19 @@ void kvasir_model_close(kvasir_model *m)
 
 const kvasir_model_info *kvasir_model_get_info(const kvasir_model *m)
 {
+    NEED_OR(m, NULL);
     return &m->info;
 }
 
 const char *kvasir_model_note(const kvasir_model *m, int i)
 {
+    NEED_OR(m, NULL);
     return i >= 0 && i < m->notes.n ? m->notes.text[i] : NULL;
 }
 
 const char *kvasir_model_problem(const kvasir_model *m, int i)
 {
+    NEED_OR(m, NULL);
     return i >= 0 && i < m->n_problems ? m->problems[i] : NULL;
 }
 

@@ -1,5 +1,6 @@
 /* What can be read of an opened model: its tensors, its metadata as text, and what its KV cache would hold. */
 #include "base/checked.h"
+#include "base/status.h"
 #include "base/mem.h"
 #include "engine/model.h"
 
@@ -18,6 +19,8 @@ static const char *type_name(quant_type type)
 
 kvasir_status kvasir_model_tensor(const kvasir_model *m, int i, kvasir_tensor_info *out)
 {
+    NEED(m);
+    NEED(out);
     if (i < 0 || i >= gguf_n_tensors(m->gguf))
         return fail(KVASIR_E_ARGUMENT, "tensor number %d of %d", i, gguf_n_tensors(m->gguf));
     const gguf_tensor *t = gguf_tensor_at(m->gguf, i);
@@ -34,6 +37,9 @@ kvasir_status kvasir_model_tensor(const kvasir_model *m, int i, kvasir_tensor_in
 
 kvasir_status kvasir_model_tensor_read(const kvasir_model *m, const char *name, float *out)
 {
+    NEED(m);
+    NEED(name);
+    NEED(out);
     const gguf_tensor *t = gguf_find_tensor(m->gguf, name);
     if (!t) return fail(KVASIR_E_ARGUMENT, "there is no tensor %s", quoted(name, strlen(name)));
     const quant_traits *traits = quant_traits_of((uint32_t)t->type);
@@ -105,6 +111,10 @@ static size_t show_scalar(char *to, size_t room, gguf_value_type type, const voi
 
 kvasir_status kvasir_model_metadata(const kvasir_model *m, int i, const char **key, const char **type, char **value)
 {
+    NEED(m);
+    NEED(key);
+    NEED(type);
+    NEED(value);
     char text[VALUE_SHOWN + 64];
     size_t used = 0, shown = 0;
     if (i < 0 || i >= gguf_n_kv(m->gguf)) return fail(KVASIR_E_ARGUMENT, "key number %d of %d", i, gguf_n_kv(m->gguf));
@@ -156,6 +166,8 @@ kvasir_status model_kv_layout(const kvasir_model *m, const char *kv, kv_layout *
 
 kvasir_status kvasir_model_kv(const kvasir_model *m, const char *kv, int n_ctx, kvasir_kv_info *out)
 {
+    NEED(m);
+    NEED(out);
     kv_layout l;
     if (n_ctx < 0 || n_ctx > KV_MAX_CONTEXT) return fail(KVASIR_E_ARGUMENT, "a context of %d tokens", n_ctx);
     TRY(model_kv_layout(m, kv, &l));
@@ -169,6 +181,8 @@ kvasir_status kvasir_model_kv(const kvasir_model *m, const char *kv, int n_ctx, 
 
 kvasir_status kvasir_model_kv_stream(const kvasir_model *m, const char *kv, int i, kvasir_kv_stream *out)
 {
+    NEED(m);
+    NEED(out);
     kv_layout l;
     TRY(model_kv_layout(m, kv, &l));
     if (i < 0 || i >= l.n_streams) {

@@ -96,6 +96,7 @@ static double others_cores(double started, double busy, double own)
 
 kvasir_status kvasir_probe(const kvasir_probe_options *o, kvasir_machine *out)
 {
+    NEED(out);
     const kvasir_probe_options none = {0};
     cpu_level level;
     if (!o) o = &none;

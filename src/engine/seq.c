@@ -1,5 +1,6 @@
 /* Sequences: the KV of one conversation and the ids that it stands for. */
 #include "engine/engine.h"
+#include "base/status.h"
 
 #include "base/checked.h"
 #include "base/format.h"
@@ -52,6 +53,9 @@ static kvasir_status new_seq(kvasir_engine *e, loaded *l, int n_ctx, kvasir_seq 
 
 kvasir_status kvasir_seq_create(kvasir_engine *e, const kvasir_model *m, const kvasir_seq_options *o, kvasir_seq **out)
 {
+    NEED(e);
+    NEED(m);
+    NEED(out);
     const kvasir_seq_options none = {0};
     const kv_layout *layout = NULL;
     kvasir_seq *s = NULL;
@@ -101,6 +105,8 @@ void kvasir_seq_free(kvasir_seq *s)
 
 kvasir_status kvasir_seq_fork(const kvasir_seq *from, int at, kvasir_seq **out)
 {
+    NEED(from);
+    NEED(out);
     kvasir_seq *s = NULL;
     int kept;
     if (at == -1) at = from->n_ids;
@@ -122,6 +128,7 @@ kvasir_status kvasir_seq_fork(const kvasir_seq *from, int at, kvasir_seq **out)
 
 kvasir_status kvasir_seq_truncate(kvasir_seq *s, int n)
 {
+    NEED(s);
     int kept;
     if (n < 0 || n > s->n_ids) return fail(KVASIR_E_ARGUMENT, "a cut at %d of a sequence of %d tokens", n, s->n_ids);
     if (n < kv_seq_length(s->kv)) TRY(kv_seq_truncate(s->kv, n, &kept));
@@ -131,36 +138,44 @@ kvasir_status kvasir_seq_truncate(kvasir_seq *s, int n)
 
 kvasir_status kvasir_seq_mark(kvasir_seq *s)
 {
+    NEED(s);
     return kv_seq_snapshot(s->kv, KEPT_MARKS);
 }
 
 int kvasir_seq_length(const kvasir_seq *s)
 {
+    NEED_OR(s, 0);
     return s->n_ids;
 }
 
 int kvasir_seq_computed(const kvasir_seq *s)
 {
+    NEED_OR(s, 0);
     return min_int(kv_seq_length(s->kv), s->n_ids);
 }
 
 int kvasir_seq_ctx(const kvasir_seq *s)
 {
+    NEED_OR(s, 0);
     return s->n_ctx;
 }
 
 const int32_t *kvasir_seq_ids(const kvasir_seq *s)
 {
+    NEED_OR(s, NULL);
     return s->ids;
 }
 
 uint64_t kvasir_seq_kv_bytes(const kvasir_seq *s)
 {
+    NEED_OR(s, 0);
     return kv_seq_bytes(s->kv);
 }
 
 kvasir_status kvasir_seq_kv_stream(const kvasir_seq *s, int i, kvasir_kv_held *out)
 {
+    NEED(s);
+    NEED(out);
     const kv_layout *l = s->loaded->layout[s->type_k][s->type_v];
     if (i < 0 || i >= l->n_streams)
         return fail(KVASIR_E_ARGUMENT, "KV stream %d of a model that has %d", i, l->n_streams);
@@ -172,11 +187,13 @@ kvasir_status kvasir_seq_kv_stream(const kvasir_seq *s, int i, kvasir_kv_held *o
 
 uint64_t kvasir_seq_step_bytes(const kvasir_seq *s)
 {
+    NEED_OR(s, 0);
     const loaded *l = s->loaded;
     return weights_step_bytes(&l->weights) + kv_layout_read_bytes(l->layout[s->type_k][s->type_v], s->n_ids);
 }
 
 const char *kvasir_seq_kv_type(const kvasir_seq *s, int is_v)
 {
+    NEED_OR(s, NULL);
     return kv_type_name(is_v ? s->type_v : s->type_k);
 }

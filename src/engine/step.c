@@ -1,5 +1,6 @@
 /* The step: tokens of many sequences become rows of one batch, in pieces of at most max_batch rows. */
 #include "engine/engine.h"
+#include "base/status.h"
 
 #include "base/checked.h"
 #include "base/mem.h"
@@ -28,6 +29,8 @@ static kvasir_status check_item(const kvasir_engine *e, const kvasir_work *w)
     const kvasir_seq *s = w->seq;
     if (!s || s->engine != e) return fail(KVASIR_E_ARGUMENT, "a sequence of another engine");
     if (w->n < 1 || !w->ids) return fail(KVASIR_E_ARGUMENT, "a work item without tokens");
+    if (w->want < KVASIR_WANT_NONE || w->want > KVASIR_WANT_ALL)
+        return fail(KVASIR_E_ARGUMENT, "want is %d, which is none of the kinds of rows", (int)w->want);
     if (w->n > s->n_ctx - s->n_ids)
         return fail(KVASIR_E_CONTEXT, "%d tokens after the %d of the sequence make %d; the context holds %d", w->n,
                     s->n_ids, s->n_ids + w->n, s->n_ctx);
@@ -291,6 +294,8 @@ static kvasir_status step_all(kvasir_engine *e, kvasir_work *work, int n_work)
 
 kvasir_status kvasir_step(kvasir_engine *e, kvasir_work *work, int n_work)
 {
+    NEED(e);
+    NEED(work);
     TRY(check_work(e, work, n_work));
     atomic_store(&e->cancel, false);
     for (int i = 0; i < n_work; i++)
@@ -312,5 +317,6 @@ kvasir_status kvasir_step(kvasir_engine *e, kvasir_work *work, int n_work)
 
 void kvasir_cancel(kvasir_engine *e)
 {
+    NEED_OR(e, );
     atomic_store(&e->cancel, true);
 }

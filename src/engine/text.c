@@ -1,5 +1,6 @@
 /* Text in and out: the tokenizer and the chat template of a model, for the public header. */
 #include "base/mem.h"
+#include "base/status.h"
 #include "engine/model.h"
 #include "jinja/jinja.h"
 
@@ -16,6 +17,10 @@ static kvasir_status need_tok(const kvasir_model *m)
 kvasir_status kvasir_tokenize(const kvasir_model *m, const char *text, size_t n, int add_special, int parse_special,
                               int32_t **ids, size_t *n_ids)
 {
+    NEED(m);
+    NEED(ids);
+    NEED(n_ids);
+    if (n > 0) NEED(text);
     TRY(need_tok(m));
     return tok_encode(m->tok, text, n, add_special != 0, parse_special != 0, ids, n_ids);
 }
@@ -23,6 +28,10 @@ kvasir_status kvasir_tokenize(const kvasir_model *m, const char *text, size_t n,
 kvasir_status kvasir_detokenize(const kvasir_model *m, const int32_t *ids, size_t n, int special, char **text,
                                 size_t *n_text)
 {
+    NEED(m);
+    NEED(text);
+    NEED(n_text);
+    if (n > 0) NEED(ids);
     TRY(need_tok(m));
     for (size_t i = 0; i < n; i++)
         if (ids[i] < 0 || ids[i] >= tok_size(m->tok))
@@ -33,6 +42,7 @@ kvasir_status kvasir_detokenize(const kvasir_model *m, const int32_t *ids, size_
 
 int kvasir_token_ends(const kvasir_model *m, int32_t id)
 {
+    NEED_OR(m, 0);
     return m->tok && tok_is_eog(m->tok, id);
 }
 
@@ -97,6 +107,9 @@ kvasir_status kvasir_template_uses(const kvasir_model *m, const char *text, cons
 kvasir_status kvasir_template_render(const kvasir_model *m, const char *text, const char *json, int64_t now, char **out,
                                      size_t *n_out)
 {
+    NEED(json);
+    NEED(out);
+    NEED(n_out);
     struct tm tm;
     time_t clock = now ? (time_t)now : time(NULL);
     if (!(now ? gmtime_r(&clock, &tm) : localtime_r(&clock, &tm)))
@@ -114,6 +127,10 @@ kvasir_status kvasir_template_render(const kvasir_model *m, const char *text, co
 kvasir_status kvasir_template_ids(const kvasir_model *m, const char *text, const char *json, int64_t now, int32_t **ids,
                                   size_t *n_ids)
 {
+    NEED(m);
+    NEED(json);
+    NEED(ids);
+    NEED(n_ids);
     const kvasir_model_info *info = &m->info;
     char *prompt = NULL;
     size_t n = 0;

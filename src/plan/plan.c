@@ -1,5 +1,6 @@
 /* A plan: what models would take, put together from the pure functions of src/plan and the choice of choose.c. */
 #include "system/system.h"
+#include "base/status.h"
 #include "plan/planning.h"
 
 #include "base/checked.h"
@@ -342,11 +343,15 @@ static void release(planning *p)
 kvasir_status kvasir_plan_make(const kvasir_model *const *models, int n, const kvasir_plan_options *o,
                                kvasir_plan **out)
 {
+    NEED(models);
+    NEED(out);
     const kvasir_plan_options none = {0};
     planning p;
     kvasir_plan_model *list;
     if (!o) o = &none;
     TRY(check_options(o, n));
+    for (int i = 0; i < n; i++)
+        if (!models[i]) return fail(KVASIR_E_ARGUMENT, "models[%d] is NULL", i);
     plan_object *object = mem_alloc(1, sizeof *object);
     if (!object) return fail_memory(sizeof *object);
     kvasir_status status = begin(object, n, o, &p, &list);

@@ -1,6 +1,7 @@
 /* The sampler: options checked once, then for each token bias, penalties, filters and a draw in the order
    that kvasir.h documents. */
 #include "sample/sample.h"
+#include "base/status.h"
 
 #include "base/mem.h"
 
@@ -138,6 +139,7 @@ void kvasir_sampler_free(kvasir_sampler *s)
 
 void kvasir_sampler_accept(kvasir_sampler *s, int32_t id)
 {
+    NEED_OR(s, );
     if (id >= 0 && id < s->n_vocab) history_accept(s, id);
 }
 
@@ -158,6 +160,8 @@ static bool is_part(float p)
 
 int32_t kvasir_sampler_choose(kvasir_sampler *s, const float *logits)
 {
+    NEED_OR(s, -1);
+    NEED_OR(logits, -1);
     const kvasir_sampler_options *o = &s->o;
     for (int i = 0; i < s->n_vocab; i++) s->logits[i] = logit((double)logits[i]);
     for (int i = 0; i < o->n_bias; i++) {

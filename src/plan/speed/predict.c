@@ -1,5 +1,6 @@
 /* kvasir_predict: plan/speed.c over a model's header and a machine's profile, corrected by what was measured. */
 #include "base/checked.h"
+#include "base/status.h"
 #include "base/mem.h"
 #include "base/quantile.h"
 #include "engine/model.h"
@@ -118,6 +119,14 @@ static kvasir_status check(const kvasir_model *m, const kvasir_machine *machine,
     if (!machine || depth < 0 || depth > KV_MAX_CONTEXT || o->n_threads < 0 || o->max_batch < 0 || o->n_samples < 0)
         return fail(KVASIR_E_ARGUMENT, "a machine, a depth of 0 to %d and options that are not negative are needed",
                     KV_MAX_CONTEXT);
+    if (machine->n_teams < 0 || machine->n_teams > KVASIR_MACHINE_TEAMS || machine->n_kernels < 0 ||
+        machine->n_kernels > KVASIR_MACHINE_KERNELS || machine->n_gpus < 0 || machine->n_gpus > KVASIR_MACHINE_GPUS)
+        return fail(KVASIR_E_ARGUMENT, "n_teams %d (0 to %d), n_kernels %d (0 to %d), n_gpus %d (0 to %d)",
+                    machine->n_teams, (int)KVASIR_MACHINE_TEAMS, machine->n_kernels, (int)KVASIR_MACHINE_KERNELS,
+                    machine->n_gpus, (int)KVASIR_MACHINE_GPUS);
+    if (o->n_samples < 0 || (o->n_samples > 0 && !o->samples))
+        return fail(KVASIR_E_ARGUMENT, "n_samples is %d and samples is %s", o->n_samples,
+                    o->samples ? "given" : "NULL");
     if (!m->has_hparams)
         return fail(KVASIR_E_UNSUPPORTED, "the speed of architecture %s is not known",
                     quoted(m->info.architecture, strlen(m->info.architecture)));
@@ -135,6 +144,9 @@ static double doubt_of(const kvasir_machine *m)
 kvasir_status kvasir_predict(const kvasir_model *m, const kvasir_machine *machine, const kvasir_predict_options *o,
                              int depth, kvasir_speed *out)
 {
+    NEED(m);
+    NEED(machine);
+    NEED(out);
     const kvasir_predict_options none = {0};
     const char *missing;
     speed_shape shape;

@@ -1,5 +1,6 @@
 #include "server/http/memory.h"
 
+#include <errno.h>
 #include <event2/event.h>
 #include <malloc.h>
 #include <stdlib.h>
@@ -14,7 +15,9 @@ enum { SMALL = 512, WORTH_TRIMMING = 8 << 20 };
 /* What is small is always allowed: an answer's headers, an event, a connection that is about to be refused. */
 static int is_refused(size_t n)
 {
-    return n > SMALL && memory.used + n > memory.most;
+    if (n <= SMALL || memory.used + n <= memory.most) return 0;
+    errno = ENOMEM; /* else libevent would look at an old error and may try again at once */
+    return 1;
 }
 
 static void count(const void *p)

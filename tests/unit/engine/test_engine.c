@@ -620,6 +620,56 @@ static void test_set_threads(void **state)
     rig_close(&many);
 }
 
+/* Every call says what is missing instead of reading it. */
+#define REFUSED(call, text)                                                                                            \
+    do {                                                                                                               \
+        assert_int_equal((call), KVASIR_E_ARGUMENT);                                                                   \
+        assert_non_null(strstr(kvasir_message(), text));                                                               \
+    } while (0)
+
+static void test_misuse(void **state)
+{
+    (void)state;
+    kvasir_model *m = NULL, *other = NULL;
+    kvasir_engine *e = NULL;
+    kvasir_seq *s = NULL, *t = NULL;
+    kvasir_speed speed;
+    kvasir_plan *p = NULL;
+    kvasir_machine machine = {.n_teams = 1000, .n_kernels = -5};
+    kvasir_generate_options g = {0};
+    const kvasir_model *const none[1] = {NULL};
+    int32_t *ids = NULL;
+    size_t n = 0;
+    tiny_model tiny = tiny_llama();
+    rig r = rig_open(&tiny, &(kvasir_engine_options){.n_threads = 1, .kv_memory = 8 << 20});
+    m = r.m;
+    e = r.e;
+    s = rig_seq(&r, 64);
+    REFUSED(kvasir_model_open(NULL, NULL, &other), "path is NULL");
+    REFUSED(kvasir_engine_create(NULL, NULL), "out is NULL");
+    REFUSED(kvasir_engine_load(e, NULL, NULL, NULL), "m is NULL");
+    REFUSED(kvasir_seq_create(NULL, m, NULL, &t), "e is NULL");
+    REFUSED(kvasir_seq_fork(NULL, 0, &t), "from is NULL");
+    REFUSED(kvasir_seq_truncate(NULL, 0), "s is NULL");
+    REFUSED(kvasir_seq_mark(NULL), "s is NULL");
+    REFUSED(kvasir_tokenize(m, NULL, 3, 0, 0, &ids, &n), "text is NULL");
+    REFUSED(kvasir_tokenize(NULL, "a", 1, 0, 0, &ids, &n), "m is NULL");
+    REFUSED(kvasir_generate(e, s, NULL, NULL, NULL, NULL), "o is NULL");
+    REFUSED(kvasir_generate(e, NULL, &g, NULL, NULL, NULL), "s is NULL");
+    REFUSED(kvasir_plan_make(NULL, 1, NULL, &p), "models is NULL");
+    REFUSED(kvasir_plan_make(none, 1, NULL, &p), "models[0] is NULL");
+    REFUSED(kvasir_predict(m, &machine, NULL, 10, &speed), "n_teams 1000");
+    REFUSED(kvasir_step(e, NULL, 1), "work is NULL");
+    kvasir_work w = {.seq = s, .ids = (const int32_t[]){5}, .n = 1, .want = (kvasir_want)77};
+    REFUSED(kvasir_step(e, &w, 1), "want is 77");
+    assert_int_equal(kvasir_seq_length(NULL), 0);
+    assert_null(kvasir_seq_ids(NULL));
+    assert_null(kvasir_model_get_info(NULL));
+    kvasir_cancel(NULL);
+    kvasir_seq_free(s);
+    rig_close(&r);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -641,6 +691,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_window_bounds),
         cmocka_unit_test(test_small_batch),
         cmocka_unit_test(test_set_threads),
+        cmocka_unit_test(test_misuse),
     };
     if (argc > 1) threads = atoi(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
