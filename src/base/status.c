@@ -61,32 +61,41 @@ kvasir_status fail_memory(size_t bytes)
     return fail(KVASIR_E_MEMORY, "out of memory: %s could not be allocated", format_size(bytes, size));
 }
 
-/* The length of the valid UTF-8 sequence at s, 0 if there is none. */
-static size_t utf8_sequence(const unsigned char *s, size_t n)
+bool shown_character(uint32_t c)
 {
-    size_t need = s[0] < 0x80                   ? 1
-                  : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
-                  : (s[0] & 0xf0) == 0xe0       ? 3
-                  : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
+    if (c < 0x20 || (c >= 0x7f && c < 0xa0)) return false; /* control characters */
+    if (c == 0x2028 || c == 0x2029) return false;          /* ends of lines */
+    if (c == 0x200e || c == 0x200f || c == 0x061c || (c >= 0x202a && c <= 0x202e)) return false; /* direction: marks */
+    if (c >= 0x2066 && c <= 0x2069) return false;                                                /* and isolates */
+    return c <= 0x10ffff && !(c >= 0xd800 && c < 0xe000) && (c & 0xfffe) != 0xfffe;              /* no characters */
+}
+
+/* The character at s in UTF-8, and in *length its bytes; 0 and 0: there is none. */
+static uint32_t utf8_character(const unsigned char *s, size_t n, size_t *length)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000}; /* what fewer bytes can say is not said so */
+    const size_t need = s[0] < 0x80             ? 1
+                        : (s[0] & 0xe0) == 0xc0 ? 2
+                        : (s[0] & 0xf0) == 0xe0 ? 3
+                        : (s[0] & 0xf8) == 0xf0 ? 4
                                                 : 0;
+    *length = 0;
     if (need == 0 || need > n) return 0;
-    for (size_t i = 1; i < need; i++)
+    uint32_t c = need == 1 ? s[0] : s[0] & (0x7fu >> need);
+    for (size_t i = 1; i < need; i++) {
         if ((s[i] & 0xc0) != 0x80) return 0;
-    return need;
+        c = c << 6 | (s[i] & 0x3f);
+    }
+    if (c < least[need]) return 0;
+    *length = need;
+    return c;
 }
 
 size_t shown_sequence(const char *s, size_t n)
 {
-    const unsigned char *p = (const unsigned char *)s;
-    const size_t seq = utf8_sequence(p, n);
-    if (seq == 1) return p[0] >= 0x20 && p[0] != 0x7f;
-    if (seq == 2 && p[0] == 0xc2 && p[1] < 0xa0) return 0; /* U+0080 to U+009F: control characters */
-    if (seq == 3 && p[0] == 0xe2) {
-        const bool marks = p[1] == 0x80 && (p[2] == 0x8e || p[2] == 0x8f || (p[2] >= 0xaa && p[2] <= 0xae));
-        const bool isolates = p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9;
-        if (marks || isolates) return 0; /* they turn the direction of what follows */
-    }
-    return seq;
+    size_t length;
+    const uint32_t c = utf8_character((const unsigned char *)s, n, &length);
+    return shown_character(c) ? length : 0;
 }
 
 const char *quoted(const char *s, size_t n)

@@ -4,6 +4,9 @@
 
 #include "kvasir/kvasir.h"
 
+#include <stdbool.h>
+#include <stdint.h>
+
 /* Records a message for this thread (kvasir_message) and returns `code`, so that an error reads
    `return fail(KVASIR_E_FORMAT, "tensor %s: ...", name);`. The text is one sentence without a full stop;
    strings that come from a file are passed through quoted() first. Messages longer than 511 bytes are cut. */
@@ -12,8 +15,11 @@ kvasir_status fail(kvasir_status code, const char *format, ...) __attribute__((f
 /* Out of memory for `bytes`: fail() with the one text that everybody uses. */
 kvasir_status fail_memory(size_t bytes);
 
-/* The bytes of the character at s (n bytes) if a terminal may have it: 0 for what is no UTF-8, for control characters and for
-   those that turn the direction of text. */
+/* May a terminal, or a page, have this character of a text that is not ours? Not so: control characters, ends of lines, what turns
+   the direction of text, and what is no character. The one place that decides it. */
+bool shown_character(uint32_t c);
+
+/* The bytes of the character at s (n bytes) if it is one that may be shown: 0 for others, and for what is no UTF-8. */
 size_t shown_sequence(const char *s, size_t n);
 
 /* Copies up to `n` bytes of untrusted text into one of four buffers of this thread, with control characters and invalid

@@ -19,17 +19,6 @@ const cli_command *const cli_commands[] = {
     &pull_command,   &list_command,    &rm_command,       NULL,
 };
 
-static void print_help(FILE *to)
-{
-    (void)fprintf(to, "Usage: kvasir COMMAND [MODEL] [options]\n\nRuns language models from GGUF files.\n\n");
-    for (int i = 0; cli_commands[i]; i++)
-        (void)fprintf(to, "  %-10s %s\n", cli_commands[i]->name, cli_commands[i]->summary);
-    (void)fprintf(to, "  %-10s %s\n  %-10s %s\n", "help", "List the commands, or explain one: kvasir help run",
-                  "version", "Print the version");
-    (void)fprintf(to, "\nMODEL is a path, a name that kvasir list shows, hf:OWNER/REPO[:WHAT] or a URL.\n"
-                      "kvasir COMMAND --help has the options and examples.\n");
-}
-
 static int run_command_with(const cli_command *c, int argc, char **argv)
 {
     char name[64];
@@ -44,33 +33,73 @@ static int run_command_with(const cli_command *c, int argc, char **argv)
     return code;
 }
 
+static int print_version(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    (void)printf("kvasir %s\n", kvasir_version());
+    return finish_output(EXIT_DONE);
+}
+
+static int help(int argc, char **argv);
+
+static int dump(int argc, char **argv)
+{
+    if (argc < 3) return usage_error("--dump-docs makes man, bash, zsh and fish");
+    return dump_docs(argv[2], argc > 3 ? argv[3] : NULL);
+}
+
+/* What is no command with options of its own. */
+static const struct builtin {
+    const char *names; /* separated by spaces */
+    int (*run)(int argc, char **argv);
+    const char *summary; /* NULL: not listed */
+} builtins[] = {{"help --help -h", help, "List the commands, or explain one: kvasir help run"},
+                {"version --version -V", print_version, "Print the version"},
+                {"--dump-docs", dump, NULL}};
+enum { N_BUILTINS = sizeof builtins / sizeof *builtins };
+
+static const struct builtin *find_builtin(const char *name)
+{
+    for (int i = 0; i < N_BUILTINS; i++)
+        if (cli_has_word(builtins[i].names, name)) return &builtins[i];
+    return NULL;
+}
+
+static void print_help(FILE *to)
+{
+    (void)fprintf(to, "Usage: kvasir COMMAND [MODEL] [options]\n\nRuns language models from GGUF files.\n\n");
+    for (int i = 0; cli_commands[i]; i++)
+        (void)fprintf(to, "  %-10s %s\n", cli_commands[i]->name, cli_commands[i]->summary);
+    for (int i = 0; i < N_BUILTINS; i++)
+        if (builtins[i].summary)
+            (void)fprintf(to, "  %-10.*s %s\n", (int)strcspn(builtins[i].names, " "), builtins[i].names,
+                          builtins[i].summary);
+    (void)fprintf(to, "\nMODEL is a path, a name that kvasir list shows, hf:OWNER/REPO[:WHAT] or a URL.\n"
+                      "kvasir COMMAND --help has the options and examples.\n");
+}
+
+/* The list, or what a command says of itself; the list explains what is no command. */
 static int help(int argc, char **argv)
 {
-    const bool of_itself = argc > 2 && (strcmp(argv[2], "help") == 0 || strcmp(argv[2], "version") == 0);
-    const cli_command *c = argc > 2 && !of_itself ? cli_find_command(argv[2]) : NULL;
-    if (argc > 2 && !of_itself && !c) return cli_no_command(argv[2]);
-    if (!c) {
-        print_help(stdout);
-        return finish_output(EXIT_DONE);
+    const char *name = argc > 2 ? argv[2] : NULL;
+    const cli_command *c = name ? cli_find_command(name) : NULL;
+    if (c) {
+        char option[] = "--help", *words[] = {argv[0], option, NULL};
+        return run_command_with(c, 2, words);
     }
-    char option[] = "--help", *words[] = {argv[0], option, NULL};
-    return run_command_with(c, 2, words);
+    if (name && !find_builtin(name)) return cli_no_command(name);
+    print_help(stdout);
+    return finish_output(EXIT_DONE);
 }
 
 int main(int argc, char **argv)
 {
-    const char *first = argc > 1 ? argv[1] : "";
     if (argc < 2) {
         print_help(stderr);
         return EXIT_USAGE;
     }
-    if (strcmp(first, "help") == 0 || strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0) return help(argc, argv);
-    if (strcmp(first, "version") == 0 || strcmp(first, "--version") == 0 || strcmp(first, "-V") == 0) {
-        (void)printf("kvasir %s\n", kvasir_version());
-        return finish_output(EXIT_DONE);
-    }
-    if (strcmp(first, "--dump-docs") == 0 && argc > 2) return dump_docs(argv[2], argc > 3 ? argv[3] : NULL);
-    const cli_command *c = cli_find_command(first);
-    if (!c) return cli_no_command(first);
-    return run_command_with(c, argc - 1, argv + 1);
+    const struct builtin *builtin = find_builtin(argv[1]);
+    const cli_command *c = builtin ? NULL : cli_find_command(argv[1]);
+    if (builtin) return builtin->run(argc, argv);
+    return c ? run_command_with(c, argc - 1, argv + 1) : cli_no_command(argv[1]);
 }

@@ -1,4 +1,5 @@
 #include "cli/common/fit.h"
+#include "base/status.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -10,7 +11,7 @@ static size_t next_character(const char *text, int *columns, bool *shows)
 {
     utf8proc_int32_t c = -1;
     utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)strlen(text), &c);
-    *shows = n > 0 && c >= 0x20 && c != 0x7f && !(c >= 0x80 && c < 0xa0) && c != 0x2028 && c != 0x2029;
+    *shows = n > 0 && shown_character((uint32_t)c);
     *columns = *shows ? utf8proc_charwidth(c) : 1;
     return n > 0 ? (size_t)n : 1;
 }

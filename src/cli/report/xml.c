@@ -21,23 +21,20 @@ static const char *entity_of(char c)
     }
 }
 
-/* U+0080 to U+009F, U+FFFE and U+FFFF: not all of them are allowed in XML, and none shows anything. */
-static int is_invisible(const unsigned char *s)
-{
-    return (s[0] == 0xc2 && s[1] < 0xa0) || (s[0] == 0xef && s[1] == 0xbf && s[2] >= 0xbe);
-}
-
+/* The text is UTF-8. What may not be shown is a space: not all of it is allowed in XML. */
 static void put_valid(FILE *f, const char *s)
 {
-    for (; *s; s++) {
+    for (const char *end = s + strlen(s); s < end;) {
+        const size_t shown = shown_sequence(s, (size_t)(end - s));
         const char *entity = entity_of(*s);
         if (entity)
             (void)fputs(entity, f);
-        else if (is_invisible((const unsigned char *)s)) {
+        else if (shown)
+            (void)fwrite(s, 1, shown, f);
+        else
             (void)fputc(' ', f);
-            s += (unsigned char)*s == 0xc2 ? 1 : 2;
-        } else
-            (void)fputc((unsigned char)*s < ' ' || *s == 0x7f ? ' ' : *s, f);
+        for (s += shown ? shown : 1; !shown && ((unsigned char)*s & 0xc0) == 0x80;)
+            s++; /* the rest of one that is not */
     }
 }
 

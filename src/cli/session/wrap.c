@@ -1,4 +1,5 @@
 #include "cli/session/wrap.h"
+#include "base/status.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -143,8 +144,8 @@ static void take_newline(wrap *w)
 
 static void take_control(wrap *w, unsigned c)
 {
-    char text[8];
-    int n = snprintf(text, sizeof text, "\\x%02x", c);
+    char text[16];
+    int n = snprintf(text, sizeof text, c < 0x100 ? "\\x%02x" : "\\u%04x", c);
     for (int i = 0; i < n; i++) take_visible(w, text + i, 1, 1);
 }
 
@@ -162,7 +163,7 @@ static void take_character(wrap *w, utf8proc_int32_t c, const char *text, size_t
         take_tab(w);
     else if (c == ' ')
         take_space(w);
-    else if (c < 0x20 || (c >= 0x7f && c < 0xa0))
+    else if (!shown_character((uint32_t)c))
         take_control(w, (unsigned)c);
     else
         take_visible(w, text, n, utf8proc_charwidth(c));

@@ -35,7 +35,7 @@ typedef struct wrap {
 
 /* Takes a piece. Between words, a line end is put in place of the spaces where the next word does not fit. Words longer
    than a line, text without spaces (Chinese) and lines of ``` blocks are left to the terminal, so that copying them
-   gives what was written. Control characters come out as \x1b, bytes that are not UTF-8 as U+FFFD. */
+   gives what was written. Characters that may not be shown (shown_character) come out as \x1b or \u202e, bytes that are not UTF-8 as U+FFFD. */
 void wrap_feed(wrap *w, const char *text, size_t n);
 /* Writes what is held back. */
 void wrap_end(wrap *w);

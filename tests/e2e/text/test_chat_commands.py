@@ -313,7 +313,7 @@ def test_save_where_nothing_can_be_written(chat):
     ('{"schema": "kvasir.chat/1"}', "it has no list of messages"),
     ('"Hi"', "no JSON document"),
     ('{"messages": [{"role": "user", "content": "Hi"', "is no JSON document: line 1"),
-    ("", "is no JSON document"),
+    ("", "is empty, and no conversation"),
     ('{"messages": [], "messages": []}', "duplicate"),
     ("\x00\x01\x02", "is no JSON document"),
 ])

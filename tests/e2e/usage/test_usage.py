@@ -53,6 +53,18 @@ def test_wrong_usage(args):
     assert done.stdout == b"" and done.stderr.startswith(b"kvasir"), done.stderr
 
 
+def test_help_explains_whatever_it_lists():
+    listed = re.findall(r"^  ([a-z]+) ", kvasir("help").stdout.decode(), re.M)
+    assert sorted(listed) == sorted([*COMMANDS, "help", "version"])
+    whole = kvasir("--help").stdout
+    for name in listed:
+        assert (kvasir("help", name).stdout == whole) == (name in ("help", "version"))
+    for name in ("--help", "-h", "--version", "-V"):
+        assert kvasir("help", name).stdout == whole
+    assert kvasir("-V").stdout == kvasir("version").stdout == kvasir("--version").stdout
+    assert b"man, bash, zsh and fish" in kvasir("--dump-docs", code=2).stderr
+
+
 def test_every_command_has_a_man_page_and_completion():
     """The meson.build names the commands once more: the list must be the same."""
     text = (SOURCE / "src/cli/meson.build").read_text()

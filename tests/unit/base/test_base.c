@@ -25,6 +25,42 @@ static void test_status(void **state)
     assert_true(strlen(quoted(longer, sizeof longer)) < 96);
 }
 
+/* What a terminal may not have, and its neighbours, which it may. */
+static void test_shown(void **state)
+{
+    (void)state;
+    static const uint32_t shown[] = {' ',    '~',    0xa0,   0xe9,   0x61b,  0x61d,  0x200d,  0x2010,  0x2027,
+                                     0x202f, 0x2065, 0x206a, 0xd7ff, 0xe000, 0xfffd, 0x10000, 0x10fffd};
+    static const uint32_t not_shown[] = {0,      '\n',   0x1b,   0x1f,   0x7f,   0x80,    0x9b,     0x9f,
+                                         0x61c,  0x200e, 0x200f, 0x2028, 0x2029, 0x202a,  0x202e,   0x2066,
+                                         0x2069, 0xd800, 0xdfff, 0xfffe, 0xffff, 0x1ffff, 0x110000, UINT32_MAX};
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) assert_true(shown_character(shown[i]));
+    for (size_t i = 0; i < sizeof not_shown / sizeof *not_shown; i++) assert_false(shown_character(not_shown[i]));
+    static const struct {
+        const char *text;
+        size_t n;
+    } texts[] = {{"a", 1},
+                 {"\xc3\xa9", 2},
+                 {"\xe6\x97\xa5", 3},
+                 {"\xf0\x9f\x98\x80", 4},
+                 {"\x1b", 0},
+                 {"\xc2\x9b", 0},
+                 {"\xe2\x80\xae", 0},
+                 {"\xe2\x81\xa6", 0},
+                 {"\xd8\x9c", 0},
+                 {"\xff", 0},
+                 {"\xc3", 0},
+                 {"\xc1\xa1", 0},
+                 {"\xe0\x80\xa1", 0},
+                 {"\xed\xa0\x80", 0},
+                 {"\xf4\x90\x80\x80", 0},
+                 {"\xf8\x88\x80\x80\x80", 0},
+                 {"\x80", 0}};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        assert_int_equal(shown_sequence(texts[i].text, strlen(texts[i].text)), texts[i].n);
+    assert_string_equal(quoted("a\xe2\x80\xa8z", 5), "a\\xe2\\x80\\xa8z");
+}
+
 static void test_checked(void **state)
 {
     (void)state;
@@ -189,9 +225,9 @@ static void test_team(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_status), cmocka_unit_test(test_checked),   cmocka_unit_test(test_arena),
-        cmocka_unit_test(test_file),   cmocka_unit_test(test_half),      cmocka_unit_test(test_cpu),
-        cmocka_unit_test(test_team),   cmocka_unit_test(test_own_tiles),
+        cmocka_unit_test(test_status), cmocka_unit_test(test_shown), cmocka_unit_test(test_checked),
+        cmocka_unit_test(test_arena),  cmocka_unit_test(test_file),  cmocka_unit_test(test_half),
+        cmocka_unit_test(test_cpu),    cmocka_unit_test(test_team),  cmocka_unit_test(test_own_tiles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

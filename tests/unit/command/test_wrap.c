@@ -114,6 +114,12 @@ static void test_controls(void **state)
     assert_string_equal(wrapped(40, "a\bb\x7f\xc2\x9b"
                                     "2J"),
                         "a\\x08b\\x7f\\x9b2J");
+    /* What turns the direction of text, and another end of a line. */
+    assert_string_equal(wrapped(40, "a\xe2\x80\xae"
+                                    "b\xe2\x81\xa6"
+                                    "c\xe2\x80\xa8"
+                                    "d"),
+                        "a\\u202eb\\u2066c\\u2028d");
     assert_string_equal(wrapped(40, "dos\r\nlines\rover"), "dos\nlines\\x0dover");
     assert_string_equal(wrapped(40, "bad \xff\xc3( \xe6\x97"), "bad \xef\xbf\xbd\xef\xbf\xbd( \xef\xbf\xbd");
     assert_string_equal(wrapped(40, "\xed\xa0\x80"), "\xef\xbf\xbd"); /* a surrogate */
