@@ -527,7 +527,8 @@ typedef struct kvasir_plan_model {
     uint64_t workspace_bytes; /* what the engine's info will say */
     uint64_t buffer_bytes;    /* workspace, logits and the lists of a step */
     uint64_t total_bytes;
-    int max_ctx[3];  /* the longest context in the budget with f16, q8, q4; -1: the type cannot hold a head size */
+    int max_ctx
+        [3]; /* the longest context in the budget, without marks, with f16, q8, q4; -1: the type cannot hold a head size */
     int spill_depth; /* tokens beyond which the chosen types leave the budget (the margin spent); 0: never */
     const kvasir_plan_weights *weights;
     const kvasir_plan_stream *streams;

@@ -115,7 +115,8 @@ static bool level_fits(const planning *p, int level, int cap)
     for (int i = 0; i < p->n_models; i++) {
         const planned *m = &p->model[i];
         if (m->known)
-            peak = plan_add(peak, plan_kv_peak(&m->kv[level], context_below(m, cap), p->plan->users, p->plan->prefix));
+            peak =
+                plan_add(peak, plan_kv_peak(&m->kv[level], context_below(m, cap), p->plan->users, p->plan->prefix, 1));
     }
     return peak <= p->kv_room;
 }
@@ -250,7 +251,7 @@ static kvasir_status say_shorter(planning *p)
         arena scratch = {0};
         plan_kv kv;
         kvasir_status status = plan_kv_make(&m->shape, smaller[i], smaller[i], &scratch, &kv);
-        bool fits = status == KVASIR_OK && plan_kv_max_tokens(&kv, p->kv_room, plan->users, plan->prefix) >= m->ctx;
+        bool fits = status == KVASIR_OK && plan_kv_max_tokens(&kv, p->kv_room, plan->users, plan->prefix, 1) >= m->ctx;
         if (status == KVASIR_OK) plan_kv_free(&kv);
         arena_free(&scratch);
         if (fits && p->level[p->chosen][0] < smaller[i] && !is_listed(p->o->unusable, kv_type_name(smaller[i])))

@@ -221,13 +221,13 @@ static kvasir_status longest_contexts(const planning *p, const planned *m, int i
         arena scratch = {0};
         plan_kv kv;
         kvasir_status status = plan_kv_make(&m->shape, types[t], types[t], &scratch, &kv);
-        out->max_ctx[t] = status == KVASIR_OK ? plan_kv_max_tokens(&kv, room, users, prefix) : -1;
+        out->max_ctx[t] = status == KVASIR_OK ? plan_kv_max_tokens(&kv, room, users, prefix, 0) : -1;
         if (status == KVASIR_OK) plan_kv_free(&kv);
         arena_free(&scratch);
         if (status == KVASIR_E_MEMORY) return status;
     }
     uint64_t beyond = plan_kv_room_of(p, i, p->plan->margin);
-    int spill = plan_kv_max_tokens(&m->kv[p->chosen], beyond, users, prefix);
+    int spill = plan_kv_max_tokens(&m->kv[p->chosen], beyond, users, prefix, 0);
     out->spill_depth = spill < KV_MAX_CONTEXT ? spill : 0;
     return KVASIR_OK;
 }

@@ -74,11 +74,11 @@ uint64_t plan_stream_bytes(const plan_kv *kv, const plan_stream *s, int n);
 uint64_t plan_kv_total(const plan_kv *kv, int n, int users, int n_shared);
 /* The most that a mark of each of them adds (kvasir_seq_mark). */
 uint64_t plan_kv_marks(const plan_kv *kv, int n, int users);
-/* The most that they and a mark of each hold for a moment while they grow to that, all at the same pace: a page that packs
+/* The most that they and n_marks of each hold for a moment while they grow to that, all at the same pace: a page that packs
    needs its open and its closed form. */
-uint64_t plan_kv_peak(const plan_kv *kv, int n, int users, int n_shared);
+uint64_t plan_kv_peak(const plan_kv *kv, int n, int users, int n_shared, int n_marks);
 /* The longest context with which that stays within `room` all the way; 0: none. */
-int plan_kv_max_tokens(const plan_kv *kv, uint64_t room, int users, int n_shared);
+int plan_kv_max_tokens(const plan_kv *kv, uint64_t room, int users, int n_shared, int n_marks);
 
 /* ---- weights.c: weights ------------------------------------------------------------------------------------------- */
 

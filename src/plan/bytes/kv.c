@@ -142,23 +142,23 @@ static uint64_t closing_bytes(const plan_kv *kv)
 }
 
 /* The last page to be packed was open until then, and its closed form beside it. */
-uint64_t plan_kv_peak(const plan_kv *kv, int n, int users, int n_shared)
+uint64_t plan_kv_peak(const plan_kv *kv, int n, int users, int n_shared, int n_marks)
 {
     int full = n / KV_PAGE_TOKENS * KV_PAGE_TOKENS;
-    uint64_t end = plan_kv_total(kv, n, users, n_shared), marks = plan_kv_marks(kv, n, users);
+    uint64_t end = plan_kv_total(kv, n, users, n_shared), marks = (uint64_t)n_marks * plan_kv_marks(kv, n, users);
     if (full == 0 || !packs(kv)) return end + marks;
     uint64_t before = plan_kv_total(kv, full - 1, users, n_shared) + (uint64_t)users * closing_bytes(kv);
     return marks + (before > end ? before : end);
 }
 
-int plan_kv_max_tokens(const plan_kv *kv, uint64_t room, int users, int n_shared)
+int plan_kv_max_tokens(const plan_kv *kv, uint64_t room, int users, int n_shared, int n_marks)
 {
     int low = 0, high = KV_MAX_CONTEXT / KV_PAGE_TOKENS; /* in pages: `low` fits */
     if (kv->n_streams == 0) return KV_MAX_CONTEXT;
-    if (kv->has_layout && users == 1) return kv_layout_max_tokens(&kv->layout, room, 1);
+    if (kv->has_layout && users == 1) return kv_layout_max_tokens(&kv->layout, room, n_marks);
     while (low < high) {
         int middle = low + (high - low + 1) / 2;
-        if (plan_kv_peak(kv, middle * KV_PAGE_TOKENS, users, n_shared) <= room)
+        if (plan_kv_peak(kv, middle * KV_PAGE_TOKENS, users, n_shared, n_marks) <= room)
             low = middle;
         else
             high = middle - 1;

@@ -84,9 +84,9 @@ static void test_gqa(void **state)
     assert_int_equal(plan_kv_bytes(&kv, 1000, 1000), 16 * 131072);
     assert_int_equal(plan_kv_bytes(&kv, 1000, 130), 2 * 131072);
     assert_int_equal(plan_kv_total(&kv, 1000, 3, 130), (2 + 3 * 14) * 131072);
-    assert_int_equal(plan_kv_max_tokens(&kv, 16 * 131072, 1, 0), 1024);
-    assert_int_equal(plan_kv_max_tokens(&kv, 16 * 131072 - 1, 1, 0), 960);
-    assert_int_equal(plan_kv_max_tokens(&kv, (2 + 3 * 14) * 131072, 3, 130), 1024);
+    assert_int_equal(plan_kv_max_tokens(&kv, 16 * 131072, 1, 0, 0), 1024);
+    assert_int_equal(plan_kv_max_tokens(&kv, 16 * 131072 - 1, 1, 0, 0), 960);
+    assert_int_equal(plan_kv_max_tokens(&kv, (2 + 3 * 14) * 131072, 3, 130, 0), 1024);
     plan_kv_free(&kv);
     /* 300 tokens are 512 cells of 4 * 2 * 64 elements for each of K and V. */
     peer_table t = table_of(&r, 300, "q8_0", "q5_1");
