@@ -423,7 +423,8 @@ typedef struct kvasir_machine {
     uint64_t swap_bytes, swap_free_bytes;
     double disk_bytes_per_s, page_cache_bytes_per_s; /* reading a file from the disk, and one that is in memory */
     double busy_cores; /* what other programs used of the cores while it was measured, on average */
-    double spread;     /* by which two measurements of the same, some seconds apart, differed: 0.1 is a tenth (the median) */
+    double
+        spread; /* by which two measurements of the same, some seconds apart, differed: 0.1 is a tenth (the median) */
     int n_teams, n_kernels, n_gpus;
     kvasir_machine_team team[KVASIR_MACHINE_TEAMS]; /* first those of the best level, by threads; then other levels' */
     kvasir_machine_kernel kernel[KVASIR_MACHINE_KERNELS];

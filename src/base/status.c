@@ -65,9 +65,11 @@ bool shown_character(uint32_t c)
 {
     if (c < 0x20 || (c >= 0x7f && c < 0xa0)) return false; /* control characters */
     if (c == 0x2028 || c == 0x2029) return false;          /* ends of lines */
-    if (c == 0x200e || c == 0x200f || c == 0x061c || (c >= 0x202a && c <= 0x202e)) return false; /* direction: marks */
-    if (c >= 0x2066 && c <= 0x2069) return false;                                                /* and isolates */
-    return c <= 0x10ffff && !(c >= 0xd800 && c < 0xe000) && (c & 0xfffe) != 0xfffe;              /* no characters */
+    if (c >= 0x202a && c <= 0x202e)
+        return false; /* embeddings and overrides of direction, which can hide what a text is; */
+    if (c >= 0x2066 && c <= 0x2069)
+        return false; /* isolates. The marks U+200E, U+200F and U+061C are part of ordinary text */
+    return c <= 0x10ffff && !(c >= 0xd800 && c < 0xe000) && (c & 0xfffe) != 0xfffe; /* no characters */
 }
 
 /* The character at s in UTF-8, and in *length its bytes; 0 and 0: there is none. */

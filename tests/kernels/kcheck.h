@@ -21,7 +21,7 @@ typedef struct kcheck_limits {
 typedef struct kcheck {
     cpu_level level;
     bool bench;
-    bool is_short; /* KVASIR_TEST_SHORT: fewer sizes, where a sanitizer makes each access several */
+    bool is_short;        /* KVASIR_TEST_SHORT: fewer sizes, where a sanitizer makes each access several */
     kcheck_limits limits; /* filled in bench mode */
     uint64_t random;      /* state of the generator; the same sequence in every run */
     unsigned passed, failed;

@@ -11,7 +11,8 @@ typedef struct embedded {
 } embedded;
 
 /* Each list ends with a name of NULL. */
-extern const embedded embedded_texts[];    /* examples/text: what is read where the user names no text; the first to measure
+extern const embedded
+    embedded_texts[]; /* examples/text: what is read where the user names no text; the first to measure
                                               speed, the last, which is long, to judge quality */
 extern const embedded embedded_machines[]; /* share/machines: profiles */
 extern const embedded embedded_quality[];  /* share/quality: what kvasir verify measured of models */
