@@ -87,7 +87,7 @@ static void test_magic_and_version(void **state)
 {
     refuse_bytes("", 0, KVASIR_E_FORMAT, "not a GGUF file");
     refuse_bytes("GGU", 3, KVASIR_E_FORMAT, "not a GGUF file");
-    refuse_bytes("tjgg\1\0\0\0", 8, KVASIR_E_FORMAT, "tjgg");
+    refuse_bytes("tjgg\1\0\0\0", 8, KVASIR_E_FORMAT, "not a GGUF file: it is a model of the time before GGUF (GGJT)");
     refuse_bytes("GGUF\3", 5, KVASIR_E_FORMAT, "ends at byte 5");
     static const struct {
         uint32_t version;

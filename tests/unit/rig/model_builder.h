@@ -117,8 +117,9 @@ static inline void tiny_set_scale(quant_type type, unsigned char *block, float s
         }
     } else if (type == QUANT_MXFP4) {
         block[0] = (unsigned char)(127 + exponent);
-    } else if (type == QUANT_NVFP4) { /* E4M3: 0x38 is 1 */
-        for (int i = 0; i < 4; i++) block[i] = (unsigned char)(0x38 + 8 * exponent + (block[i] & 7));
+    } else if (type == QUANT_NVFP4) { /* E4M3: 0x38 is 1, 0x7f is no number */
+        const int one = 0x38 + 8 * exponent, least = one < 0 ? 0 : one > 0x70 ? 0x70 : one;
+        for (int i = 0; i < 4; i++) block[i] = (unsigned char)(least + (block[i] & 7));
     } else {
         abort();
     }
