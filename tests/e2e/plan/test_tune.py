@@ -227,7 +227,7 @@ def test_large_file(llama, tmp_path):
 
 
 @pytest.mark.parametrize("text, says", [
-    ("", "no JSON document"), ("[", "no JSON document"), ("[]", "schema"), ('{"schema": "kvasir.sweep/1"}', "schema"),
+    ("", "is empty, and no configuration"), ("[", "no JSON document"), ("[]", "schema"), ('{"schema": "kvasir.sweep/1"}', "schema"),
     ('{"schema": "kvasir.config/1", "ctx": 1, "ctx": 2}', "no JSON document"), ("\xff\xfe", "no JSON document"),
     ("[" * 100000, "no JSON document"),
     (dict(ctx=0), "ctx"), (dict(ctx=-5), "ctx"), (dict(ctx=1 << 40), "ctx"), (dict(ctx="8k"), "ctx"), (dict(ctx=1.5), "ctx"),

@@ -70,7 +70,7 @@ def test_other_model(server, small):
 
 @pytest.mark.parametrize("body", [
     b"", b"{", b"nonsense", b'{"prompt": "x"} more', b'{"prompt": "\xff\xfe"}', b"\xff\xfe", b'{"prompt": "\\ud800"}',
-    b'{"prompt": "\xc0\x80"}', b"[" * 100_000, b'{"messages": ' + b"[" * 100_000, b'{"a":' * 100_000,
+    b'{"prompt": "\xc0\x80"}', b"[" * 20_000, b'{"messages": ' + b"[" * 20_000, b'{"a":' * 20_000,
     b'{"prompt": "x", "temperature": 1e999}', b'{"prompt": "x", "max_tokens": 1' + b"0" * 400 + b"}", b"\0" * 100,
 ], ids=lambda b: repr(b[:20]))
 def test_body_that_is_no_json(server, body):
