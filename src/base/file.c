@@ -12,6 +12,7 @@ struct file {
     const unsigned char *data;
     uint64_t size;
     char *name;
+    struct stat opened; /* as it was then */
 };
 
 kvasir_status file_from_memory(const void *data, size_t n, const char *name, file **out)
@@ -42,8 +43,27 @@ kvasir_status file_open(const char *path, file **out)
     if (status != KVASIR_OK)
         (void)close(fd);
     else
-        (*out)->fd = fd;
+        (*out)->fd = fd, (*out)->opened = st;
     return status;
+}
+
+static bool same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+kvasir_status file_unchanged(const file *f)
+{
+    struct stat now;
+    if (f->fd < 0) return KVASIR_OK;
+    if (fstat(f->fd, &now) != 0) return fail(KVASIR_E_IO, "%s: %s", f->name, strerror(errno));
+    /* The time of the last change of state moves with the content, even where that of the content was set back; but also when
+       a name of the file goes or comes, which is no matter. */
+    if (now.st_size == f->opened.st_size && same_time(now.st_mtim, f->opened.st_mtim) &&
+        (same_time(now.st_ctim, f->opened.st_ctim) || now.st_nlink != f->opened.st_nlink))
+        return KVASIR_OK;
+    return fail(KVASIR_E_FORMAT, "%s: the file was changed while it was being read; load it again when it is whole",
+                f->name);
 }
 
 void file_close(file *f)

@@ -18,6 +18,9 @@ void file_close(file *f); /* closes the file; NULL is fine */
 uint64_t file_size(const file *f);    /* when it was opened */
 const char *file_name(const file *f); /* the path, or the name given with memory */
 
+/* Is the file as it was when it was opened? KVASIR_E_FORMAT where another program has written to it since. */
+kvasir_status file_unchanged(const file *f);
+
 /* Reads exactly n bytes at `offset`. KVASIR_E_FORMAT when the file has become too short, naming the byte where it now
    ends; KVASIR_E_IO on a read error. Any number of threads may call it at once. */
 kvasir_status file_read(const file *f, uint64_t offset, void *to, size_t n);

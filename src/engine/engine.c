@@ -149,6 +149,7 @@ kvasir_status kvasir_engine_load(kvasir_engine *e, const kvasir_model *m, kvasir
     if (status == KVASIR_OK) status = check_memory(l);
     if (status == KVASIR_OK) status = draw_workspace(e, l);
     if (status == KVASIR_OK) status = weights_load(&l->weights, e->team, progress, user);
+    if (status == KVASIR_OK) status = gguf_unchanged(m->gguf); /* else the weights are a mixture of two files */
     if (status != KVASIR_OK) {
         unload(l);
         return status;

@@ -221,6 +221,12 @@ uint64_t gguf_tensor_bytes(const gguf *g)
     return g->tensor_bytes;
 }
 
+kvasir_status gguf_unchanged(const gguf *g)
+{
+    for (int i = 0; i < g->n_parts; i++) TRY(file_unchanged(g->part[i].f));
+    return KVASIR_OK;
+}
+
 int gguf_n_files(const gguf *g)
 {
     return g->n_parts;

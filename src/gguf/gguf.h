@@ -76,6 +76,7 @@ const char *gguf_path(const gguf *g);                      /* of the first file 
 uint32_t gguf_version(const gguf *g);                      /* of the format: 2 or 3 */
 uint64_t gguf_total_bytes(const gguf *g);                  /* all files */
 uint64_t gguf_tensor_bytes(const gguf *g);                 /* of all tensors, without headers and padding */
+kvasir_status gguf_unchanged(const gguf *g);               /* file_unchanged of all its files */
 int gguf_n_files(const gguf *g);                           /* how many: 1, or the parts of a split set */
 int gguf_tensor_file(const gguf *g, const gguf_tensor *t); /* which of the files holds it */
 

@@ -3,8 +3,11 @@
    lies of the GGUF container itself are in test_gguf_hostile.c. */
 #include "engine_rig.h"
 
+#include <fcntl.h>
 #include <float.h>
 #include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
 /* Opens what the builder holds and expects a refusal whose message says `says`. */
 static void refuse(gguf_builder *b, const char *says)
@@ -547,6 +550,40 @@ static void test_shrinks_before_load(void **state)
 }
 
 /* Embedding rows are read at every step. */
+/* The same size, other bytes: a mixture of two models would answer. Names that come and go are no change. */
+static void test_changes_before_load(void **state)
+{
+    gguf_builder b = without("llama", NULL);
+    size_t n;
+    unsigned char *bytes = gb_finish(&b, &n);
+    char path[] = "/tmp/kvasir-changes-XXXXXX", other[64];
+    const int fd = mkstemp(path);
+    kvasir_engine *e;
+    assert_true(fd >= 0 && write(fd, bytes, n) == (ssize_t)n && close(fd) == 0);
+    free(bytes);
+    (void)snprintf(other, sizeof other, "%s.link", path);
+    assert_ok(kvasir_engine_create(&(kvasir_engine_options){.n_threads = 1, .kv_memory = 1 << 20}, &e));
+    for (int changes = 0; changes < 3; changes++) {
+        kvasir_model *m;
+        const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 1000000000 + changes}};
+        assert_ok(kvasir_model_open(path, NULL, &m));
+        if (changes == 0) assert_int_equal(link(path, other), 0);
+        if (changes == 1) assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+        const struct timespec tick = {.tv_nsec = 30000000}; /* the file system's clock is that coarse */
+        if (changes == 2) (void)nanosleep(&tick, NULL);
+        if (changes == 2) assert_int_equal(chmod(path, 0600), 0); /* as after a write whose time was set back */
+        kvasir_status status = kvasir_engine_load(e, m, NULL, NULL);
+        assert_int_equal(status, changes ? KVASIR_E_FORMAT : KVASIR_OK);
+        if (changes) assert_non_null(strstr(kvasir_message(), "was changed while it was being read"));
+        if (!changes) kvasir_engine_free(e), e = NULL;
+        kvasir_model_close(m);
+        if (!e) assert_ok(kvasir_engine_create(&(kvasir_engine_options){.n_threads = 1, .kv_memory = 1 << 20}, &e));
+    }
+    kvasir_engine_free(e);
+    (void)unlink(other);
+    (void)unlink(path);
+}
+
 static void test_shrinks_before_step(void **state)
 {
     const tiny_model t = tiny_llama();
@@ -643,6 +680,7 @@ int main(void)
         cmocka_unit_test(test_cve_2025_49847),
         cmocka_unit_test(test_cve_2025_52566),
         cmocka_unit_test(test_cve_2026_sizes),
+        cmocka_unit_test(test_changes_before_load),
         cmocka_unit_test(test_shrinks_before_load),
         cmocka_unit_test(test_shrinks_before_step),
         cmocka_unit_test(test_split),
