@@ -6,6 +6,7 @@
 #include "base/clock.h"
 
 #include <event2/buffer.h>
+#include <stdlib.h>
 #include <string.h>
 
 void answer_health(server *s, exchange *x, const char *body, size_t n)
@@ -133,8 +134,15 @@ static json_t *text_of(const server *s, const json_t *list, http_error *e)
     kvasir_status status = kvasir_detokenizer_create(s->o->model, NULL, 0, 1, &d);
     json_array_foreach(list, i, id)
     {
-        json_int_t value = json_is_integer(id) ? json_integer_value(id) : -1;
-        if (value < 0 || value > INT32_MAX) value = -1; /* which the library then refuses */
+        const json_int_t value = json_is_integer(id) ? json_integer_value(id) : -1;
+        if (status == KVASIR_OK && (!json_is_integer(id) || value < 0 || value > INT32_MAX)) {
+            char *shown = json_dumps(id, JSON_ENCODE_ANY | JSON_COMPACT);
+            (void)http_refuse(e, 400, "invalid_value", "tokens", "entry %zu of tokens is %s, which is no token id", i,
+                              shown ? quoted(shown, strlen(shown)) : "?");
+            free(shown);
+            kvasir_detokenizer_free(d);
+            return NULL;
+        }
         if (status == KVASIR_OK) status = kvasir_detokenizer_add(d, (int32_t)value, NULL);
     }
     if (status == KVASIR_OK) status = kvasir_detokenizer_end(d);

@@ -22,15 +22,17 @@ static int add_stop(const json_t *value, request *q, http_error *e)
 static int read_stop(const json_t *d, request *q, http_error *e)
 {
     const json_t *stop = field(d, "stop"), *one;
-    size_t i;
+    size_t i, bytes = 0;
+    int status = 0;
     if (!stop) return 0;
-    if (!json_is_array(stop)) return add_stop(stop, q, e);
-    json_array_foreach(stop, i, one)
-    {
-        int status = add_stop(one, q, e);
-        if (status) return status;
-    }
-    return 0;
+    if (!json_is_array(stop)) status = add_stop(stop, q, e);
+    json_array_foreach(stop, i, one) if (!status) status = add_stop(one, q, e);
+    for (int k = 0; k < q->n_stop && q->stop[k]; k++) bytes += strlen(q->stop[k]);
+    if (!status && bytes > REQUEST_MAX_STOP_BYTES)
+        status =
+            http_refuse(e, 400, "invalid_value", "stop", "the stop texts have %zu bytes together, and %d are allowed",
+                        bytes, REQUEST_MAX_STOP_BYTES);
+    return status;
 }
 
 /* Three names of one limit. As with llama.cpp's server, -1 names none and 0 reads the prompt alone. */

@@ -7,7 +7,12 @@
 #include "base/status.h"
 #include <jansson.h>
 
-enum { REQUEST_MAX_STOPS = 16, REQUEST_MAX_BIAS = 4096, REQUEST_MAX_MESSAGES = 1 << 16 };
+enum {
+    REQUEST_MAX_STOPS = 16,
+    REQUEST_MAX_STOP_BYTES = 1 << 16, /* all together, as the library has it */
+    REQUEST_MAX_BIAS = 4096,
+    REQUEST_MAX_MESSAGES = 1 << 16
+};
 
 /* What is the same for all requests. */
 typedef struct request_rules {

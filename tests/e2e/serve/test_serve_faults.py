@@ -494,3 +494,20 @@ def test_preflight(server, origin):
         answer = server.ask("OPTIONS", CHAT, headers={**headers, "Access-Control-Request-Headers": bad})
         assert answer.headers["Access-Control-Allow-Headers"] == "Authorization, Content-Type, x-api-key"
     refused(server.ask("OPTIONS", CHAT, headers={**headers, "Origin": "http://evil.example"}), 403, "origin_not_allowed")
+
+
+def test_stop_texts_that_are_too_long(server):
+    """As long as the library takes them; one byte more names the field, and is no fault of the server."""
+    for stop, code in (("a" * 65536, 200), ("a" * 65537, 400), (["a" * 40000, "b" * 40000], 400)):
+        answer = server.ask("POST", COMPLETIONS, {"prompt": "abc", "max_tokens": 1, "stop": stop})
+        assert answer.status == code
+        if code == 400:
+            assert answer.json["error"]["param"] == "stop" and "65536" in answer.json["error"]["message"]
+
+
+@pytest.mark.parametrize("value, shown", [(2**40, str(2**40)), (-5, "-5"), (1.5, "1.5"), ("x", "x"), (None, "null")])
+def test_what_is_no_id_is_named_as_it_is(server, value, shown):
+    answer = server.ask("POST", "/detokenize", {"tokens": [97, value]})
+    assert answer.status == 400
+    message = answer.json["error"]["message"]
+    assert "entry 1 of tokens is" in message and shown in message
