@@ -215,7 +215,9 @@ static kvasir_status take_text(verify *w)
     const embedded *own = embedded_texts; /* the last of them: long enough for what does not repeat itself */
     while (own[1].name) own++;
     char *file = NULL;
-    size_t n_text = own->bytes, n = 0, need = (size_t)w->ctx;
+    size_t n = 0, need = (size_t)w->ctx;
+    size_t n_text =
+        min_size(own->bytes, 16 * need); /* English has a token every four bytes or so: the rest is not wanted */
     if (w->args->text) TRY(read_text(w->args->text, &file, &n_text));
     kvasir_status status = session_text_ids(&w->s, file ? file : own->text, n_text, need, &w->ids, &n);
     free(file);

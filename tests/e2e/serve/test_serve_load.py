@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import kvasir, tiny
+from conftest import SHORT, kvasir, tiny
 from serving import ERROR, MIB, WAIT, Server, cached, finish_of, wait_for, words
 from shapes import check
 
@@ -128,10 +128,12 @@ def test_bodies_of_all_connections_have_a_limit():
             except ConnectionError:
                 pass  # closed: it was too much
         assert s.lives()
-        assert resident(s) - before < 300 * MIB
+        if not SHORT:  # a sanitizer keeps what was freed
+            assert resident(s) - before < 300 * MIB
         for one in open_ones:
             one.close()
-        wait_for(lambda: resident(s) - before < 40 * MIB, "memory that goes back")
+        if not SHORT:
+            wait_for(lambda: resident(s) - before < 40 * MIB, "memory that goes back")
         assert s.lives()
 
 

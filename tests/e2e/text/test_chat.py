@@ -367,7 +367,7 @@ def test_interrupted_long_message(tmp_path):
 
 def test_interrupted_without_an_editor(tmp_path):
     """Where lines cannot be edited the message is kept, and an empty line sends it again."""
-    (tmp_path / "long.txt").write_text("".join(f"{i} is a number; " for i in range(500 if SHORT else 900)))
+    (tmp_path / "long.txt").write_text("".join(f"{i} is a number; " for i in range(250 if SHORT else 900)))
     terminal = Terminal("run", tiny("llama-tied"), "--template", TEMPLATE, "--temp", "0", "--ignore-eos", "-n", "8", "-t", "1",
                         "--ctx", "1M", "--kv-memory", "8G", "-b", "64", out=tmp_path / "answers", TERM="dumb")
     terminal.expect("> ")

@@ -478,6 +478,11 @@ DEADLY = [signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.
           signal.SIGXCPU, signal.SIGPWR, signal.SIGRTMIN + 3, signal.SIGSEGV, signal.SIGABRT]
 
 
+def ended_by(number, code):
+    """A sanitizer takes SIGSEGV itself, and ends the process with status 1."""
+    return (code, 1) if SHORT and number == signal.SIGSEGV else (code,)
+
+
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 130), *((n, -n) for n in DEADLY)])
 def test_signals_restore_the_terminal(chat, number, code):
     terminal = chat()
@@ -489,7 +494,7 @@ def test_signals_restore_the_terminal(chat, number, code):
         terminal.read(0.1)
     while terminal.read(0.2):
         pass
-    assert terminal.process.wait(timeout=1) == code
+    assert terminal.process.wait(timeout=1) in ended_by(number, code)
     assert terminal.seen.rindex(PASTE_OFF) > terminal.seen.rindex(PASTE_ON)
     assert local_mode(terminal) == ALL
 
@@ -527,7 +532,7 @@ def test_signals_restore_the_terminal_while_it_answers(chat, tmp_path, number):
     end = time.monotonic() + 20
     while terminal.process.poll() is None and time.monotonic() < end:
         terminal.read(0.1)
-    assert terminal.process.wait(timeout=1) == -number
+    assert terminal.process.wait(timeout=1) in ended_by(number, -number)
     assert termios.tcgetattr(terminal.master)[6][termios.VQUIT] == keys[termios.VQUIT] and local_mode(terminal) == ALL
 
 
