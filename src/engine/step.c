@@ -128,9 +128,7 @@ static kvasir_status reserve(kv_pool *p, kv_seq *s, int *n)
     const int asked = *n;
     kvasir_status status = kv_seq_reserve(s, *n);
     while (status == KVASIR_E_MEMORY) {
-        if (*n > LEAST_PIECE)
-            *n /= 2;
-        else if (drop_marks(p, s))
+        if (*n <= LEAST_PIECE && drop_marks(p, s))
             *n = asked;
         else if (*n > 1)
             *n /= 2;

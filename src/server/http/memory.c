@@ -37,8 +37,8 @@ static void *grow(void *old, size_t n)
 {
     size_t before = old ? malloc_usable_size(old) : 0;
     if (n > before && is_refused(n - before)) return NULL;
-    void *p = realloc(old, n);
-    if (!p && n > 0) return NULL;
+    void *p = realloc(old, n ? n : 1);
+    if (!p) return NULL;
     memory.used -= before;
     if (p) count(p);
     return p;
